@@ -11,6 +11,7 @@ from agent.runtime.kernel.cgroups import ContainerStats
 from agent.runtime.logs.container_logs import CHUNK_BYTES
 from agent.runtime.logs.log_cursor import LogLines
 from agent.streams.exec_relay import ExecRuntime, serve_attach, serve_exec
+from agent.streams.leader_terms import LeaderTerms
 from agent.streams.stream_merge import interleave
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
@@ -22,6 +23,8 @@ from shoal.api.v1.streams_pb2 import (
     FetchVolumeProgress,
     FetchVolumeRequest,
     LogBatch,
+    ObserveTermRequest,
+    ObserveTermResponse,
     OfferVolumeRequest,
     OfferVolumeResponse,
     ProbeRequest,
@@ -155,6 +158,7 @@ class AgentStreamsService(AgentStreamsServicer):
         self._source = source
         self._target = target
         self._now_ns = now_ns
+        self._terms = LeaderTerms()
         self._log_readers = 0
         self._usage_slots = asyncio.Semaphore(MAX_USAGE_READERS)
 
@@ -209,16 +213,26 @@ class AgentStreamsService(AgentStreamsServicer):
         """One call of a driver's controller service.
 
         Raises:
-            Unavailable, InvalidInput: see `DriverController`.
+            Unavailable, InvalidInput: see `DriverController`. Refused: it is of a leader whose term is over.
         """
         del context
+        self._terms.check(request.term)
         return await self._controller.call(request)
+
+    async def ObserveTerm(  # noqa: N802  # named by the protocol
+        self, request: ObserveTermRequest, context: aio.ServicerContext[ObserveTermRequest, ObserveTermResponse]
+    ) -> ObserveTermResponse:
+        """Raises Refused: a newer term has begun."""
+        del context
+        self._terms.check(request.term)
+        return ObserveTermResponse()
 
     async def OfferVolume(  # noqa: N802  # named by the protocol
         self, request: OfferVolumeRequest, context: aio.ServicerContext[OfferVolumeRequest, OfferVolumeResponse]
     ) -> OfferVolumeResponse:
         """Allow another node to read a volume. Raises NotFound, Unavailable, Refused: see `VolumeSender`."""
         del context
+        self._terms.check(request.term)
         return await self._source.offer(request)
 
     async def FetchVolume(  # noqa: N802  # named by the protocol
@@ -227,6 +241,7 @@ class AgentStreamsService(AgentStreamsServicer):
         """Copy a volume from another node. Raises Exhausted, Refused, InvalidInput, Unavailable: see
         `VolumeReceiver`."""
         del context
+        self._terms.check(request.term)
         async with aclosing(self._target.fetch(request)) as progress:
             async for each in progress:
                 yield each
@@ -238,6 +253,7 @@ class AgentStreamsService(AgentStreamsServicer):
     ) -> DropVolumeCopyResponse:
         """Delete one copy of a volume. Raises Unavailable: a container uses it."""
         del context
+        self._terms.check(request.term)
         await self._target.delete_copy(request)
         return DropVolumeCopyResponse()
 

@@ -50,21 +50,21 @@ class Layout:
     Attributes:
         name: at most 8 characters; tells playgrounds on one machine apart.
         hosts: how many hosts, 1 to 32.
-        managers: 1 to 7; the first one is in the LAN's namespace, each other one in a namespace of its own.
         subnet: the underlay's, a /24. The default is of the range that RFC 2544 sets aside for test networks, so it
             hides no real one.
         state_root: holds one directory a playground.
         run_root: on a file system of the machine; every agent mounts a tmpfs below it.
         ipv6: hosts and manager reach each other by their IPv6 addresses.
+        managers: 1 to 7; the first one is in the LAN's namespace, each other one in a namespace of its own.
     """
 
     name: str = "shoal"
     hosts: int = 3
-    managers: int = 1
     subnet: IPv4Network = SUBNET
     state_root: Path = Path("/var/lib/shoal-playground")
     run_root: Path = Path("/run/shoal-playground")
     ipv6: bool = False
+    managers: int = 1
 
     def __post_init__(self) -> None:
         faults = []

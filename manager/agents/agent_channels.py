@@ -19,6 +19,7 @@ from shoal.api.v1.streams_pb2 import (
     ExecOutput,
     FetchVolumeProgress,
     FetchVolumeRequest,
+    ObserveTermRequest,
     OfferVolumeRequest,
     OfferVolumeResponse,
     ProbeRequest,
@@ -134,6 +135,15 @@ class AgentChannels:
             Unavailable: the node does not respond, the connection broke, or it has no such driver.
         """
         return await self._unary(agent, lambda stub: stub.CallDriver(request, timeout=DRIVER_SECONDS))
+
+    async def observe_term(self, agent: AgentAddress, term: int) -> None:
+        """Have the node refuse calls of earlier leaders.
+
+        Raises:
+            Unavailable: the node does not respond. Refused: a later term has begun.
+        """
+        request = ObserveTermRequest(term=term)
+        await self._unary(agent, lambda stub: stub.ObserveTerm(request, timeout=ANSWER_SECONDS))
 
     async def offer_volume(self, agent: AgentAddress, request: OfferVolumeRequest) -> OfferVolumeResponse:
         """Allow another node to read a volume of this one.

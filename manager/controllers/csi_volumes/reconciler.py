@@ -7,7 +7,7 @@ in the store. So the leader calls and agents forward: one writer, fenced, and no
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from manager.agents.agent_address import AgentAddress
@@ -43,6 +43,10 @@ class DriverCaller(Protocol):
         """Raises ShoalError when the agent does not respond, or does not have the driver."""
         ...
 
+    async def observe_term(self, agent: AgentAddress, term: int) -> None:
+        """Raises ShoalError when the agent does not respond, or a later term has begun."""
+        ...
+
 
 class SecretValues(Protocol):
     """`manager.file_contents.driver_secrets.DriverSecrets` is one."""
@@ -61,6 +65,7 @@ class CsiVolumeReconciler:
         self._secrets = secrets
         self._calls: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MAX_CALLS_PER_DRIVER))
         self._backoffs: dict[str, StepBackoff] = {}
+        self._informed: set[str] = set()
 
     async def run(self, fence: int) -> None:
         """Until cancelled.
@@ -71,6 +76,7 @@ class CsiVolumeReconciler:
             LeadershipLost: the term is over.
         """
         self._backoffs.clear()
+        self._informed.clear()
         with self._store.follow() as changes:
             consumers = VolumeConsumers(self._store.tables)
             due = set(self._csi_volumes())
@@ -163,7 +169,8 @@ class CsiVolumeReconciler:
             await self._write(after_failure(call, why, outcome_unknown=known), fence)
             return False
         await self._write(call.status, fence)
-        status, problem = await self._call_agent(call, facts, controllers[attempt % len(controllers)])
+        await self._announce(controllers, fence)
+        status, problem = await self._call_agent(call, facts, controllers[attempt % len(controllers)], fence)
         if problem:
             _log.warning("volume %s cannot be %s yet; retrying: %s", name, call.method.value, problem)
         else:
@@ -171,7 +178,27 @@ class CsiVolumeReconciler:
         await self._write(status, fence)
         return not problem
 
-    async def _call_agent(self, call: DriverCall, facts: VolumeFacts, node_id: str) -> tuple[VolumeStatus, str]:
+    async def _announce(self, node_ids: Sequence[str], fence: int) -> None:
+        """Have every node that a driver may be called through refuse former leaders, once in a term: one that was paused
+        before a call may make it through another node. A node that does not respond to this leader is not waited for.
+        """
+        status = self._store.tables.node_status
+        fresh = [each for each in node_ids if each not in self._informed and each in status]
+        self._informed.update(fresh)
+        agents = [AgentAddress.of(each, status[each].description) for each in fresh]
+        answers = await asyncio.gather(
+            *(self._agents.observe_term(each, fence) for each in agents), return_exceptions=True
+        )
+        for agent, answer in zip(agents, answers, strict=True):
+            if isinstance(answer, ShoalError):
+                self._informed.discard(agent.node_id)
+                _log.warning("node %s may not refuse calls of former leaders: %s", agent.node_id, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+
+    async def _call_agent(
+        self, call: DriverCall, facts: VolumeFacts, node_id: str, fence: int
+    ) -> tuple[VolumeStatus, str]:
         record = self._store.tables.node_status.get(node_id)
         if record is None:  # removed while the call was recorded; no driver was called
             why = f"node {node_id}, which has the driver's controller, was removed"
@@ -180,6 +207,7 @@ class CsiVolumeReconciler:
             ), why
         agent = AgentAddress.of(node_id, record.description)
         request = request_of(call, facts.volume, facts.driver)
+        request.term = fence
         try:
             request.secrets.update(self._secrets.values(self._store.tables, facts.volume))
         except ShoalError as error:  # no driver was called

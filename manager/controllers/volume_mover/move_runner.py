@@ -149,9 +149,12 @@ class MoveRunner:
         token = secrets.token_bytes(TOKEN_BYTES)
         offer = await self._agents.offer_volume(
             source,
-            OfferVolumeRequest(volume_id=self._id, slot=move.slot, to_node_id=move.to_node_id, token=token),
+            OfferVolumeRequest(
+                volume_id=self._id, slot=move.slot, to_node_id=move.to_node_id, token=token, term=self._fence
+            ),
         )
         request = FetchVolumeRequest(
+            term=self._fence,
             volume_id=self._id,
             name=volume.spec.name,
             slot=move.slot,
@@ -208,7 +211,9 @@ class MoveRunner:
         if step is StaleCopyStep.WAIT:
             return
         if step is StaleCopyStep.DELETE:
-            request = DropVolumeCopyRequest(volume_id=self._id, slot=copy.slot, created_at_ms=copy.created_at_ms)
+            request = DropVolumeCopyRequest(
+                volume_id=self._id, slot=copy.slot, created_at_ms=copy.created_at_ms, term=self._fence
+            )
             try:
                 await self._agents.drop_volume_copy(self._agent(copy.node_id), request)
             except ShoalError as error:

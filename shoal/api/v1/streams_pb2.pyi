@@ -20,6 +20,40 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class ObserveTermRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    term: _builtins.int
+    def __init__(
+        self,
+        *,
+        term: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObserveTermRequest: _TypeAlias = ObserveTermRequest  # noqa: Y015
+
+@_typing.final
+class ObserveTermResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObserveTermResponse: _TypeAlias = ObserveTermResponse  # noqa: Y015
+
+@_typing.final
 class OfferVolumeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -27,12 +61,15 @@ class OfferVolumeRequest(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     TO_NODE_ID_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     slot: _builtins.int
     to_node_id: _builtins.str
     """The node that may read it."""
     token: _builtins.bytes
     """Known to the two nodes and the manager only; 16 to 64 bytes."""
+    term: _builtins.int
+    """The leader's term; 0: of a release without. The node refuses a lower one than it has seen (FAILED_PRECONDITION)."""
     def __init__(
         self,
         *,
@@ -40,10 +77,11 @@ class OfferVolumeRequest(_message.Message):
         slot: _builtins.int = ...,
         to_node_id: _builtins.str = ...,
         token: _builtins.bytes = ...,
+        term: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["slot", b"slot", "to_node_id", b"to_node_id", "token", b"token", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slot", b"slot", "term", b"term", "to_node_id", b"to_node_id", "token", b"token", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -92,6 +130,7 @@ class FetchVolumeRequest(_message.Message):
     OFFER_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     REPLACE_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     name: _builtins.str
     """Of the volume."""
@@ -103,6 +142,8 @@ class FetchVolumeRequest(_message.Message):
     created_at_ms: _builtins.int
     """VolumeMove.started_at_ms, replace"""
     replace: _builtins.bool
+    term: _builtins.int
+    """The leader's term; 0: of a release without. The node refuses a lower one than it has seen (FAILED_PRECONDITION)."""
     @_builtins.property
     def offer(self) -> Global___OfferVolumeResponse:
         """What it has."""
@@ -119,10 +160,11 @@ class FetchVolumeRequest(_message.Message):
         offer: Global___OfferVolumeResponse | None = ...,
         created_at_ms: _builtins.int = ...,
         replace: _builtins.bool = ...,
+        term: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["offer", b"offer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "from_address", b"from_address", "from_node_id", b"from_node_id", "name", b"name", "offer", b"offer", "replace", b"replace", "slot", b"slot", "token", b"token", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "from_address", b"from_address", "from_node_id", b"from_node_id", "name", b"name", "offer", b"offer", "replace", b"replace", "slot", b"slot", "term", b"term", "token", b"token", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -162,20 +204,24 @@ class DropVolumeCopyRequest(_message.Message):
     VOLUME_ID_FIELD_NUMBER: _builtins.int
     SLOT_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     slot: _builtins.int
     created_at_ms: _builtins.int
     """LocalVolume.created_at_ms: another copy is left alone."""
+    term: _builtins.int
+    """The leader's term; 0: of a release without. The node refuses a lower one than it has seen (FAILED_PRECONDITION)."""
     def __init__(
         self,
         *,
         volume_id: _builtins.str = ...,
         slot: _builtins.int = ...,
         created_at_ms: _builtins.int = ...,
+        term: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "slot", b"slot", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "slot", b"slot", "term", b"term", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -525,7 +571,10 @@ class CallDriverRequest(_message.Message):
     ATTACH_FIELD_NUMBER: _builtins.int
     DETACH_FIELD_NUMBER: _builtins.int
     SECRETS_FIELD_NUMBER: _builtins.int
+    TERM_FIELD_NUMBER: _builtins.int
     driver: _builtins.str
+    term: _builtins.int
+    """The leader's term; 0: of a release without. The node refuses a lower one than it has seen (FAILED_PRECONDITION)."""
     @_builtins.property
     def create(self) -> Global___DriverCreateVolume: ...
     @_builtins.property
@@ -547,10 +596,11 @@ class CallDriverRequest(_message.Message):
         attach: Global___DriverAttachVolume | None = ...,
         detach: Global___DriverDetachVolume | None = ...,
         secrets: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        term: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "call", b"call", "create", b"create", "delete", b"delete", "detach", b"detach"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "call", b"call", "create", b"create", "delete", b"delete", "detach", b"detach", "driver", b"driver", "secrets", b"secrets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "call", b"call", "create", b"create", "delete", b"delete", "detach", b"detach", "driver", b"driver", "secrets", b"secrets", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["create", "delete", "attach", "detach"]  # noqa: Y015
     _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015

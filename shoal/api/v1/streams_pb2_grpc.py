@@ -59,6 +59,11 @@ class AgentStreamsStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
                 _registered_method=True)
+        self.ObserveTerm = channel.unary_unary(
+                '/shoal.api.v1.AgentStreams/ObserveTerm',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ObserveTermRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ObserveTermResponse.FromString,
+                _registered_method=True)
         self.Exec = channel.stream_stream(
                 '/shoal.api.v1.AgentStreams/Exec',
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
@@ -120,6 +125,13 @@ class AgentStreamsServicer:
     def CallDriver(self, request, context):
         """Call the controller service of a CSI driver on this node. A driver's error is in the response;
         a gRPC error is Shoal's own: NOT_FOUND, the node has no such driver.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ObserveTerm(self, request, context):
+        """A leader's term has begun: calls of earlier ones are refused from now on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -192,6 +204,11 @@ def add_AgentStreamsServicer_to_server(servicer, server):
                     servicer.CallDriver,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.SerializeToString,
+            ),
+            'ObserveTerm': grpc.unary_unary_rpc_method_handler(
+                    servicer.ObserveTerm,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ObserveTermRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ObserveTermResponse.SerializeToString,
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
@@ -354,6 +371,33 @@ class AgentStreams:
             '/shoal.api.v1.AgentStreams/CallDriver',
             shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ObserveTerm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentStreams/ObserveTerm',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ObserveTermRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ObserveTermResponse.FromString,
             options,
             channel_credentials,
             insecure,

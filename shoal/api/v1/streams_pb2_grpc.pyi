@@ -43,6 +43,8 @@ class AgentStreamsStub:
     """Call the controller service of a CSI driver on this node. A driver's error is in the response;
     a gRPC error is Shoal's own: NOT_FOUND, the node has no such driver.
     """
+    ObserveTerm: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ObserveTermRequest, _streams_pb2.ObserveTermResponse]
+    """A leader's term has begun: calls of earlier ones are refused from now on."""
     Exec: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
     """Run a program in a task's container. The first message says what to run, the others are input; the last response
     says how it ended. If the caller disconnects, the program gets SIGHUP, and is killed if that does not end it.
@@ -78,6 +80,8 @@ class AgentStreamsAsyncStub(AgentStreamsStub):
     """Call the controller service of a CSI driver on this node. A driver's error is in the response;
     a gRPC error is Shoal's own: NOT_FOUND, the node has no such driver.
     """
+    ObserveTerm: _aio.UnaryUnaryMultiCallable[_streams_pb2.ObserveTermRequest, _streams_pb2.ObserveTermResponse]  # type: ignore[assignment]
+    """A leader's term has begun: calls of earlier ones are refused from now on."""
     Exec: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
     """Run a program in a task's container. The first message says what to run, the others are input; the last response
     says how it ended. If the caller disconnects, the program gets SIGHUP, and is killed if that does not end it.
@@ -140,6 +144,14 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         """Call the controller service of a CSI driver on this node. A driver's error is in the response;
         a gRPC error is Shoal's own: NOT_FOUND, the node has no such driver.
         """
+
+    @_abc_1.abstractmethod
+    def ObserveTerm(
+        self,
+        request: _streams_pb2.ObserveTermRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_streams_pb2.ObserveTermResponse, _abc.Awaitable[_streams_pb2.ObserveTermResponse]]:
+        """A leader's term has begun: calls of earlier ones are refused from now on."""
 
     @_abc_1.abstractmethod
     def Exec(

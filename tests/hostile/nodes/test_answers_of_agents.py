@@ -109,6 +109,7 @@ CALLS: Calls = {
     "ReadUsage": lambda channels, agent: channels.read_usage(agent, streams_pb2.ReadUsageRequest()),
     "ReadVolumeSizes": lambda channels, agent: channels.read_volume_sizes(agent, streams_pb2.ReadVolumeSizesRequest()),
     "CallDriver": lambda channels, agent: channels.call_driver(agent, streams_pb2.CallDriverRequest()),
+    "ObserveTerm": lambda channels, agent: channels.observe_term(agent, 1),
     "OfferVolume": lambda channels, agent: channels.offer_volume(agent, streams_pb2.OfferVolumeRequest()),
     "DropVolumeCopy": lambda channels, agent: channels.drop_volume_copy(agent, streams_pb2.DropVolumeCopyRequest()),
     "ReadLogs": lambda channels, agent: first(channels.read_logs(agent, streams_pb2.ReadLogsRequest())),

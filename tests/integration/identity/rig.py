@@ -134,6 +134,11 @@ class Streams(AgentStreamsServicer):
     ) -> streams_pb2.ReadVolumeSizesResponse:
         return streams_pb2.ReadVolumeSizesResponse()
 
+    async def ObserveTerm(
+        self, request: streams_pb2.ObserveTermRequest, context: Context
+    ) -> streams_pb2.ObserveTermResponse:
+        return streams_pb2.ObserveTermResponse()
+
     async def OfferVolume(
         self, request: streams_pb2.OfferVolumeRequest, context: Context
     ) -> streams_pb2.OfferVolumeResponse:

@@ -32,6 +32,8 @@ from shoal.api.v1.streams_pb2 import (
     FetchVolumeRequest,
     LogBatch,
     LogChunk,
+    ObserveTermRequest,
+    ObserveTermResponse,
     OfferVolumeRequest,
     OfferVolumeResponse,
     ProbeRequest,
@@ -241,6 +243,9 @@ class ScriptedAgent(AgentStreamsServicer):
 
     async def ReadVolumeSizes(self, request: ReadVolumeSizesRequest, context: Context) -> ReadVolumeSizesResponse:
         return ReadVolumeSizesResponse()
+
+    async def ObserveTerm(self, request: ObserveTermRequest, context: Context) -> ObserveTermResponse:
+        return ObserveTermResponse()
 
     async def OfferVolume(self, request: OfferVolumeRequest, context: Context) -> OfferVolumeResponse:
         raise NotFound("this node has no volumes")

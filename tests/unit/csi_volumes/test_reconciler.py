@@ -10,6 +10,7 @@ from manager.file_contents.driver_secrets import DriverSecrets
 from manager.store import kinds
 from manager.store.changes import Write, delete, put
 from manager.store.store import Store
+from shoal.api.v1.cluster_pb2 import Leader
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeOptions
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Meta
@@ -36,15 +37,23 @@ class Agents:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.terms: list[tuple[str, int]] = []
+        self.absent: set[str] = set()
         self.given: list[dict[str, str]] = []
         self.refusals = 0
         self.deaf = 0
         self.odd: list[CallDriverResponse] = []
         self.hanging = ""
 
+    async def observe_term(self, agent: AgentAddress, term: int) -> None:
+        if agent.node_id in self.absent:
+            raise Unavailable("the agent does not answer")
+        self.terms.append((agent.node_id, term))
+
     async def call_driver(self, agent: AgentAddress, request: CallDriverRequest) -> CallDriverResponse:
         call = request.WhichOneof("call")
         assert call is not None
+        assert (agent.node_id, request.term) in self.terms, "the node knows the term first"
         self.asked.append((agent.node_id, call))
         self.given.append(dict(request.secrets))
         if request.driver == self.hanging:
@@ -79,9 +88,9 @@ def with_reconciler(scenario: Callable[[Store, Agents], Awaitable[None]]) -> Non
         async with loaded_store(MemoryEtcd()) as store:
             agents = Agents()
             await store.commit([*node("n1"), *node("n2", controller=False)])
-            running = asyncio.create_task(
-                CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(ENCRYPTED)).run(0)
-            )
+            term = await store.commit([put(kinds.LEADER, "", Leader(manager_id="m"))])
+            reconciler = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(ENCRYPTED))
+            running = asyncio.create_task(reconciler.run(term))
             try:
                 async with asyncio.timeout(30):
                     await scenario(store, agents)
@@ -290,3 +299,28 @@ def test_a_node_that_is_removed_while_its_driver_is_about_to_be_asked_ends_nothi
             await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(run())
+
+
+def test_controllers_learn_of_the_term_once_before_the_first_call() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        await store.commit(node("n3"))
+        await make_volume(store)
+        await until(lambda: "v" in store.tables.volume_status)
+        await until(lambda: store.tables.volume_status["v"].driver_volume_id == "real")
+        await make_volume(store, "w")
+        await until(lambda: "w" in store.tables.volume_status)
+        await until(lambda: store.tables.volume_status["w"].driver_volume_id == "real")
+        assert sorted(name for name, _ in agents.terms) == ["n1", "n3"], "also those that are not called"
+
+    with_reconciler(scenario)
+
+
+def test_a_controller_that_does_not_answer_the_new_leader_keeps_no_driver_from_being_called() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.absent = {"n3"}
+        await store.commit(node("n3"))
+        await make_volume(store)
+        await until(lambda: "v" in store.tables.volume_status)
+        await until(lambda: store.tables.volume_status["v"].driver_volume_id == "real")
+
+    with_reconciler(scenario)

@@ -110,7 +110,8 @@ def test_a_token_is_for_one_role() -> None:
 
 def test_a_token_for_managers_is_for_one_host_and_an_hour() -> None:
     async def scenario(_: Store, authority: CertificateAuthority, joins: ManagerJoins) -> None:
-        _, record = await authority.tokens.create(role=MANAGER)
+        del joins
+        _token, record = await authority.tokens.create(role=MANAGER)
         assert (record.uses, record.expires_at_ms) == (1, int(NOW * 1000) + 3_600_000)
 
     run(scenario)

@@ -138,9 +138,9 @@ def test_bounds_are_told_and_records_of_long_ended_tokens_go() -> None:
     async def scenario() -> None:
         world = World()
         async with world.manager() as (store, authority):
-            for wrong in ({"ttl_ms": MAX_TTL_MS + 1}, {"uses": MAX_USES + 1}, {"ttl_ms": -1}):
+            for ttl_ms, uses in ((MAX_TTL_MS + 1, 1), (1, MAX_USES + 1), (-1, 1)):
                 with pytest.raises(InvalidInput, match=r"must be (between|at most)"):
-                    await authority.tokens.create(**wrong)
+                    await authority.tokens.create(ttl_ms=ttl_ms, uses=uses)
             await authority.tokens.create()
             world.now += (DEFAULT_TTL_MS + RETENTION_MS) / 1000 + 1
             _, record = await authority.tokens.create()
