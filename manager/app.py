@@ -42,6 +42,7 @@ from manager.images.image_repository_client import ImageRepositoryClient
 from manager.images.named_images import NamedImageResolver
 from manager.join_cluster import join_cluster, leave_cluster, peer_addresses
 from manager.leader_work import leader_work
+from manager.leadership.clock_comparison import ClockComparison
 from manager.leadership.leadership import Leadership
 from manager.logs.log_handler import LogHandler
 from manager.manager_identity import ManagerIdentity, keep_credentials_valid, write_admin, write_engine
@@ -202,13 +203,15 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     manager = _listen(settings, api_server, join_server, own, keyring.key_id)
     peer_events = PeerEvents(store.tables, own.manager_id, others)
     writer = EventArchiver(events=events, archive=archive, read_from_peers=peer_events.read, now_ms=now_ms)
-    leadership = Leadership(store, backend, own.manager_id)
+    clocks = ClockComparison(store=store, manager_id=own.manager_id, now_ms=now_ms)
+    leadership = Leadership(store, backend, own.manager_id, unfit=clocks.problem)
     await leadership.check_unique(manager)
-    lead = leader_work(settings, store, own.manager_id, keyring, agents, writer, place, now_ms)
+    lead = leader_work(settings, store, own.manager_id, keyring, agents, writer, place, clocks, now_ms)
     async with TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(events.run(), name="events")
         group.create_task(leadership.register(partial(place.described, manager), place.changed), name="registration")
+        group.create_task(clocks.run(), name="clocks")
         group.create_task(leadership.run(lead), name="leadership")
         group.create_task(place.hand_over_when_removed(), name="handing over etcd")
         group.create_task(place.remember_managers(), name="addresses of managers")

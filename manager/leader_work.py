@@ -16,6 +16,7 @@ from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
 from manager.events.event_archiver import EventArchiver
 from manager.file_contents.content_codec import EncryptedCodec
 from manager.file_contents.driver_secrets import DriverSecrets
+from manager.leadership.clock_comparison import ClockComparison
 from manager.leadership.leadership import Lead
 from manager.networks.overlay_key_rotation import OverlayKeyRotation
 from manager.planner.loop import Planner
@@ -33,6 +34,7 @@ def leader_work(
     agents: AgentChannels,
     writer: EventArchiver,
     place: ClusterPlace,
+    clocks: ClockComparison,
     now_ms: Callable[[], int],
 ) -> Lead:
     """What this manager runs while it is the leader."""
@@ -59,5 +61,6 @@ def leader_work(
             term.create_task(timer.run(fence), name="overlay keys")
             term.create_task(writer.run(fence), name="event writer")
             term.create_task(place.lead(fence), name="membership")
+            term.create_task(clocks.watch_own_clock(), name="comparison of clocks")
 
     return lead

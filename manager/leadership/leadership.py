@@ -31,13 +31,23 @@ class Leadership:
         store: running.
         backend: the store's.
         manager_id: of this manager; no other running manager may have it.
+        unfit: why this manager should not lead now; empty: it may.
         ttl_seconds: after a crash, this manager's keys expire after so long.
     """
 
-    def __init__(self, store: Store, backend: Backend, manager_id: str, *, ttl_seconds: int = TTL_SECONDS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        backend: Backend,
+        manager_id: str,
+        *,
+        unfit: Callable[[], str] = lambda: "",
+        ttl_seconds: int = TTL_SECONDS,
+    ) -> None:
         self._store = store
         self._backend = backend
         self._id = manager_id
+        self._unfit = unfit
         self._ttl = ttl_seconds
 
     async def run(self, lead: Lead) -> None:
@@ -47,6 +57,7 @@ class Leadership:
         the term.
         """
         while True:
+            await self._until_fit()
             try:
                 await self._term(lead)
             except* (LeaseLost, LeadershipLost, Unavailable, Timeout, OutcomeUnknown) as ended:
@@ -107,6 +118,14 @@ class Leadership:
         )
         if registered != record:
             await self._store.commit([put_record(REGISTERED_MANAGER, manager.id, record)])
+
+    async def _until_fit(self) -> None:
+        reported = ""
+        while problem := self._unfit():
+            if not reported:
+                _log.error("this manager does not lead: %s", problem)
+            reported = problem
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _term(self, lead: Lead) -> None:
         async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:

@@ -9,7 +9,7 @@ from manager.membership import membership_plan as plan
 from manager.membership.member_api import EtcdMembers, MemberApi, NotNow, peer_url
 from manager.membership.membership_plan import Situation, changed, next_change
 from manager.store.changes import Write, delete, put
-from manager.store.kinds import MANAGER, MEMBERSHIP, REGISTERED_MANAGER, REMOVED_MANAGER
+from manager.store.kinds import MANAGER, MANAGER_CLOCK, MEMBERSHIP, REGISTERED_MANAGER, REMOVED_MANAGER
 from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import ManagerMembership, RemovedManager
 from shoal.errors import Conflict, LeadershipLost, Timeout, Unavailable
@@ -208,5 +208,6 @@ def forget(manager_id: str, now_ms: int) -> Sequence[Write]:
         delete(MEMBERSHIP, manager_id),
         delete(REGISTERED_MANAGER, manager_id),
         delete(MANAGER, manager_id),
+        delete(MANAGER_CLOCK, manager_id),
         put(REMOVED_MANAGER, manager_id, RemovedManager(id=manager_id, removed_at_ms=now_ms)),
     ]

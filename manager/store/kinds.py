@@ -105,6 +105,7 @@ MEMBERSHIP = Kind(
     "membership", cluster_pb2.ManagerMembership, "memberships/", "", "certificate authority, leader, control API"
 )
 REMOVED_MANAGER = Kind("removed manager", cluster_pb2.RemovedManager, "removed-managers/", "", "leader")
+MANAGER_CLOCK = Kind("manager clock", cluster_pb2.ManagerClock, "manager-clocks/", "", "that manager")
 # Written while a stopping task waits for nodes of other managers. Identifier: the manager's.
 APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that manager")
 # Singletons: the identifier is empty.
@@ -146,6 +147,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     REGISTERED_MANAGER,
     MEMBERSHIP,
     REMOVED_MANAGER,
+    MANAGER_CLOCK,
     APPLIED,
     CLUSTER,
     JOIN_TOKEN,

@@ -19,6 +19,7 @@ from manager.store.kinds import (
     EPOCH,
     LEADER,
     MANAGER,
+    MANAGER_CLOCK,
     MEMBERSHIP,
     PLAN_SEQUENCE,
     REGISTERED_MANAGER,
@@ -36,7 +37,8 @@ _FORMAT = b"shoal snapshot 1\n"
 _LENGTHS = struct.Struct("!II")
 _PAGE = 2000
 _NOT_RESTORED = frozenset(
-    kind.name for kind in (LEADER, MANAGER, REGISTERED_MANAGER, MEMBERSHIP, APPLIED, EPOCH, PLAN_SEQUENCE)
+    kind.name
+    for kind in (LEADER, MANAGER, MANAGER_CLOCK, REGISTERED_MANAGER, MEMBERSHIP, APPLIED, EPOCH, PLAN_SEQUENCE)
 )
 """Records about running managers, which are not valid after a restore."""
 

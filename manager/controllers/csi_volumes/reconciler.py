@@ -179,8 +179,8 @@ class CsiVolumeReconciler:
         return not problem
 
     async def _announce(self, node_ids: Sequence[str], fence: int) -> None:
-        """Have every node that a driver may be called through refuse former leaders, once in a term: one that was paused
-        before a call may make it through another node. A node that does not respond to this leader is not waited for.
+        """Have every node that a driver may be called through refuse former leaders, once in a term: one that was
+        paused before a call may make it through another node. A node that does not respond is not waited for.
         """
         status = self._store.tables.node_status
         fresh = [each for each in node_ids if each not in self._informed and each in status]

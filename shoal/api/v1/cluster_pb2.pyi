@@ -327,6 +327,31 @@ class RemovedManager(_message.Message):
 Global___RemovedManager: _TypeAlias = RemovedManager  # noqa: Y015
 
 @_typing.final
+class ManagerClock(_message.Message):
+    """Key: /shoal/v1/manager-clocks/<manager id>, written by that manager every 10 s: the others compare it with their own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGER_ID_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    manager_id: _builtins.str
+    at_ms: _builtins.int
+    """Its wall clock: milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        manager_id: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "manager_id", b"manager_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManagerClock: _TypeAlias = ManagerClock  # noqa: Y015
+
+@_typing.final
 class ManagerAddress(_message.Message):
     """Address of a manager."""
 
