@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol, Self, TypeVar
 
 from cli.interrupts import deferred_interrupt
 from shoal.contexts.context_file import Context
-from shoal.errors import ShoalError
+from shoal.errors import ShoalError, Timeout
 
 if TYPE_CHECKING:
+    import grpc
+
     from shoal.api.v1.control_pb2_grpc import ControlStub
 
 Q = TypeVar("Q", contravariant=True)
@@ -21,6 +23,9 @@ G = TypeVar("G", covariant=True)
 
 CALL_SECONDS = 30.0
 """No call that is not a stream takes longer; pulling a manifest at submission is the slowest part."""
+READS = ("Get", "List", "Stat", "Inspect")
+"""How the names of requests that change nothing begin."""
+READ_ATTEMPTS = 3
 MAX_RESPONSE_BYTES = 256 << 20
 """A list of a million tasks."""
 
@@ -137,14 +142,34 @@ class Client:
     def call(self, method: Unary[Q, A], request: Q, *, seconds: float | None = CALL_SECONDS) -> A:
         """One call.
 
+        A read whose connection is lost is made again, by another manager if there is one. Nothing else is.
+
         Args:
             seconds: how long it may take; None: as long as the manager takes.
 
         Raises:
             ShoalError: the manager's error, or why it cannot be reached.
+            Timeout: the connection was lost, or no response arrived in time; the change may have been made.
         """
-        with self._translated_errors():
-            return method(request, timeout=seconds)
+        import grpc
+
+        reads = type(request).__name__.startswith(READS)
+        for attempt in range(READ_ATTEMPTS):
+            try:
+                return method(request, timeout=seconds)
+            except grpc.RpcError as error:
+                self._check_lost(error, reads=reads, is_last=attempt == READ_ATTEMPTS - 1)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _check_lost(self, error: "grpc.RpcError", *, reads: bool, is_last: bool) -> None:
+        """Raises ShoalError, unless the call is a read to be made again."""
+        from shoal.rpc.status_mapping import is_outcome_unknown, to_shoal_error
+
+        found = to_shoal_error(error, address=self._address)
+        if not is_outcome_unknown(error) or (reads and is_last):
+            raise found from error
+        if not reads:
+            raise Timeout(f"{found}; the change may have been made: check before you run the command again") from error
 
     def finish(self, start: Callable[[], PendingCall[A]]) -> A:
         """A call that takes as long as it takes; Ctrl-C cancels it.

@@ -107,8 +107,8 @@ async def run(settings: Settings) -> None:
         Unavailable, Refused: a port, a file or etcd is not available.
     """
     _make_state_directory(settings)
-    await join_cluster(settings)
     try:
+        await join_cluster(settings)
         async with open_etcd(settings) as opened:
             store = Store(backend=opened.client)
             async with TaskGroup() as group:
@@ -193,6 +193,8 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
             applied=dispatcher.applied,
             events=events.between,
             memberships=store.tables.memberships,
+            managers=store.tables.managers,
+            removed=store.tables.removed_managers,
             members=place.members,
         ),
         api_server,

@@ -8,24 +8,27 @@ import asyncio
 import json
 import logging
 import os
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 
 from manager.advertised_address import advertised_host, ip_of, with_port
-from manager.etcd.layout import EtcdLayout, load_layout, save_layout
+from manager.etcd.layout import EtcdLayout, load_layout, remove_layout, save_layout
 from manager.etcd.own_etcd import PeerAddresses, listen_address, peer_directory
+from manager.etcd.server import EtcdServer
 from manager.membership.member_api import RemovedFromCluster
+from manager.recover import known_managers
 from manager.settings import Settings
 from shoal.api.v1.certificate_authority_pb2 import JoinManagerRequest, JoinManagerResponse
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.cluster_pb2 import ManagerMembership
 from shoal.api.v1.dispatcher_pb2 import EtcdPeer, GetMembershipRequest, GetMembershipResponse
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
-from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unauthenticated, Unavailable
+from shoal.errors import InvalidInput, PermissionDenied, Refused, ShoalError, Unauthenticated, Unavailable
 from shoal.identity import certificates, identity, join_token
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import previous_path
@@ -39,6 +42,9 @@ from shoal.sd_notify import sd_notify
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
+CHECK_SECONDS = 3.0
+LEASE_SECONDS = 25.0
+"""Longer than the lease of a manager that has ended."""
 START_TIMEOUT_USEC = 60_000_000
 """systemd waits for so long after each call."""
 _READY = frozenset({ManagerMembership.LEARNER, ManagerMembership.VOTER})
@@ -88,6 +94,57 @@ async def join_cluster(settings: Settings) -> None:
         await _become_manager(settings, files)
     if files.pending.exists():
         await _wait_until_added(settings, files)
+    elif load_layout(settings.state_directory / "etcd") is not None:
+        await _check_unique(settings, files)
+        _move_to_address(settings)
+
+
+async def _check_unique(settings: Settings, files: JoinFiles) -> None:
+    """Before etcd starts: two with the same data and id would vote twice.
+
+    Raises:
+        Refused: this manager already runs at another address, so its state directory was copied.
+    """
+    own = Identity.load(files.identity)
+    manager_id = certificates.subject_of(own.certificate).id
+    address = _api_address(settings)
+    if address.endswith(":0"):
+        return  # It takes a free port, so it cannot be told from another one.
+    deadline = time.monotonic() + LEASE_SECONDS
+    for managers in _ways_to_ask(settings):
+        while (answer := await _membership(managers, own, manager_id, CHECK_SECONDS)) is not None:
+            other = answer.running.api_address
+            if other in ("", address):
+                return
+            if time.monotonic() > deadline:
+                raise Refused(
+                    f"manager {manager_id} already runs at {other}: the state directory of one of the two is a copy; "
+                    "delete this one, and join the cluster with `shoal-manager run --join`"
+                )
+            await asyncio.sleep(POLL_SECONDS)  # It may have been this one, at its former address.
+
+
+def _ways_to_ask(settings: Settings) -> Iterable[list[str]]:
+    try:
+        return [[each] for each in known_managers(settings.state_directory).values()]
+    except Refused:
+        return []
+
+
+def _api_address(settings: Settings) -> str:
+    host = advertised_host(settings.advertise_address, settings.api_address)
+    return with_port(host, int(settings.api_address.rpartition(":")[2]))
+
+
+def _move_to_address(settings: Settings) -> None:
+    """Have etcd start at the address in the settings. The leader has the others use it, once this manager runs."""
+    directory = settings.state_directory / "etcd"
+    layout, addresses = load_layout(directory), peer_addresses(settings)
+    if layout is None:
+        return
+    moved = replace(layout, peer_address=addresses.advertised, listen_address=addresses.listening)
+    if moved != layout:
+        save_layout(directory, moved)
 
 
 def leave_cluster(settings: Settings) -> None:
@@ -96,7 +153,9 @@ def leave_cluster(settings: Settings) -> None:
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     if files.identity.exists():
         files.identity.rename(files.identity.with_name(f"identity.removed.{stamp}"))
-    (settings.state_directory / "etcd" / "layout.json").unlink(missing_ok=True)
+    remove_layout(settings.state_directory / "etcd")
+    if (settings.state_directory / "etcd" / "data").exists():
+        EtcdServer(settings.state_directory).quarantine_data("removed")
     # With the token that it joined with, it would try in vain to join again whenever it is started.
     write_atomically(files.removed, _token_id(settings).encode())
 
@@ -221,16 +280,18 @@ async def _wait_until_added(settings: Settings, files: JoinFiles) -> None:
     files.pending.unlink()
 
 
-async def _membership(managers: list[str], own: Identity, manager_id: str) -> GetMembershipResponse | None:
+async def _membership(
+    managers: list[str], own: Identity, manager_id: str, seconds: float = TIMEOUT_SECONDS
+) -> GetMembershipResponse | None:
     """As some manager has it; None: none responds."""
     async with connect_aio(managers, own) as channel:
         request = GetMembershipRequest(manager_id=manager_id)
         try:
-            return await ManagerPeersStub(channel).GetMembership(request, timeout=TIMEOUT_SECONDS)
+            return await ManagerPeersStub(channel).GetMembership(request, timeout=seconds)
         except grpc.RpcError as error:
             found = to_shoal_error(error, address=", ".join(managers))
-    if isinstance(found, NotFound):
-        raise Refused(f"{found}; join again with a new token, after deleting the identity of this manager")
+    if isinstance(found, PermissionDenied):
+        raise RemovedFromCluster(str(found)) from found
     _report(found)
     return None
 

@@ -74,7 +74,7 @@ def save_managers(state_directory: Path, managers: dict[str, str]) -> None:
 
 async def _recover(settings: Settings, server: EtcdServer) -> Recovered:
     own = Identity.load(settings.state_directory / "identity")
-    for manager_id, address in _known_managers(settings.state_directory).items():
+    for manager_id, address in known_managers(settings.state_directory).items():
         if await _responds(address, own):
             raise Refused(
                 f"manager {manager_id} at {address} responds: two halves of a cluster must not both continue. Stop it, "
@@ -112,7 +112,8 @@ async def _identifiers(client: Etcd, kind: _Named) -> list[str]:
     return [each for record in found if (each := kind.identifier(record.key)) is not None]
 
 
-def _known_managers(state_directory: Path) -> dict[str, str]:
+def known_managers(state_directory: Path) -> dict[str, str]:
+    """The other managers' API addresses, by id. Raises Refused: they are not known."""
     try:
         found = json.loads((state_directory / MANAGERS_FILE).read_bytes())
     except (OSError, ValueError) as error:

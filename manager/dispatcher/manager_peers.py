@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from contextlib import aclosing
 
 from manager.membership.member_api import EtcdMembers
-from shoal.api.v1.cluster_pb2 import ManagerMembership
+from shoal.api.v1.cluster_pb2 import Manager, ManagerMembership, RemovedManager
 from shoal.api.v1.dispatcher_pb2 import (
     EtcdPeer,
     GetMembershipRequest,
@@ -17,7 +17,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 )
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersServicer
 from shoal.api.v1.event_pb2 import Event
-from shoal.errors import NotFound
+from shoal.errors import NotFound, PermissionDenied
 from shoal.rpc.caller import Context
 
 
@@ -27,7 +27,8 @@ class ManagerPeersService(ManagerPeersServicer):
     Args:
         applied: `Dispatcher.applied`.
         events: `EventLog.between`.
-        memberships: the live table of all managers' memberships.
+        memberships, managers, removed: the live tables of all managers' memberships, of those that run, and of those
+            that were removed.
         members: of etcd.
     """
 
@@ -37,11 +38,15 @@ class ManagerPeersService(ManagerPeersServicer):
         applied: Callable[[Iterable[str]], Sequence[NodeApplied]],
         events: Callable[[int, int], AsyncGenerator[Sequence[Event], None]],
         memberships: Mapping[str, ManagerMembership],
+        managers: Mapping[str, Manager],
+        removed: Mapping[str, RemovedManager],
         members: Callable[[], Awaitable[EtcdMembers]],
     ) -> None:
         self._applied = applied
         self._events = events
         self._memberships = memberships
+        self._managers = managers
+        self._removed = removed
         self._members = members
 
     async def ListApplied(self, request: ListAppliedRequest, context: Context) -> ListAppliedResponse:  # noqa: N802
@@ -57,10 +62,13 @@ class ManagerPeersService(ManagerPeersServicer):
     async def GetMembership(  # noqa: N802
         self, request: GetMembershipRequest, context: Context
     ) -> GetMembershipResponse:
-        """Raises NotFound: there is no such manager, or it was removed."""
+        """Raises PermissionDenied: it was removed. NotFound: it is not known here, or not yet."""
+        if request.manager_id in self._removed:
+            raise PermissionDenied(f"manager {request.manager_id} was removed from the cluster")
         membership = self._memberships.get(request.manager_id)
         if membership is None:
-            raise NotFound(f"manager {request.manager_id} is not a manager of this cluster, or was removed")
+            raise NotFound(f"manager {request.manager_id} is not known to this manager")
         found = await self._members() if membership.member_id else EtcdMembers(())
         peers = [EtcdPeer(member_id=each.id, name=each.name, peer_urls=each.peer_urls) for each in found.members]
-        return GetMembershipResponse(membership=membership, peers=peers)
+        running = self._managers.get(request.manager_id)
+        return GetMembershipResponse(membership=membership, peers=peers, running=running)

@@ -11,7 +11,7 @@ from manager.membership.membership_plan import Situation, changed, next_change
 from manager.store.changes import Write, delete, put
 from manager.store.kinds import MANAGER, MANAGER_CLOCK, MEMBERSHIP, REGISTERED_MANAGER, REMOVED_MANAGER
 from manager.store.record_store import RecordStore
-from shoal.api.v1.cluster_pb2 import ManagerMembership, RemovedManager
+from shoal.api.v1.cluster_pb2 import Manager, ManagerMembership, RemovedManager
 from shoal.errors import Conflict, LeadershipLost, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -141,10 +141,17 @@ class MembershipController:
 
     def _in_progress(self) -> bool:
         tables = self._store.tables
-        unrecorded = any(
-            each.etcd_member_id and identifier not in tables.memberships for identifier, each in tables.managers.items()
+        differ = any(
+            each.etcd_member_id and self._differs(tables.memberships.get(identifier), each)
+            for identifier, each in tables.managers.items()
         )
-        return unrecorded or any(each.state in IN_PROGRESS for each in tables.memberships.values())
+        return differ or any(each.state in IN_PROGRESS for each in tables.memberships.values())
+
+    @staticmethod
+    def _differs(known: ManagerMembership | None, manager: Manager) -> bool:
+        if known is None:
+            return True
+        return manager.etcd_peers_open and known.peer_address != manager.etcd_peer_address
 
     async def _note(self, wait: plan.Wait | None, fence: int) -> bool:
         """Record why a change waits, for `shoal manager ls` and the manager that joins; nothing was changed."""

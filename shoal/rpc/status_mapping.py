@@ -101,6 +101,20 @@ def to_shoal_error(error: grpc.RpcError, *, address: str = "the manager") -> Sho
     return Unavailable(f"the call to {address} failed: {details or code.name}; check its logs")
 
 
+def is_outcome_unknown(error: grpc.RpcError) -> bool:
+    """Whether the connection was lost after the call had been sent: it may have been executed.
+
+    An error that Shoal's own server sent is an answer, and one of connecting means that nothing was sent.
+    """
+    code, details, trailer = _read(error)
+    text = details.lower()
+    return code is StatusCode.UNAVAILABLE and ORIGIN_KEY not in trailer and not any(each in text for each in _NOT_SENT)
+
+
+_NOT_SENT = ("failed to connect", "backends failing", "resol", "refused", "handshak", "endpoint closing")
+"""In gRPC's own texts on a call that waited for a connection."""
+
+
 def raise_for(error: grpc.RpcError, *, address: str = "the manager") -> NoReturn:
     """Raise what `to_shoal_error` makes of it. The cause is kept for the log."""
     raise to_shoal_error(error, address=address) from error

@@ -50,21 +50,27 @@ class GetMembershipResponse(_message.Message):
 
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def membership(self) -> _cluster_pb2.ManagerMembership: ...
     @_builtins.property
     def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___EtcdPeer]:
         """All members as etcd lists them now, the learner included."""
 
+    @_builtins.property
+    def running(self) -> _cluster_pb2.Manager:
+        """Unset: it does not run."""
+
     def __init__(
         self,
         *,
         membership: _cluster_pb2.ManagerMembership | None = ...,
         peers: _abc.Iterable[Global___EtcdPeer] | None = ...,
+        running: _cluster_pb2.Manager | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "running", b"running"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "peers", b"peers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "peers", b"peers", "running", b"running"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

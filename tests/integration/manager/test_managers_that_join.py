@@ -1,6 +1,7 @@
 """Managers with an etcd of their own: they join by a token, are lost and replaced, removed, and recovered."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -106,10 +107,13 @@ def test_three_managers_lose_one_and_replace_it(tmp_path: Path) -> None:
             await managers.controls["m1"].RemoveManager(RemoveManagerRequest(manager=lost), timeout=30)
             await managers.join("m4")
             assert {"before", "after"} <= await managers.networks("m4")
-            # A manager starts again by itself, whatever its token has become.
-            managers.processes["m3"].end()
-            managers.processes["m3"].start()
-            managers.controls["m3"] = await managers.processes["m3"].ready()
+            # A manager starts again by itself, whatever its token has become, also at another address.
+            moved = managers.processes["m3"]
+            moved.end()
+            moved.more = (*moved.more, "--peer-address", address := f"127.0.0.1:{free_port()}")
+            moved.start()
+            managers.controls["m3"] = await moved.ready()
+            await until(lambda: is_at(managers, "m3", address), "m3 is at its other address")
             # The one that was removed says so when it returns, and creates no cluster of its own.
             returned = managers.processes["m2"]
             for _ in range(2):
@@ -123,6 +127,10 @@ def test_three_managers_lose_one_and_replace_it(tmp_path: Path) -> None:
             await until(lambda: managers.votes("m2"), "m2 votes again")
 
     asyncio.run(scenario())
+
+
+async def is_at(managers: Managers, name: str, address: str) -> bool:
+    return (await managers.views())[name].membership.peer_address == address
 
 
 async def warning(managers: Managers) -> str:
@@ -185,6 +193,23 @@ def test_the_last_of_two_managers_is_recovered(tmp_path: Path) -> None:
             assert await managers.create("m1", "after")
             assert "before" in await managers.networks("m1")
             await managers.join("m3")
+
+    asyncio.run(scenario())
+
+
+def test_a_copied_state_directory_is_refused(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with one_manager(tmp_path) as managers:
+            await managers.join("m2")
+            await until(lambda: knows_others(managers.processes["m2"]), "m2 has written down the other managers")
+            copy = managers.make("copy")
+            copy.state.rmdir()
+            shutil.copytree(managers.processes["m2"].state, copy.state, ignore=shutil.ignore_patterns("*:0", "lock"))
+            copy.start()
+            assert copy.process is not None
+            assert await asyncio.to_thread(copy.process.wait, 60) == 1
+            assert "is a copy; delete this one" in copy.log
+            assert await managers.create("m1", "after")
 
     asyncio.run(scenario())
 
