@@ -34,7 +34,7 @@ from tests.fakes.memory_etcd import MemoryEtcd
 
 CLUSTER = "cluster"
 NO_MESSAGE = b"\xff" * 16
-SINGLE = ("Probe", "ReadUsage", "ReadVolumeSizes", "CallDriver", "OfferVolume", "DropVolumeCopy")
+SINGLE = ("Probe", "ReadUsage", "ReadVolumeSizes", "CallDriver", "ObserveTerm", "OfferVolume", "DropVolumeCopy")
 STREAMS = ("ReadLogs", "FetchVolume")
 SINGLE_OF_CONTAINERS = ("Pause", "Kill", "ListProcesses", "StatPath")
 STREAMS_OF_CONTAINERS = ("ReadArchive", "ListChanges", "ExportContainer")

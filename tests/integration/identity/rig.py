@@ -25,6 +25,8 @@ from shoal.api.v1.certificate_authority_pb2 import (
     FindManagersResponse,
     GetRootRequest,
     GetRootResponse,
+    JoinManagerRequest,
+    JoinManagerResponse,
     JoinRequest,
     JoinResponse,
 )
@@ -277,6 +279,10 @@ class Impostor(CertificateAuthorityServicer):
 
     async def FindManagers(self, request: Any, context: Context) -> FindManagersResponse:
         return FindManagersResponse(managers=[ManagerAddress(id="m1", api_address="192.0.2.66:1")])
+
+    async def JoinManager(self, request: JoinManagerRequest, context: Context) -> JoinManagerResponse:
+        self.reported.append(request.token)
+        return JoinManagerResponse()
 
     async def Renew(self, request: Any, context: Context) -> Any:
         raise NotFound("no renewal here")
