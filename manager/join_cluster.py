@@ -28,7 +28,7 @@ from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.cluster_pb2 import ManagerMembership
 from shoal.api.v1.dispatcher_pb2 import EtcdPeer, GetMembershipRequest, GetMembershipResponse
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
-from shoal.errors import InvalidInput, PermissionDenied, Refused, ShoalError, Unauthenticated, Unavailable
+from shoal.errors import InvalidInput, Refused, Unauthenticated, Unavailable
 from shoal.identity import certificates, identity, join_token
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import previous_path
@@ -246,7 +246,7 @@ def _save(
         addresses = [each.api_address for each in response.managers]
         _write(files.pending, json.dumps({"managers": addresses}).encode())
     Identity(certificate=response.certificate, key=key, ca=root).save(files.identity)
-    for each in (files.keys / "manager.pem", files.keys / "etcd.pem", files.removed):
+    for each in (files.removed, files.keys / "manager.pem", files.keys / "etcd.pem"):
         each.unlink(missing_ok=True)
     files.keys.rmdir()
 
@@ -283,21 +283,18 @@ async def _wait_until_added(settings: Settings, files: JoinFiles) -> None:
 async def _membership(
     managers: list[str], own: Identity, manager_id: str, seconds: float = TIMEOUT_SECONDS
 ) -> GetMembershipResponse | None:
-    """As some manager has it; None: none responds."""
+    """As some manager has it; None: none responds. Raises RemovedFromCluster: an operator has removed this manager."""
     async with connect_aio(managers, own) as channel:
         request = GetMembershipRequest(manager_id=manager_id)
         try:
-            return await ManagerPeersStub(channel).GetMembership(request, timeout=seconds)
+            response = await ManagerPeersStub(channel).GetMembership(request, timeout=seconds)
         except grpc.RpcError as error:
             found = to_shoal_error(error, address=", ".join(managers))
-    if isinstance(found, PermissionDenied):
-        raise RemovedFromCluster(str(found)) from found
-    _report(found)
-    return None
-
-
-def _report(error: ShoalError) -> None:
-    _log.warning("cannot ask the managers; trying again: %s", error)
+            _log.warning("cannot read this manager's membership; retrying: %s", found)
+            return None
+    if response.removed:
+        raise RemovedFromCluster(f"manager {manager_id} was removed from the cluster")
+    return response
 
 
 def _initial_cluster(peers: Iterable[EtcdPeer], own_id: int, name: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 )
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersServicer
 from shoal.api.v1.event_pb2 import Event
-from shoal.errors import NotFound, PermissionDenied
+from shoal.errors import NotFound
 from shoal.rpc.caller import Context
 
 
@@ -62,9 +62,9 @@ class ManagerPeersService(ManagerPeersServicer):
     async def GetMembership(  # noqa: N802
         self, request: GetMembershipRequest, context: Context
     ) -> GetMembershipResponse:
-        """Raises PermissionDenied: it was removed. NotFound: it is not known here, or not yet."""
+        """Raises NotFound: it is not known here, or not yet."""
         if request.manager_id in self._removed:
-            raise PermissionDenied(f"manager {request.manager_id} was removed from the cluster")
+            return GetMembershipResponse(removed=True)
         membership = self._memberships.get(request.manager_id)
         if membership is None:
             raise NotFound(f"manager {request.manager_id} is not known to this manager")

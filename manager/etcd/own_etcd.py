@@ -73,8 +73,8 @@ class OwnEtcd:
         self.renew_certificate()
         self._save_layout()
         await self._server.restart()
+        self._opened()  # Whatever comes now: etcd is started so from here on.
         await self._responding()
-        self._opened()
 
     def renew_certificate(self) -> None:
         """Have the certificate written if it has to be another one; etcd reads it at the next handshake."""

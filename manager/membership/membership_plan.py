@@ -190,10 +190,8 @@ def _as_etcd_lists(known: ManagerMembership, situation: Situation) -> ManagerMem
     """The record as it should be; None: it is."""
     now_ms = situation.now_ms
     if known.state == REQUESTED:
-        # Added by a leader that could not record it any more: no two members have the same URL.
-        url = peer_url(known.peer_address)
-        member = next((each for each in situation.members if url in each.peer_urls), None)
-        if member is None or any(each.member_id == member.id for each in situation.memberships.values()):
+        member = _unrecorded_member(known, situation)
+        if member is None:
             return None
         state = LEARNER if member.is_learner else VOTER
         return changed(known, now_ms, state=state, member_id=member.id)
@@ -208,6 +206,14 @@ def _as_etcd_lists(known: ManagerMembership, situation: Situation) -> ManagerMem
     return None
 
 
+def _unrecorded_member(known: ManagerMembership, situation: Situation) -> EtcdMember | None:
+    """The member that was added for a manager by a leader that could not record it: no two have the same URL."""
+    url = peer_url(known.peer_address)
+    recorded = {each.member_id for each in situation.memberships.values()}
+    found = (each for each in situation.members if url in each.peer_urls and each.id not in recorded)
+    return None if known.member_id else next(found, None)
+
+
 def _removals(situation: Situation) -> Iterator[MembershipChange]:
     for _, removing in sorted(situation.memberships.items()):
         if removing.state == REMOVING:
@@ -215,13 +221,13 @@ def _removals(situation: Situation) -> Iterator[MembershipChange]:
 
 
 def _removal(removing: ManagerMembership, situation: Situation) -> MembershipChange:
-    member = situation.member(removing.member_id)
+    member = situation.member(removing.member_id) or _unrecorded_member(removing, situation)
     others = [each for each in situation.voters() if each is not removing and each.manager_id in situation.managers]
     is_own = removing.manager_id == situation.own_id
     if member is None:
         return HandOver() if is_own else Forget(removing)
     if member.is_learner:
-        return Remove(removing)
+        return Remove(changed(removing, situation.now_ms, member_id=member.id))
     if not removal_leaves_majority(len(situation.voters()), len(others)):
         return Wait(removing, f"{len(others)} other managers run, which is too few to continue without it")
     if is_own:

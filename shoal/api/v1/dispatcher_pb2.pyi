@@ -51,6 +51,9 @@ class GetMembershipResponse(_message.Message):
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    removed: _builtins.bool
+    """An operator has removed it; nothing else is set. (No error: a release without this call denies it.)"""
     @_builtins.property
     def membership(self) -> _cluster_pb2.ManagerMembership: ...
     @_builtins.property
@@ -67,10 +70,11 @@ class GetMembershipResponse(_message.Message):
         membership: _cluster_pb2.ManagerMembership | None = ...,
         peers: _abc.Iterable[Global___EtcdPeer] | None = ...,
         running: _cluster_pb2.Manager | None = ...,
+        removed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "running", b"running"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "peers", b"peers", "running", b"running"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "peers", b"peers", "removed", b"removed", "running", b"running"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
