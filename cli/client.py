@@ -1,6 +1,7 @@
 """The connection to a cluster: the channel of a context, calls with deadlines, gRPC errors as `ShoalError`."""
 
 import os
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol, Self, TypeVar
 
 from cli.interrupts import deferred_interrupt
 from shoal.contexts.context_file import Context
-from shoal.errors import ShoalError, Timeout
+from shoal.errors import ConnectionLost, ShoalError, Timeout, Unavailable
+from shoal.resumption.resume_attempts import ResumeAttempts, Resumption
 
 if TYPE_CHECKING:
     import grpc
@@ -23,9 +25,10 @@ G = TypeVar("G", covariant=True)
 
 CALL_SECONDS = 30.0
 """No call that is not a stream takes longer; pulling a manifest at submission is the slowest part."""
-READS = ("Get", "List", "Stat", "Inspect")
+READS = ("Get", "List", "Stat", "Inspect", "Watch", "Wait", "Logs", "Read", "Export")
 """How the names of requests that change nothing begin."""
 READ_ATTEMPTS = 3
+MAY_BE_MADE = "the change may have been made: check before you run the command again"
 MAX_RESPONSE_BYTES = 256 << 20
 """A list of a million tasks."""
 
@@ -153,7 +156,7 @@ class Client:
         """
         import grpc
 
-        reads = type(request).__name__.startswith(READS)
+        reads = _is_read(request)
         for attempt in range(READ_ATTEMPTS):
             try:
                 return method(request, timeout=seconds)
@@ -163,21 +166,21 @@ class Client:
 
     def _check_lost(self, error: "grpc.RpcError", *, reads: bool, is_last: bool) -> None:
         """Raises ShoalError, unless the call is a read to be made again."""
-        from shoal.rpc.status_mapping import is_outcome_unknown, to_shoal_error
+        from shoal.rpc.status_mapping import to_shoal_error
 
         found = to_shoal_error(error, address=self._address)
-        if not is_outcome_unknown(error) or (reads and is_last):
+        if not isinstance(found, ConnectionLost) or (reads and is_last):
             raise found from error
         if not reads:
-            raise Timeout(f"{found}; the change may have been made: check before you run the command again") from error
+            raise Timeout(f"{found}; {MAY_BE_MADE}") from error
 
     def finish(self, start: Callable[[], PendingCall[A]]) -> A:
-        """A call that takes as long as it takes; Ctrl-C cancels it.
+        """A call of a change that takes as long as it takes; Ctrl-C cancels it.
 
         Raises:
             ShoalError: as `call`.
         """
-        with self._translated_errors():
+        with self._translated_errors(reads=False):
             with deferred_interrupt(lambda: None):
                 pending = start()
             with deferred_interrupt(pending.cancel):
@@ -187,12 +190,13 @@ class Client:
         """The answers of a call, as they come. Leaving the loop cancels the call.
 
         Raises:
-            Timeout: `seconds` have passed; ShoalError as for `call`.
+            Timeout: `seconds` have passed. ConnectionLost: to the manager; the text of a call that changes something
+                says so. ShoalError as for `call`.
         """
         with deferred_interrupt(lambda: None):
             answers = method(request, timeout=seconds)
         try:
-            with self._translated_errors():
+            with self._translated_errors(reads=_is_read(request)):
                 coming = iter(answers)
                 while True:
                     with deferred_interrupt(answers.cancel):
@@ -203,25 +207,53 @@ class Client:
         finally:
             answers.cancel()
 
+    def resumed_stream(self, method: Streaming[Q, A], resumption: Resumption[Q, A]) -> Generator[A]:
+        """The answers of a call that goes on at another manager when the connection is lost.
+
+        Raises:
+            Unavailable: no manager answers for some time. ShoalError as for `call`.
+        """
+        attempts = ResumeAttempts(time.monotonic)
+        while True:
+            attempts.begin()
+            try:
+                for answer in self.stream(method, resumption.request(), seconds=None):
+                    attempts.answered()
+                    if (unseen := resumption.unseen(answer)) is not None:
+                        yield unseen
+                return
+            except Unavailable as error:
+                if not attempts.may_repeat(lost=isinstance(error, ConnectionLost)):
+                    raise
+            time.sleep(attempts.delay())
+
     def raise_for(self, error: BaseException) -> NoReturn:
         """Raise the error of a call that was made with a stub.
 
         Raises:
             ShoalError: what it means; another error as it is.
         """
-        with self._translated_errors():
+        with self._translated_errors(reads=False):
             raise error
 
     @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
+    def _translated_errors(self, *, reads: bool) -> Iterator[None]:
         import grpc
 
         try:
             yield
         except grpc.RpcError as error:
-            from shoal.rpc.status_mapping import raise_for
+            from shoal.rpc.status_mapping import to_shoal_error
 
-            raise_for(error, address=self._address)
+            found = to_shoal_error(error, address=self._address)
+            if isinstance(found, ConnectionLost) and not reads:
+                raise ConnectionLost(f"{found}; {MAY_BE_MADE}") from error
+            raise found from error
+
+
+def _is_read(request: object) -> bool:
+    """Whether a request changes nothing, by the name of its message; an iterator of messages may."""
+    return type(request).__name__.startswith(READS)
 
 
 def resolve_context(name: str | None) -> Context:

@@ -104,6 +104,10 @@ class Unavailable(ShoalError):
     """A part is unavailable; trying again later may succeed. gRPC UNAVAILABLE."""
 
 
+class ConnectionLost(Unavailable):
+    """The connection was lost after a call had been sent: what it asked for may have been done."""
+
+
 class Timeout(ShoalError):
     """It was not done in the time given; the outcome is unknown. gRPC DEADLINE_EXCEEDED."""
 

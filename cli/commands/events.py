@@ -17,6 +17,7 @@ from shoal.api.v1.control_pb2 import WatchEventsRequest
 from shoal.api.v1.event_pb2 import Event
 from shoal.errors import InvalidInput
 from shoal.filters.event_filters import EVENTS
+from shoal.resumption.event_resumption import EventResumption
 
 BY_MANAGER = {
     "type": "types",
@@ -47,9 +48,11 @@ Examples:
 @pass_client
 def command(client: Client, *, since: str, until: str, filters: Sequence[str], form: str) -> None:
     """Stream events from the cluster."""
-    request = request_of(filters, since=since, until=until, now_ns=time.time_ns())
+    now_ns = time.time_ns()
+    request = request_of(filters, since=since, until=until, now_ns=now_ns)
+    resumption = EventResumption(request, started_ms=now_ns // 1_000_000)
     keeps = EVENTS.parse(text for text in filters if text.partition("=")[0] not in BY_MANAGER)
-    for response in client.stream(client.control.WatchEvents, request, seconds=None):
+    for response in client.resumed_stream(client.control.WatchEvents, resumption):
         if response.HasField("warning"):
             warn(response.warning)
         elif keeps(response.event):

@@ -16,6 +16,7 @@ from cli.render.output_terminal import draw, is_interactive
 from cli.render.table import print_listing, table
 from shoal.api.v1.control_pb2 import StatsRequest, StatsResponse, TaskStats
 from shoal.docker_units import docker_size
+from shoal.resumption.repeated_request import RepeatedRequest
 from shoal.unit_formats import size
 
 COLUMNS = ("name", "node", "cpu", "memory", "limit", "percent", "net_io", "block_io", "pids")
@@ -63,7 +64,8 @@ def command(
     """
     request = StatsRequest(targets=targets, node=node, stack=stack, interval_ms=round(interval * 1000), counters=True)
     live = is_interactive(sys.stdout) and not no_stream and form == "table"
-    for response in client.stream(client.control.Stats, request, seconds=None):
+    resumption: RepeatedRequest[StatsRequest, StatsResponse] = RepeatedRequest(request)
+    for response in client.resumed_stream(client.control.Stats, resumption):
         if form not in ("table", "json"):
             print_listing(rows(response, no_trunc=no_trunc), COLUMNS, form=form, names=NAMES)
         else:

@@ -222,6 +222,7 @@ class Playground:
                 return manager_servers.voters(client) > before
 
         self.wait_until(votes, f"manager {host.name}", {host.name: host.log})
+        manager_servers.refresh_context(self._contexts.get(self.layout.name))
 
     def start_engine(self) -> None:
         """Serve Docker's clients on this machine, and wait until they can connect."""

@@ -8,6 +8,8 @@ from cli.playground import daemons
 from cli.playground.layout import API_PORT, JOIN_PORT, Layout, PlaygroundHost
 from shoal.api.v1.cluster_pb2 import JoinToken, ManagerMembership
 from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, ListManagersRequest
+from shoal.contexts import manager_addresses
+from shoal.contexts.context_file import Context
 from shoal.rpc.host_port import HostPort
 
 
@@ -46,6 +48,12 @@ def voters(client: Client) -> int:
     """How many managers run and vote."""
     views = client.call(client.control.ListManagers, ListManagersRequest()).managers
     return sum(each.alive and each.membership.state == ManagerMembership.VOTER for each in views)
+
+
+def refresh_context(context: Context) -> None:
+    """Commands know all managers from now on, so that they can do without any one of them."""
+    with Client(context) as client:
+        manager_addresses.refresh(context, client.manager_addresses)
 
 
 def _command(layout: Layout, state: Path, api: str, join: str, options: Sequence[str]) -> list[str | Path]:

@@ -14,6 +14,7 @@ from engine.translate.prune_filters import moment_ms
 from shoal.api.v1.control_pb2 import WatchEventsRequest
 from shoal.api.v1.event_pb2 import Event
 from shoal.manager_calls.managers import Managers
+from shoal.resumption.event_resumption import EventResumption
 from shoal.task_group import TaskGroup
 
 
@@ -56,7 +57,8 @@ class EventHandlers:
             with self._own.listen() as queue:
                 async with TaskGroup() as group:
                     own = group.create_task(write_own(queue))
-                    answers = self._managers.stream(self._managers.control.WatchEvents, request)
+                    resumption = EventResumption(request, started_ms=now_ms)
+                    answers = self._managers.resumed_stream(self._managers.control.WatchEvents, resumption)
                     async with aclosing(answers):
                         async for answer in answers:
                             if answer.HasField("event"):

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import grpc
@@ -12,10 +13,12 @@ from shoal.api.v1.builds_pb2_grpc import BuildsStub
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.engine_pb2_grpc import ContainersStub, ImagesStub
+from shoal.errors import ConnectionLost, ShoalError, Timeout, Unavailable
 from shoal.manager_calls.acting_user import acting_metadata
 from shoal.manager_calls.newest_revision import NewestRevision
 from shoal.manager_calls.read_attempts import ReadAttempts, is_read
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
+from shoal.resumption.resume_attempts import ResumeAttempts, Resumption
 from shoal.rpc.read_revisions import REVISION_KEY, reported_revision
 from shoal.rpc.status_mapping import to_shoal_error
 
@@ -81,6 +84,7 @@ class Managers:
             seconds: that it may take; None: no bound.
         Raises:
             ShoalError: the manager's error, or why it cannot be reached.
+            Timeout: the connection was lost during a change, which may have been made.
         """
         attempts = ReadAttempts(time.monotonic) if is_read(method) else None
         while True:
@@ -92,7 +96,9 @@ class Managers:
                 return answer
             except grpc.RpcError as error:
                 reported = self._update_from(error)
-                if attempts is None or not attempts.may_repeat(error, asked=asked, reported=reported):
+                if attempts is None:
+                    raise self._failed_change(error) from error
+                if not attempts.may_repeat(error, asked=asked, reported=reported):
                     raise to_shoal_error(error, address=self._address) from error
             if reported is None:
                 await asyncio.sleep(attempts.delay())
@@ -117,6 +123,35 @@ class Managers:
             raise to_shoal_error(error, address=self._address) from error
         finally:
             answers.cancel()
+
+    async def resumed_stream(
+        self, method: Callable[..., AsyncIterable[R]], resumption: Resumption[object, R]
+    ) -> AsyncGenerator[R]:
+        """The answers of a call that goes on at another manager when the connection is lost.
+
+        Raises:
+            ShoalError: as `call`; Unavailable when no manager answers for some time.
+        """
+        attempts = ResumeAttempts(time.monotonic)
+        while True:
+            attempts.begin()
+            try:
+                async with aclosing(self.stream(method, resumption.request())) as answers:
+                    async for answer in answers:
+                        attempts.answered()
+                        if (unseen := resumption.unseen(answer)) is not None:
+                            yield unseen
+                return
+            except Unavailable as error:
+                if not attempts.may_repeat(lost=isinstance(error, ConnectionLost)):
+                    raise
+            await asyncio.sleep(attempts.delay())
+
+    def _failed_change(self, error: grpc.RpcError) -> ShoalError:
+        found = to_shoal_error(error, address=self._address)
+        if not isinstance(found, ConnectionLost):
+            return found
+        return Timeout(f"{found}; the change may have been made: check before you make it again")
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (*self._revision.metadata(), *acting_metadata())

@@ -91,7 +91,8 @@ def to_shoal_error(error: grpc.RpcError, *, address: str = "the manager") -> Sho
     if ORIGIN_KEY in trailer:
         return _EXCEPTIONS.get(code, Unavailable)(details)
     if code is StatusCode.UNAVAILABLE:
-        return _connection_error(details, address)
+        found = _connection_error(details, address)
+        return errors.ConnectionLost(str(found)) if is_outcome_unknown(error) else found
     if code is StatusCode.DEADLINE_EXCEEDED:
         return errors.Timeout(f"{address} did not respond in time; the operation may still complete")
     if code is StatusCode.UNIMPLEMENTED:

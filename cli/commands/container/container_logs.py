@@ -13,6 +13,7 @@ from cli.render.error_lines import warn
 from cli.render.log_printer import LogPrefixes, LogPrinter
 from shoal.api.v1.control_pb2 import LogsRequest, LogsResponse
 from shoal.errors import InvalidInput, NotFound
+from shoal.resumption.log_resumption import LogResumption
 from shoal.spec_parsers.integers import parse_count
 
 _MAX_LINES = (1 << 32) - 1
@@ -58,9 +59,10 @@ def logs(
     What the program wrote to STDERR goes to STDERR. Logs of a task or a service, whose names are taken too, have the
     task before each line, as of `shoal service logs`.
     """
-    request = logs_request(container, since=since, until=until, tail=tail, follow=follow, now_ns=time.time_ns())
+    now_ns = time.time_ns()
+    request = logs_request(container, since=since, until=until, tail=tail, follow=follow, now_ns=now_ns)
     printer: LogPrinter | None = None
-    for response in _responses(client, request):
+    for response in _responses(client, request, now_ns):
         if response.HasField("warning"):
             warn(response.warning)
             continue
@@ -75,9 +77,9 @@ def logs(
         printer.end()
 
 
-def _responses(client: Client, request: LogsRequest) -> Iterator[LogsResponse]:
+def _responses(client: Client, request: LogsRequest, now_ns: int) -> Iterator[LogsResponse]:
     try:
-        yield from client.stream(client.control.Logs, request, seconds=None)
+        yield from client.resumed_stream(client.control.Logs, LogResumption(request, started_ns=now_ns))
     except NotFound:
         text = f'container, task or service "{request.target}" not found; list containers with `shoal ps --all`'
         raise NotFound(text) from None

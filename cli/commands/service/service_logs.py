@@ -11,6 +11,7 @@ from cli.commands.common.relative_time import parse_time_ns
 from cli.render.error_lines import warn
 from cli.render.log_printer import LogPrefixes, LogPrinter
 from shoal.api.v1.control_pb2 import LogsRequest
+from shoal.resumption.log_resumption import LogResumption
 
 
 @click.command("logs", epilog=examples("shoal service logs -f --tail 20 web", "shoal service logs --since 10m web.1"))
@@ -46,11 +47,12 @@ def logs(
     stack: str = "",
 ) -> None:
     """Fetch the logs of a service, or of a task given by its ID or name (web.1)."""
-    since_ns = parse_time_ns("--since", since, time.time_ns())
+    now_ns = time.time_ns()
+    since_ns = parse_time_ns("--since", since, now_ns)
     request = LogsRequest(target=target, stack=stack, follow=follow, tail=tail, since_ns=since_ns)
     heads = LogPrefixes(full=no_trunc and not no_task_ids, ids=no_resolve, details=details)
     printer = LogPrinter(timestamps=timestamps, raw=raw, prefixes=heads)
-    for response in client.stream(client.control.Logs, request, seconds=None):
+    for response in client.resumed_stream(client.control.Logs, LogResumption(request, started_ns=now_ns)):
         if response.HasField("warning"):
             warn(response.warning)
         elif response.HasField("source"):

@@ -1,5 +1,6 @@
 """Logs of a container as streams of output: what `logs` answers, and `attach` before it streams."""
 
+import time
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from engine.translate.containers.log_frames import LogFrames
 from shoal.api.v1.control_pb2 import LogsRequest
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.manager_calls.managers import Managers
+from shoal.resumption.log_resumption import LogResumption
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ async def log_frames(managers: Managers, view: ContainerView, options: LogOption
     )
     if options.tail is not None:
         request.tail = options.tail
+    resumption = LogResumption(request, started_ns=time.time_ns())
     task_id, formatter = "", options.frames()
-    async with aclosing(managers.stream(managers.control.Logs, request)) as responses:
+    async with aclosing(managers.resumed_stream(managers.control.Logs, resumption)) as responses:
         async for response in responses:
             for chunk in response.batch.chunks:
                 if chunk.task_id != task_id:

@@ -14,6 +14,7 @@ from shoal.api.v1.control_pb2 import GetNodeRequest, StatsRequest, StatsResponse
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.container_states import state_text
 from shoal.manager_calls.managers import Managers
+from shoal.resumption.repeated_request import RepeatedRequest
 
 INTERVAL_MS = 1000
 
@@ -37,7 +38,8 @@ class StatsHandlers:
         if state_text(view) != "running":
             return call.json(lines.line(None, time.time_ns(), 0))
         request = StatsRequest(targets=[view.task.id], interval_ms=INTERVAL_MS, counters=True)
-        async with aclosing(self._managers.stream(self._managers.control.Stats, request)) as answers:
+        resumption: RepeatedRequest[StatsRequest, StatsResponse] = RepeatedRequest(request)
+        async with aclosing(self._managers.resumed_stream(self._managers.control.Stats, resumption)) as answers:
             if not is_stream:
                 return call.json(_next(lines, await anext(answers), view))
             response = await call.stream()

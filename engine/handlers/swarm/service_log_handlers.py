@@ -1,5 +1,6 @@
 """Logs of services and of single tasks."""
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -18,6 +19,7 @@ from engine.translate.containers.log_frames import LogFrames
 from shoal.api.v1.control_pb2 import ListTasksRequest, LogsRequest
 from shoal.api.v1.task_pb2 import Task
 from shoal.manager_calls.managers import Managers
+from shoal.resumption.log_resumption import LogResumption
 
 
 class ServiceLogHandlers:
@@ -59,7 +61,8 @@ class ServiceLogHandlers:
     async def _lines(self, request: LogsRequest, options: LogOptions, *, details: bool) -> AsyncGenerator[bytes]:
         tasks = await self._tasks()
         formatters: dict[str, LogFrames] = {}
-        async with aclosing(self._managers.stream(self._managers.control.Logs, request)) as responses:
+        resumption = LogResumption(request, started_ns=time.time_ns())
+        async with aclosing(self._managers.resumed_stream(self._managers.control.Logs, resumption)) as responses:
             async for response in responses:
                 for chunk in response.batch.chunks:
                     formatter = formatters.get(chunk.task_id)

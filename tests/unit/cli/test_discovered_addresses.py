@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -41,9 +42,12 @@ def made(tmp_path: Path) -> Context:
     return context_file.read_context(tmp_path)
 
 
-def test_it_is_due_once_an_hour(made: Context) -> None:
-    assert not manager_addresses.refresh_due(made, NOW + timedelta(minutes=59))
-    assert manager_addresses.refresh_due(made, NOW + timedelta(minutes=61))
+def test_it_is_due_soon_at_first_and_every_five_minutes_then(made: Context) -> None:
+    assert not manager_addresses.refresh_due(made, NOW + timedelta(seconds=9))
+    assert manager_addresses.refresh_due(made, NOW + timedelta(seconds=11))
+    known = replace(made, discovered=("192.0.2.1:7440",))
+    assert not manager_addresses.refresh_due(known, NOW + timedelta(minutes=4))
+    assert manager_addresses.refresh_due(known, NOW + timedelta(minutes=6))
 
 
 def test_what_the_user_gave_comes_first_and_stays(made: Context) -> None:
@@ -60,7 +64,7 @@ def test_what_is_of_no_use_is_not_kept(made: Context, reported: Sequence[str]) -
     assert context_file.read_context(made.directory) == made
 
 
-def test_a_manager_that_does_not_answer_is_asked_again_in_an_hour(made: Context) -> None:
+def test_a_manager_that_does_not_answer_is_asked_again_later(made: Context) -> None:
     def away() -> Sequence[str]:
         raise Unavailable("away")
 

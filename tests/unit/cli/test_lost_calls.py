@@ -1,14 +1,15 @@
 """What the command line does with a call whose connection is lost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc.aio
 import pytest
 
 from cli.client import READ_ATTEMPTS, Client
-from shoal.api.v1.control_pb2 import CreateNetworkRequest, GetClusterRequest
-from shoal.errors import Refused, ShoalError, Timeout, Unavailable
+from shoal.api.v1.control_pb2 import CreateNetworkRequest, GetClusterRequest, WatchEventsRequest
+from shoal.api.v1.engine_pb2 import CreateContainerRequest
+from shoal.errors import ConnectionLost, Refused, ShoalError, Timeout, Unavailable
 from shoal.rpc.status_mapping import ORIGIN_KEY, is_outcome_unknown
 
 LOST = "recvmsg:Connection reset by peer"
@@ -82,3 +83,76 @@ def test_an_answer_and_what_was_never_sent_are_final(
     assert "may have been made" not in str(caught.value)
     assert len(requests) == 1
     assert not is_outcome_unknown(error)
+
+
+def streaming(*turns: list[str | grpc.RpcError]) -> tuple[Any, list[object]]:
+    """A method whose calls answer so, one after the other, and the requests that it got."""
+    requests: list[object] = []
+
+    class Answers(list[str | grpc.RpcError]):
+        def __iter__(self) -> Iterator[str]:
+            for each in super().__iter__():
+                if isinstance(each, grpc.RpcError):
+                    raise each
+                yield each
+
+        def cancel(self) -> None:
+            pass
+
+    def method(request: object, timeout: float | None = None) -> Answers:
+        del timeout
+        requests.append(request)
+        return Answers(turns[len(requests) - 1])
+
+    return method, requests
+
+
+class Numbered:
+    """A stream of which each request says how many answers there have been."""
+
+    def __init__(self) -> None:
+        self.answers = 0
+
+    def request(self) -> int:
+        return self.answers
+
+    def unseen(self, answer: str) -> str | None:
+        self.answers += 1
+        return None if answer == "seen" else answer
+
+
+def test_a_stream_goes_on_at_another_manager() -> None:
+    method, requests = streaming(["a", failure(LOST)], [failure(NOT_SENT)], ["seen", "b"])
+    assert list(client().resumed_stream(method, Numbered())) == ["a", "b"]
+    assert requests == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(failure(NOT_SENT), Unavailable), (failure("in use", grpc.StatusCode.FAILED_PRECONDITION, ours=True), Refused)],
+)
+def test_a_stream_that_never_began_fails_at_once(error: grpc.RpcError, kind: type[ShoalError]) -> None:
+    method, requests = streaming([error], ["never"])
+    with pytest.raises(kind):
+        list(client().resumed_stream(method, Numbered()))
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize(("request_type", "says_so"), [(WatchEventsRequest, False), (CreateContainerRequest, True)])
+def test_a_stream_of_a_change_says_that_it_may_have_been_made(request_type: type[Any], says_so: bool) -> None:
+    method, _ = streaming([failure(LOST)])
+    with pytest.raises(ConnectionLost) as caught:
+        list(client().stream(method, request_type(), seconds=None))
+    assert ("may have been made" in str(caught.value)) is says_so
+
+
+def test_a_call_that_takes_long_says_so_too() -> None:
+    class Pending:
+        def result(self) -> str:
+            raise failure(LOST)
+
+        def cancel(self) -> None:
+            pass
+
+    with pytest.raises(ConnectionLost, match="may have been made: check before"):
+        client().finish(Pending)
