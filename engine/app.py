@@ -27,6 +27,7 @@ from engine.handlers.containers.stats_handlers import StatsHandlers
 from engine.handlers.disk_usage_handlers import DiskUsageHandlers
 from engine.handlers.event_handlers import EventHandlers
 from engine.handlers.images.build_handlers import BuildHandlers
+from engine.handlers.images.buildkit_handlers import BuildkitHandlers
 from engine.handlers.images.image_handlers import ImageHandlers
 from engine.handlers.images.image_transfer_handlers import ImageTransferHandlers
 from engine.handlers.network_handlers import NetworkHandlers
@@ -188,6 +189,7 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         ExecHandlers(managers, lookup, own_events, restrictions=restrictions),
         networks,
         BuildHandlers(managers, home, restrictions=restrictions, network_name=networks.name_of),
+        BuildkitHandlers(managers, home, restrictions=restrictions),
         volumes,
         DiskUsageHandlers(managers, lookup, volumes),
         ImageHandlers(managers, pool),

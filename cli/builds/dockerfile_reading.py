@@ -4,16 +4,10 @@ from collections.abc import Iterable
 
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.manifests import Platform, host_platform
-from shoal.dockerfile.document import parse_dockerfile
 from shoal.dockerfile.evaluation.build_options import BuildOptions
-from shoal.dockerfile.evaluation.build_sources import ImageSource
-from shoal.dockerfile.evaluation.needs import find_needs
-from shoal.dockerfile.evaluation.stage_plan import plan_stages
-from shoal.dockerfile.evaluation.triggers import ImageConfig
+from shoal.dockerfile.evaluation.file_needs import needs_of_file
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
-
-_SYNTAX = "BUILDKIT_SYNTAX"
 
 
 def images_of(text: bytes, name: str, start: BuildStart) -> list[str]:
@@ -25,22 +19,16 @@ def images_of(text: bytes, name: str, start: BuildStart) -> list[str]:
     Raises:
         InvalidInput: every fault of the file. NotFound: there is no such target.
     """
-    arguments = dict(start.build_args)
-    document = parse_dockerfile(text.decode(errors="replace"), name, syntax=arguments.get(_SYNTAX, ""))
     here = host_platform()
     options = BuildOptions(
         platform=platform_of(start.platform) or here,
         build_platform=here,
         target=start.target,
-        arguments=arguments,
+        arguments=dict(start.build_args),
         labels=dict(start.labels),
         contexts=dict(start.contexts),
     )
-    plan = plan_stages(document, options, name)
-    images: dict[ImageSource, ImageConfig] = {}
-    while unknown := (needs := find_needs(plan, images)).unknown(images):
-        images |= {each: {} for each in unknown}
-    return [each.reference for each in (*needs.base_images, *needs.copied_images)]
+    return list(needs_of_file(text, name, options).images)
 
 
 def platform_of(text: str) -> Platform | None:

@@ -5,15 +5,12 @@ from aiohttp import web
 from engine.protocol.errors import not_found, not_implemented
 from engine.server.call import Call
 from engine.server.routes import Handler, Route
-from engine.translate.images.build_request import BUILDKIT
 
 _CANCEL = "a build ends when its client closes the connection"
 _PLUGINS = "plugins are not supported: volumes have CSI drivers, networks and logs are the cluster's own"
 
 _REFUSED: tuple[tuple[str, str, str, str], ...] = (
     ("POST", "/build/cancel", "BuildCancel", _CANCEL),
-    ("POST", "/session", "Session", BUILDKIT),
-    ("POST", "/grpc", "Grpc", BUILDKIT),
     ("GET", "/plugins/privileges", "GetPluginPrivileges", _PLUGINS),
     ("POST", "/plugins/pull", "PluginPull", _PLUGINS),
     ("POST", "/plugins/create", "PluginCreate", _PLUGINS),

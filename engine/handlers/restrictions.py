@@ -51,8 +51,12 @@ class Restrictions:
 
     def check_build(self, caller: ApiCaller, start: BuildStart) -> None:
         """A build. Raises ApiError: 403."""
-        if self._concerns(caller) and start.network == "host":
+        if not self._concerns(caller):
+            return
+        if start.network == "host" or "network.host" in start.entitlements:
             self._refuse({HOST_NETWORK})
+        if "security.insecure" in start.entitlements:
+            self._refuse({PRIVILEGED})
 
     def check_volume(self, caller: ApiCaller, spec: VolumeSpec) -> None:
         """Raises ApiError: 403."""

@@ -12,7 +12,7 @@ from engine.protocol.errors import ApiError, bad_request
 from engine.protocol.parameters import Filters, boolean, integer, parse_filters
 from engine.protocol.versions import ApiVersion
 from engine.server.callers import ApiCaller
-from engine.server.hijack import RawStream, hijack
+from engine.server.hijack import RawStream, hijack, upgrade
 from engine.server.server_headers import SERVER_HEADERS
 from engine.server.websocket import WebSocketStream
 
@@ -146,6 +146,16 @@ class Call:
             ConnectionError: the client is gone.
         """
         stream = hijack(self.request, content_type, SERVER_HEADERS)
+        self.request[_BEGUN] = True
+        return stream
+
+    def upgrade(self, protocol: str) -> RawStream:
+        """Make the connection one of another protocol: the answer's head goes out, then bytes in both directions.
+
+        Raises:
+            ConnectionError: the client is gone.
+        """
+        stream = upgrade(self.request, protocol, SERVER_HEADERS)
         self.request[_BEGUN] = True
         return stream
 

@@ -225,9 +225,7 @@ def hijack(request: web.BaseRequest, content_type: str, headers: Mapping[str, st
     Raises:
         ConnectionError: the client is gone.
     """
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client is gone")
+    transport = _open_transport(request)
     upgrade = "upgrade" in request.headers
     stream: RawStream
     if not upgrade and request.headers.get("transfer-encoding", "").lower() == "chunked":
@@ -239,6 +237,32 @@ def hijack(request: web.BaseRequest, content_type: str, headers: Mapping[str, st
     transport.write(_head(content_type, headers, upgrade=upgrade))
     transport.resume_reading()
     return stream
+
+
+def upgrade(request: web.BaseRequest, protocol: str, headers: Mapping[str, str]) -> RawStream:
+    """Take the connection of a request over for another protocol.
+
+    Args:
+        protocol: its name in `Upgrade`.
+        headers: of every answer.
+    Raises:
+        ConnectionError: the client is gone.
+    """
+    transport = _open_transport(request)
+    connection = HijackedConnection(transport, transport.get_protocol(), in_frames=False)
+    transport.set_protocol(connection)
+    lines = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", f"Upgrade: {protocol}"]
+    lines += [f"{key}: {headers[key]}" for key in headers]
+    transport.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+    transport.resume_reading()
+    return connection
+
+
+def _open_transport(request: web.BaseRequest) -> asyncio.Transport:
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client is gone")
+    return transport
 
 
 def _head(content_type: str, headers: Mapping[str, str], *, upgrade: bool) -> bytes:

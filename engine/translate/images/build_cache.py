@@ -21,6 +21,8 @@ def read_prune(filters: Filters, *, everything: bool, keep_bytes: int, now_ms: i
         ApiError: 400, a filter is unknown or no moment.
     """
     found = prune_filters(filters, _KEYS, now_ms=now_ms)
+    if "until" in found:
+        found["until"] = [str(int(each) // 1000) for each in found["until"]]  # as nodes read it: seconds
     if "unused-for" in found:
         found.setdefault("until", []).extend(found.pop("unused-for"))
     return PruneBuildCacheRequest(

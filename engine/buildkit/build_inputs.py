@@ -1,0 +1,145 @@
+"""What a build needs of its client: the Dockerfile, contexts, secrets, credentials."""
+
+import posixpath
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
+
+from engine.buildkit.session.client_session import ClientSession, ClientSessions
+from engine.buildkit.session.file_receiver import FileReceiver
+from engine.buildkit.session.session_calls import registry_credentials, secret_values, upload
+from engine.buildkit.translation.frontend_options import FrontendOptions
+from engine.server.callers import Caller
+from shoal.api.v1.builds_pb2 import BuildStart
+from shoal.distribution.manifests import Platform, host_platform
+from shoal.dockerfile.evaluation.build_options import BuildOptions
+from shoal.dockerfile.evaluation.file_needs import FileNeeds, needs_of_file
+from shoal.dockerfile.ignore_patterns import read_patterns
+from shoal.errors import InvalidInput, NotFound
+from shoal.image_reference import parse
+from shoal.spec_parsers.csv_fields import csv_fields
+
+MAX_DOCKERFILE_BYTES = 1 << 20
+MAX_IGNORE_BYTES = 1 << 20
+_IGNORE = ".dockerignore"
+_DEFAULT = "Dockerfile"
+
+
+@dataclass(frozen=True)
+class LocalDockerfile:
+    """Attributes: ignore: of the file beside it that says what is left out of the context; None: there is none."""
+
+    name: str
+    text: bytes
+    ignore: bytes | None
+
+
+class BuildInputs:
+    """Of one build.
+
+    Args:
+        session: id of the client's session.
+    """
+
+    def __init__(self, sessions: ClientSessions, caller: Caller, session: str, options: FrontendOptions) -> None:
+        self._sessions = sessions
+        self._caller = caller
+        self._session = session
+        self._options = options
+
+    async def session(self, directory: str = "") -> ClientSession:
+        """The session that has a directory; without one that of the request. Raises NotFound."""
+        return await self._sessions.find(self._caller, self._options.sessions.get(directory, self._session))
+
+    async def dockerfile(self) -> LocalDockerfile | None:
+        """The Dockerfile; None: it is in the context, which is no directory of the client.
+
+        Raises:
+            NotFound: there is none.
+        """
+        directory = self._options.dockerfile_directory
+        if not directory:
+            return None
+        name = posixpath.normpath(self._options.file_name).lstrip("/")
+        base = posixpath.basename(name)
+        other = posixpath.join(posixpath.dirname(name), base.lower()) if base == _DEFAULT else name
+        ignore = f"{name}{_IGNORE}"
+        session = await self.session(directory)
+        async with FileReceiver(session, directory, follow=tuple({name, other, ignore})) as files:
+            texts = await files.texts(MAX_DOCKERFILE_BYTES)
+        text = texts.get(name, texts.get(other))
+        if text is None:
+            raise NotFound(f"failed to read dockerfile: open {name[:200]}: no such file or directory")
+        return LocalDockerfile(name, text, texts.get(ignore))
+
+    async def patterns(self, dockerfile: LocalDockerfile | None) -> tuple[str, ...]:
+        """What is left out of the main context.
+
+        Raises:
+            InvalidInput: the file that says it is none.
+        """
+        directory = self._options.context_directory
+        text = dockerfile.ignore if dockerfile is not None else None
+        if text is None:
+            async with FileReceiver(await self.session(directory), directory, follow=(_IGNORE,)) as files:
+                text = (await files.texts(MAX_IGNORE_BYTES)).get(_IGNORE, b"")
+        return read_patterns(text.decode(errors="surrogateescape"))
+
+    async def context(self, exclude: Iterable[str]) -> AsyncGenerator[bytes]:
+        """The main context as an archive, where it comes from the client."""
+        if self._options.upload:
+            async for piece in upload(await self.session(), self._options.upload):
+                yield piece
+        elif directory := self._options.context_directory:
+            async for piece in self.directory(directory, exclude):
+                yield piece
+
+    async def directory(self, name: str, exclude: Iterable[str] = ()) -> AsyncGenerator[bytes]:
+        """A directory of the client as an archive."""
+        async with FileReceiver(await self.session(name), name, exclude=tuple(exclude)) as files:
+            async for piece in files.archive():
+                yield piece
+
+    async def secrets(self, needs: FileNeeds) -> dict[str, bytes]:
+        """The secrets that the file names and the client has."""
+        return await secret_values(await self.session(), needs.secrets)
+
+    async def add_credentials(self, start: BuildStart, needs: FileNeeds) -> None:
+        """Those of the registries that the build has to do with."""
+        references = [*needs.images, *start.push, *map(_cache_reference, (*start.cache_from, *start.cache_to))]
+        found = await registry_credentials(await self.session(), _domains(references))
+        for domain, credentials in found.items():
+            start.credentials[domain].CopyFrom(credentials)
+
+
+def needs_of(dockerfile: LocalDockerfile | None, start: BuildStart) -> FileNeeds:
+    """What a Dockerfile needs; nothing is known of one that is elsewhere.
+
+    Raises:
+        InvalidInput: every fault of the file. NotFound: there is no such target.
+    """
+    if dockerfile is None:
+        return FileNeeds((), (), ())
+    here = host_platform()
+    options = BuildOptions(
+        platform=Platform(*start.platform.split("/")) if start.platform else here,
+        build_platform=here,
+        target=start.target,
+        arguments=dict(start.build_args),
+        labels=dict(start.labels),
+        contexts=dict(start.contexts),
+    )
+    return needs_of_file(dockerfile.text, dockerfile.name, options)
+
+
+def _cache_reference(text: str) -> str:
+    return csv_fields(text).get("ref", "") if "=" in text else text
+
+
+def _domains(references: Iterable[str]) -> list[str]:
+    found: dict[str, None] = {}
+    for each in references:
+        try:
+            found[parse(each).domain] = None
+        except InvalidInput:
+            continue
+    return list(found)

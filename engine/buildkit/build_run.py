@@ -1,0 +1,198 @@
+"""One build of a client: what it needs is fetched from the client, the build is a node's, the result goes back."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+
+from engine.buildkit.build_inputs import BuildInputs, LocalDockerfile, needs_of
+from engine.buildkit.session.client_session import ClientSession
+from engine.buildkit.session.result_files import DirectorySink, FileSink, ResultSink
+from engine.buildkit.status_feed import StatusFeed
+from engine.buildkit.translation.build_errors import status_of
+from engine.buildkit.translation.exporters import ResultOptions
+from engine.buildkit.translation.frontend_options import FrontendOptions
+from engine.buildkit.translation.progress import BuildProgress
+from engine.buildkit.v1.gateway_pb2 import Status
+from engine.cluster.build_session import BuildSession
+from shoal.api.v1.builds_pb2 import BuildResult, BuildStart, BuildWarning
+from shoal.errors import ShoalError, Unavailable
+from shoal.manager_calls.managers import Managers
+
+_REPORT_SECONDS = 0.1
+"""Between two messages about what has been transferred."""
+
+
+class BuildFailed(Exception):
+    """Attributes: status: of the call that has asked for the build."""
+
+    def __init__(self, status: Status) -> None:
+        self.status = status
+        super().__init__(status.message)
+
+
+@dataclass(frozen=True)
+class Built:
+    """Attributes: dockerfile: None: it was not the client's."""
+
+    result: BuildResult
+    warnings: list[BuildWarning]
+    dockerfile: LocalDockerfile | None
+
+
+class BuildRun:
+    """One build.
+
+    Args:
+        ref: of the solve.
+        check: whether the caller may have it. Raises ShoalError.
+        preferred_node: finds the node for a name that was never built.
+    """
+
+    def __init__(
+        self,
+        managers: Managers,
+        inputs: BuildInputs,
+        options: FrontendOptions,
+        result: ResultOptions,
+        feed: StatusFeed,
+        *,
+        ref: str,
+        check: Callable[[BuildStart], None],
+        preferred_node: Callable[[], Awaitable[str]],
+    ) -> None:
+        self._managers = managers
+        self._inputs = inputs
+        self._options = options
+        self._result = result
+        self._feed = feed
+        self._check = check
+        self._preferred_node = preferred_node
+        self._progress = BuildProgress(ref, time.time_ns)
+        self._dockerfile: LocalDockerfile | None = None
+
+    async def run(self) -> Built:
+        """Build. Raises BuildFailed."""
+        try:
+            result = await self._run()
+        except ShoalError as error:
+            await self._feed.put(self._progress.open_vertices(str(error)))
+            name, text = (self._dockerfile.name, self._dockerfile.text) if self._dockerfile else ("", b"")
+            raise BuildFailed(status_of(error, self._progress.failure, name, text)) from error
+        return Built(result, self._progress.warnings, self._dockerfile)
+
+    async def _run(self) -> BuildResult:
+        start = self._options.start
+        self._check(start)
+        self._dockerfile = await self._read_dockerfile()
+        if self._dockerfile is not None:
+            start.dockerfile, start.dockerfile_text = self._dockerfile.name, self._dockerfile.text
+        else:
+            start.dockerfile = self._options.file_name
+        needs = needs_of(self._dockerfile, start)
+        await self._inputs.add_credentials(start, needs)
+        secrets = await self._inputs.secrets(needs)
+        patterns = await self._read_patterns() if self._options.context_directory else ()
+        start.preferred_node = await self._preferred_node()
+        async with AsyncExitStack() as stack:
+            sink = self._sink(await self._inputs.session())
+            if sink is not None:
+                stack.push_async_callback(sink.close)
+            session = await stack.enter_async_context(BuildSession(self._managers, start))
+            sending = asyncio.create_task(self._send(session, secrets, patterns))
+            try:
+                result = await self._receive(session, sending, sink)
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+            if sink is not None:
+                await self._finish(sink)
+        return result
+
+    async def _read_dockerfile(self) -> LocalDockerfile | None:
+        if not self._options.dockerfile_directory:
+            return None
+        vertex = await self._begin(f"[internal] load build definition from {self._options.file_name}")
+        found = await self._inputs.dockerfile()
+        if found is not None:
+            self._progress.set_dockerfile(found.name, found.text)
+            await self._transferred(vertex, "transferring dockerfile:", len(found.text))
+        await self._feed.put(self._progress.end(vertex))
+        return found
+
+    async def _read_patterns(self) -> tuple[str, ...]:
+        vertex = await self._begin("[internal] load .dockerignore")
+        found = await self._inputs.patterns(self._dockerfile)
+        await self._feed.put(self._progress.end(vertex))
+        return found
+
+    def _sink(self, session: ClientSession) -> ResultSink | None:
+        if self._result.is_file:
+            return FileSink(session, 0)
+        return DirectorySink(session, 0) if self._result.is_directory else None
+
+    async def _send(self, session: BuildSession, secrets: dict[str, bytes], patterns: tuple[str, ...]) -> None:
+        for identifier, value in secrets.items():
+            await session.send_secret(identifier, value)
+        for name, directory in self._options.directories.items():
+            await self._send_context(
+                session, f"[context {name}] load from client", self._inputs.directory(directory), name
+            )
+        is_needed = self._dockerfile is None or not self._options.start.check_only
+        if not self._options.start.remote_context and is_needed:
+            await self._send_context(session, "[internal] load build context", self._inputs.context(patterns), "")
+        await session.end_context()
+
+    async def _send_context(self, session: BuildSession, shown: str, pieces: AsyncGenerator[bytes], name: str) -> None:
+        vertex = await self._begin(shown)
+        size, reported_at = 0, time.monotonic()
+        async with aclosing(pieces):
+            async for piece in pieces:
+                await session.send(piece, name)
+                size += len(piece)
+                if time.monotonic() - reported_at >= _REPORT_SECONDS:
+                    reported_at = time.monotonic()
+                    await self._feed.put(
+                        self._progress.transferred(vertex, "transferring context:", size, is_complete=False)
+                    )
+        await self._transferred(vertex, "transferring context:", size)
+        await self._feed.put(self._progress.end(vertex))
+
+    async def _receive(
+        self, session: BuildSession, sending: "asyncio.Task[None]", sink: ResultSink | None
+    ) -> BuildResult:
+        """The node's output, unless the client cannot give what it needs."""
+        receiving = asyncio.create_task(self._outputs(session, sink))
+        try:
+            await asyncio.wait((receiving, sending), return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done():
+                sending.result()
+            return await receiving
+        finally:
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+
+    async def _outputs(self, session: BuildSession, sink: ResultSink | None) -> BuildResult:
+        async for output in session.outputs():
+            if output.HasField("file_data"):
+                if sink is not None:
+                    await sink.write(output.file_data)
+            elif (response := self._progress.translate(output)) is not None:
+                await self._feed.put(response)
+        if self._progress.result is None:
+            raise Unavailable("the build has ended without a result")
+        return self._progress.result
+
+    async def _finish(self, sink: ResultSink) -> None:
+        vertex = await self._begin("exporting to client directory" if self._result.is_directory else "sending tarball")
+        await sink.finish()
+        await self._feed.put(self._progress.end(vertex))
+
+    async def _begin(self, name: str) -> str:
+        vertex, response = self._progress.begin(name)
+        await self._feed.put(response)
+        return vertex
+
+    async def _transferred(self, vertex: str, what: str, size: int) -> None:
+        await self._feed.put(self._progress.transferred(vertex, what, size, is_complete=True))

@@ -1,0 +1,1 @@
+"""Sessions of BuildKit's clients: what the client serves while it builds."""

@@ -1,0 +1,1 @@
+"""BuildKit's messages from the cluster's and back. Pure."""

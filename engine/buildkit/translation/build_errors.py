@@ -1,0 +1,63 @@
+"""Why a build has failed, as BuildKit's clients show it. Pure."""
+
+import re
+from collections.abc import Iterator
+
+from google.protobuf.any_pb2 import Any
+from grpc import StatusCode
+
+from engine.buildkit.translation.source_excerpt import source_detail, vertex_detail
+from engine.buildkit.v1.gateway_pb2 import Status
+from shoal.api.v1.builds_pb2 import BuildFailure
+from shoal.errors import AlreadyExists, InvalidInput, PermissionDenied, ShoalError, Unavailable
+
+_LINE = re.compile(r":([0-9]+)$")
+_MAX_SOURCE = 256 << 10
+"""Of a file that is sent with an error: more does not fit into a trailer."""
+_MAX_TEXT = 8 << 10
+_CODES: dict[type[ShoalError], StatusCode] = {
+    PermissionDenied: StatusCode.PERMISSION_DENIED,
+    Unavailable: StatusCode.UNAVAILABLE,
+    AlreadyExists: StatusCode.ALREADY_EXISTS,
+}
+"""All others are UNKNOWN, which clients show without its name."""
+
+
+def status_of(error: ShoalError, failure: BuildFailure | None, name: str, text: bytes) -> Status:
+    """The status of the call.
+
+    Args:
+        failure: which step has failed, if one has.
+        name, text: of the Dockerfile, as far as they are known.
+    """
+    code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), StatusCode.UNKNOWN)
+    line = failure.line if failure is not None and failure.line else _line_of(error)
+    return Status(
+        code=code.value[0],
+        message=_text(error)[:_MAX_TEXT],
+        details=_details(failure, name, text[:_MAX_SOURCE], line),
+    )
+
+
+def _details(failure: BuildFailure | None, name: str, text: bytes, line: int) -> Iterator[Any]:
+    if failure is not None and failure.vertex_id:
+        yield vertex_detail(failure.vertex_id)
+    if line and text:
+        yield source_detail(name, text, line)
+
+
+def _text(error: ShoalError) -> str:
+    """Faults of a Dockerfile have their lines."""
+    if not isinstance(error, InvalidInput):
+        return str(error)
+    texts = []
+    for fault in error.faults:
+        match = _LINE.search(fault.path)
+        texts.append(f"dockerfile parse error on line {match[1]}: {fault.message}" if match else str(fault))
+    return "; ".join(texts)
+
+
+def _line_of(error: ShoalError) -> int:
+    """Of the first fault that has one."""
+    faults = error.faults if isinstance(error, InvalidInput) else ()
+    return next((int(match[1][:9]) for each in faults if (match := _LINE.search(each.path))), 0)

@@ -1,0 +1,1 @@
+"""Generated code of proto/engine/buildkit/v1: what is spoken of BuildKit's API."""

@@ -1,0 +1,55 @@
+"""What a Dockerfile needs, as far as it says so itself: base images may have triggers that need more. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shoal.dockerfile.document import parse_dockerfile
+from shoal.dockerfile.evaluation.build_options import BuildOptions
+from shoal.dockerfile.evaluation.build_sources import ImageSource
+from shoal.dockerfile.evaluation.needs import BuildNeeds, find_needs
+from shoal.dockerfile.evaluation.stage_plan import StagePlan, plan_stages
+from shoal.dockerfile.evaluation.triggers import ImageConfig
+from shoal.dockerfile.frontends import SYNTAX_ARGUMENT
+from shoal.dockerfile.instructions import Run
+from shoal.dockerfile.mount_options import parse_mount
+from shoal.dockerfile.run_mounts import SecretMount
+
+
+@dataclass(frozen=True, slots=True)
+class FileNeeds:
+    """What the target of a file is made of.
+
+    Attributes:
+        images: references that it begins with or copies from.
+        contexts: by name; the main one is empty.
+        secrets: ids of those that its commands have, but those that a variable names.
+    """
+
+    images: tuple[str, ...]
+    contexts: tuple[str, ...]
+    secrets: tuple[str, ...]
+
+
+def needs_of_file(text: bytes, name: str, options: BuildOptions) -> FileNeeds:
+    """What a Dockerfile needs.
+
+    Args:
+        name: of the file, for its faults.
+    Raises:
+        InvalidInput: every fault of the file. NotFound: there is no such target.
+    """
+    document = parse_dockerfile(text.decode(errors="replace"), name, syntax=options.arguments.get(SYNTAX_ARGUMENT, ""))
+    plan = plan_stages(document, options, name)
+    images: dict[ImageSource, ImageConfig] = {}
+    while unknown := (needs := find_needs(plan, images)).unknown(images):
+        images |= {each: {} for each in unknown}
+    references = (each.reference for each in (*needs.base_images, *needs.copied_images))
+    return FileNeeds(tuple(references), needs.contexts, tuple(dict.fromkeys(_secrets(plan, needs))))
+
+
+def _secrets(plan: StagePlan, needs: BuildNeeds) -> Iterator[str]:
+    for index in needs.stages:
+        for instruction in plan.stages[index].stage.instructions:
+            if isinstance(instruction, Run):
+                mounts = (parse_mount(each, str) for each in instruction.mounts if "$" not in each)
+                yield from (each.secret_id for each in mounts if isinstance(each, SecretMount))
