@@ -7,7 +7,7 @@ from engine.buildkit.rpc_errors import CallFailed, Context, abort, failures
 from engine.buildkit.solves import RunningSolve, Solves
 from engine.buildkit.translation.capabilities import pong
 from engine.buildkit.translation.check_results import check_metadata
-from engine.buildkit.translation.definitions import refuse
+from engine.buildkit.translation.definitions import definition_of, refuse
 from engine.buildkit.v1.gateway_pb2 import (
     EvaluateRequest,
     EvaluateResponse,
@@ -24,8 +24,13 @@ from engine.buildkit.v1.gateway_pb2 import (
 )
 from engine.buildkit.v1.gateway_pb2_grpc import LLBBridgeServicer
 from engine.server.callers import Caller
+from shoal.api.v1.builds_pb2 import BuildResult
+from shoal.image_reference import parse
 
 _BUILD = "buildkit-controlapi-buildid"
+_CONFIG = "containerimage.config"
+_UNNAMED = "shoal/result"
+"""With a digest it means an image without a name, whatever the repository."""
 
 
 class GatewayService(LLBBridgeServicer):
@@ -81,4 +86,14 @@ class GatewayService(LLBBridgeServicer):
             return Result(metadata=check_metadata(name, text, built.warnings))
         identifier = uuid.uuid4().hex
         solve.responses[identifier] = exporter_response(built)
-        return Result(ref=Ref(id=identifier))
+        return _result(identifier, built.result)
+
+
+def _result(identifier: str, result: BuildResult) -> Result:
+    """A result, which another build may have as a context if it is an image."""
+    reference = Ref(id=identifier)
+    if not result.image.variants:
+        return Result(ref=reference)
+    name = parse(result.names[0] if result.names else _UNNAMED)
+    reference.definition.CopyFrom(definition_of(str(name.with_digest(result.digest))))
+    return Result(ref=reference, metadata={_CONFIG: result.image.variants[0].config})

@@ -24,7 +24,7 @@ async def abort(context: Context, status: Status) -> NoReturn:
         code = StatusCode.UNKNOWN
     text = " ".join(status.message.split("\n"))
     await context.abort(code, text, ((_DETAILS, status.SerializeToString()),))
-    raise AssertionError("an aborted call goes on")
+    raise AssertionError("abort has returned")
 
 
 class CallFailed(Exception):

@@ -8,6 +8,8 @@ from engine.buildkit.v1.control_pb2 import StatusResponse
 
 MAX_WAITING = 512
 """Messages that the client has not taken: then the build waits for it; what nobody follows, loses its first ones."""
+MAX_MERGED = 64
+"""Messages that are sent as one."""
 
 
 class StatusFeed:
@@ -39,8 +41,11 @@ class StatusFeed:
         try:
             while self._waiting or not self._is_over:
                 if self._waiting:
-                    yield self._waiting.popleft()
+                    response = StatusResponse()
+                    for _ in range(min(MAX_MERGED, len(self._waiting))):
+                        response.MergeFrom(self._waiting.popleft())
                     self._wake()
+                    yield response
                 else:
                     await self._wait()
         finally:

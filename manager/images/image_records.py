@@ -90,12 +90,15 @@ def find_image(view: View, reference: str) -> FoundImage:
 
 
 def find_name(view: View, reference: ImageReference) -> Image | None:
-    """The record of a name; of one with a digest, also another name of the same repository that has it."""
+    """The record of a name; of one with a digest, also another name of the same repository that has it, or a record
+    without a name, whose image is nowhere but here.
+    """
     found = view.images.get(key_of(record_name(reference)))
     if found is not None or not reference.digest:
         return found
-    same = (each for each in view.images.values() if each.digest == reference.digest)
-    return next((each for each in same if each.name and parse(each.name).name == reference.name), None)
+    same = [each for each in view.images.values() if each.digest == reference.digest]
+    named = (each for each in same if each.name and parse(each.name).name == reference.name)
+    return next(named, None) or next((each for each in same if not each.name), None)
 
 
 def image_view(

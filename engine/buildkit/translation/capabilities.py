@@ -18,6 +18,7 @@ _FRONTEND = (
     "return",
     "returnmap",
     "proto.refarray",
+    "reference.output",
     "importcaches",
     "frontend.inputs",
     "gateway.solve.metadata",

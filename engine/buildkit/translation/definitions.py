@@ -7,7 +7,7 @@ import hashlib
 
 from google.protobuf.message import DecodeError
 
-from engine.buildkit.v1.ops_pb2 import Definition, Input, Op, SourceOp
+from engine.buildkit.v1.ops_pb2 import Definition, Input, Op, OpMetadata, SourceOp
 from shoal.errors import InvalidInput
 
 _IMAGE = "docker-image://"
@@ -23,7 +23,7 @@ def definition_of(reference: str) -> Definition:
     source = Op(source=SourceOp(identifier=_IMAGE + reference)).SerializeToString(deterministic=True)
     digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
     result = Op(inputs=[Input(digest=digest, index=0)]).SerializeToString(deterministic=True)
-    return Definition(operations=[source, result])
+    return Definition(operations=[source, result], metadata={digest: OpMetadata()})
 
 
 def image_of(definition: Definition | None, name: str) -> str:

@@ -28,7 +28,7 @@ from engine.buildkit.v1 import worker_pb2 as engine_dot_buildkit_dot_v1_dot_work
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n engine/buildkit/v1/gateway.proto\x12\x19moby.buildkit.v1.frontend\x1a\x1d\x65ngine/buildkit/v1/caps.proto\x1a\x1c\x65ngine/buildkit/v1/ops.proto\x1a\x1f\x65ngine/buildkit/v1/worker.proto\x1a\x19google/protobuf/any.proto\"\xe8\x01\n\x06Result\x12-\n\x03ref\x18\x03 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.RefH\x00\x12\x31\n\x04refs\x18\x04 \x01(\x0b\x32!.moby.buildkit.v1.frontend.RefMapH\x00\x12\x41\n\x08metadata\x18\n \x03(\x0b\x32/.moby.buildkit.v1.frontend.Result.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x42\x08\n\x06result\".\n\x03Ref\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1b\n\x03\x64\x65\x66\x18\x02 \x01(\x0b\x32\x0e.pb.Definition\"\x90\x01\n\x06RefMap\x12\x39\n\x04refs\x18\x01 \x03(\x0b\x32+.moby.buildkit.v1.frontend.RefMap.RefsEntry\x1aK\n\tRefsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.Ref:\x02\x38\x01\"t\n\rReturnRequest\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\x12\x30\n\x05\x65rror\x18\x02 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Status\"\x10\n\x0eReturnResponse\"N\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"\xe5\x02\n\x0cSolveRequest\x12\"\n\ndefinition\x18\x01 \x01(\x0b\x32\x0e.pb.Definition\x12\x10\n\x08\x66rontend\x18\x02 \x01(\t\x12N\n\x0c\x66rontend_opt\x18\x03 \x03(\x0b\x32\x38.moby.buildkit.v1.frontend.SolveRequest.FrontendOptEntry\x12T\n\x0f\x66rontend_inputs\x18\r \x03(\x0b\x32;.moby.buildkit.v1.frontend.SolveRequest.FrontendInputsEntry\x1a\x32\n\x10\x46rontendOptEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x45\n\x13\x46rontendInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.Definition:\x02\x38\x01\"B\n\rSolveResponse\x12\x31\n\x06result\x18\x03 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\"\x1e\n\x0f\x45valuateRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"\x12\n\x10\x45valuateResponse\"\r\n\x0bPingRequest\"\xb6\x01\n\x0cPongResponse\x12;\n\x11\x66rontend_api_caps\x18\x01 \x03(\x0b\x32 .moby.buildkit.v1.apicaps.APICap\x12\x32\n\x08llb_caps\x18\x02 \x03(\x0b\x32 .moby.buildkit.v1.apicaps.APICap\x12\x35\n\x07workers\x18\x03 \x03(\x0b\x32$.moby.buildkit.v1.types.WorkerRecord\"\x0f\n\rInputsRequest\"\xa5\x01\n\x0eInputsResponse\x12O\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32:.moby.buildkit.v1.frontend.InputsResponse.DefinitionsEntry\x1a\x42\n\x10\x44\x65\x66initionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.Definition:\x02\x38\x01\x32\xe3\x03\n\tLLBBridge\x12Z\n\x05Solve\x12\'.moby.buildkit.v1.frontend.SolveRequest\x1a(.moby.buildkit.v1.frontend.SolveResponse\x12\x63\n\x08\x45valuate\x12*.moby.buildkit.v1.frontend.EvaluateRequest\x1a+.moby.buildkit.v1.frontend.EvaluateResponse\x12W\n\x04Ping\x12&.moby.buildkit.v1.frontend.PingRequest\x1a\'.moby.buildkit.v1.frontend.PongResponse\x12]\n\x06Return\x12(.moby.buildkit.v1.frontend.ReturnRequest\x1a).moby.buildkit.v1.frontend.ReturnResponse\x12]\n\x06Inputs\x12(.moby.buildkit.v1.frontend.InputsRequest\x1a).moby.buildkit.v1.frontend.InputsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n engine/buildkit/v1/gateway.proto\x12\x19moby.buildkit.v1.frontend\x1a\x1d\x65ngine/buildkit/v1/caps.proto\x1a\x1c\x65ngine/buildkit/v1/ops.proto\x1a\x1f\x65ngine/buildkit/v1/worker.proto\x1a\x19google/protobuf/any.proto\"\xe8\x01\n\x06Result\x12-\n\x03ref\x18\x03 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.RefH\x00\x12\x31\n\x04refs\x18\x04 \x01(\x0b\x32!.moby.buildkit.v1.frontend.RefMapH\x00\x12\x41\n\x08metadata\x18\n \x03(\x0b\x32/.moby.buildkit.v1.frontend.Result.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x42\x08\n\x06result\"5\n\x03Ref\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\ndefinition\x18\x02 \x01(\x0b\x32\x0e.pb.Definition\"\x90\x01\n\x06RefMap\x12\x39\n\x04refs\x18\x01 \x03(\x0b\x32+.moby.buildkit.v1.frontend.RefMap.RefsEntry\x1aK\n\tRefsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.Ref:\x02\x38\x01\"t\n\rReturnRequest\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\x12\x30\n\x05\x65rror\x18\x02 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Status\"\x10\n\x0eReturnResponse\"N\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"\xe5\x02\n\x0cSolveRequest\x12\"\n\ndefinition\x18\x01 \x01(\x0b\x32\x0e.pb.Definition\x12\x10\n\x08\x66rontend\x18\x02 \x01(\t\x12N\n\x0c\x66rontend_opt\x18\x03 \x03(\x0b\x32\x38.moby.buildkit.v1.frontend.SolveRequest.FrontendOptEntry\x12T\n\x0f\x66rontend_inputs\x18\r \x03(\x0b\x32;.moby.buildkit.v1.frontend.SolveRequest.FrontendInputsEntry\x1a\x32\n\x10\x46rontendOptEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x45\n\x13\x46rontendInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.Definition:\x02\x38\x01\"B\n\rSolveResponse\x12\x31\n\x06result\x18\x03 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\"\x1e\n\x0f\x45valuateRequest\x12\x0b\n\x03ref\x18\x01 \x01(\t\"\x12\n\x10\x45valuateResponse\"\r\n\x0bPingRequest\"\xb6\x01\n\x0cPongResponse\x12;\n\x11\x66rontend_api_caps\x18\x01 \x03(\x0b\x32 .moby.buildkit.v1.apicaps.APICap\x12\x32\n\x08llb_caps\x18\x02 \x03(\x0b\x32 .moby.buildkit.v1.apicaps.APICap\x12\x35\n\x07workers\x18\x03 \x03(\x0b\x32$.moby.buildkit.v1.types.WorkerRecord\"\x0f\n\rInputsRequest\"\xa5\x01\n\x0eInputsResponse\x12O\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32:.moby.buildkit.v1.frontend.InputsResponse.DefinitionsEntry\x1a\x42\n\x10\x44\x65\x66initionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.Definition:\x02\x38\x01\x32\xe3\x03\n\tLLBBridge\x12Z\n\x05Solve\x12\'.moby.buildkit.v1.frontend.SolveRequest\x1a(.moby.buildkit.v1.frontend.SolveResponse\x12\x63\n\x08\x45valuate\x12*.moby.buildkit.v1.frontend.EvaluateRequest\x1a+.moby.buildkit.v1.frontend.EvaluateResponse\x12W\n\x04Ping\x12&.moby.buildkit.v1.frontend.PingRequest\x1a\'.moby.buildkit.v1.frontend.PongResponse\x12]\n\x06Return\x12(.moby.buildkit.v1.frontend.ReturnRequest\x1a).moby.buildkit.v1.frontend.ReturnResponse\x12]\n\x06Inputs\x12(.moby.buildkit.v1.frontend.InputsRequest\x1a).moby.buildkit.v1.frontend.InputsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,39 +50,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESULT_METADATAENTRY']._serialized_start=360
   _globals['_RESULT_METADATAENTRY']._serialized_end=407
   _globals['_REF']._serialized_start=419
-  _globals['_REF']._serialized_end=465
-  _globals['_REFMAP']._serialized_start=468
-  _globals['_REFMAP']._serialized_end=612
-  _globals['_REFMAP_REFSENTRY']._serialized_start=537
-  _globals['_REFMAP_REFSENTRY']._serialized_end=612
-  _globals['_RETURNREQUEST']._serialized_start=614
-  _globals['_RETURNREQUEST']._serialized_end=730
-  _globals['_RETURNRESPONSE']._serialized_start=732
-  _globals['_RETURNRESPONSE']._serialized_end=748
-  _globals['_STATUS']._serialized_start=750
-  _globals['_STATUS']._serialized_end=828
-  _globals['_SOLVEREQUEST']._serialized_start=831
-  _globals['_SOLVEREQUEST']._serialized_end=1188
-  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_start=1067
-  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_end=1117
-  _globals['_SOLVEREQUEST_FRONTENDINPUTSENTRY']._serialized_start=1119
-  _globals['_SOLVEREQUEST_FRONTENDINPUTSENTRY']._serialized_end=1188
-  _globals['_SOLVERESPONSE']._serialized_start=1190
-  _globals['_SOLVERESPONSE']._serialized_end=1256
-  _globals['_EVALUATEREQUEST']._serialized_start=1258
-  _globals['_EVALUATEREQUEST']._serialized_end=1288
-  _globals['_EVALUATERESPONSE']._serialized_start=1290
-  _globals['_EVALUATERESPONSE']._serialized_end=1308
-  _globals['_PINGREQUEST']._serialized_start=1310
-  _globals['_PINGREQUEST']._serialized_end=1323
-  _globals['_PONGRESPONSE']._serialized_start=1326
-  _globals['_PONGRESPONSE']._serialized_end=1508
-  _globals['_INPUTSREQUEST']._serialized_start=1510
-  _globals['_INPUTSREQUEST']._serialized_end=1525
-  _globals['_INPUTSRESPONSE']._serialized_start=1528
-  _globals['_INPUTSRESPONSE']._serialized_end=1693
-  _globals['_INPUTSRESPONSE_DEFINITIONSENTRY']._serialized_start=1627
-  _globals['_INPUTSRESPONSE_DEFINITIONSENTRY']._serialized_end=1693
-  _globals['_LLBBRIDGE']._serialized_start=1696
-  _globals['_LLBBRIDGE']._serialized_end=2179
+  _globals['_REF']._serialized_end=472
+  _globals['_REFMAP']._serialized_start=475
+  _globals['_REFMAP']._serialized_end=619
+  _globals['_REFMAP_REFSENTRY']._serialized_start=544
+  _globals['_REFMAP_REFSENTRY']._serialized_end=619
+  _globals['_RETURNREQUEST']._serialized_start=621
+  _globals['_RETURNREQUEST']._serialized_end=737
+  _globals['_RETURNRESPONSE']._serialized_start=739
+  _globals['_RETURNRESPONSE']._serialized_end=755
+  _globals['_STATUS']._serialized_start=757
+  _globals['_STATUS']._serialized_end=835
+  _globals['_SOLVEREQUEST']._serialized_start=838
+  _globals['_SOLVEREQUEST']._serialized_end=1195
+  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_start=1074
+  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_end=1124
+  _globals['_SOLVEREQUEST_FRONTENDINPUTSENTRY']._serialized_start=1126
+  _globals['_SOLVEREQUEST_FRONTENDINPUTSENTRY']._serialized_end=1195
+  _globals['_SOLVERESPONSE']._serialized_start=1197
+  _globals['_SOLVERESPONSE']._serialized_end=1263
+  _globals['_EVALUATEREQUEST']._serialized_start=1265
+  _globals['_EVALUATEREQUEST']._serialized_end=1295
+  _globals['_EVALUATERESPONSE']._serialized_start=1297
+  _globals['_EVALUATERESPONSE']._serialized_end=1315
+  _globals['_PINGREQUEST']._serialized_start=1317
+  _globals['_PINGREQUEST']._serialized_end=1330
+  _globals['_PONGRESPONSE']._serialized_start=1333
+  _globals['_PONGRESPONSE']._serialized_end=1515
+  _globals['_INPUTSREQUEST']._serialized_start=1517
+  _globals['_INPUTSREQUEST']._serialized_end=1532
+  _globals['_INPUTSRESPONSE']._serialized_start=1535
+  _globals['_INPUTSRESPONSE']._serialized_end=1700
+  _globals['_INPUTSRESPONSE_DEFINITIONSENTRY']._serialized_start=1634
+  _globals['_INPUTSRESPONSE_DEFINITIONSENTRY']._serialized_end=1700
+  _globals['_LLBBRIDGE']._serialized_start=1703
+  _globals['_LLBBRIDGE']._serialized_end=2186
 # @@protoc_insertion_point(module_scope)

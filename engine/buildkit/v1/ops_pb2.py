@@ -24,31 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65ngine/buildkit/v1/ops.proto\x12\x02pb\" \n\nDefinition\x12\x12\n\noperations\x18\x01 \x03(\x0c\"E\n\x02Op\x12\x19\n\x06inputs\x18\x01 \x03(\x0b\x32\t.pb.Input\x12\x1e\n\x06source\x18\x03 \x01(\x0b\x32\x0c.pb.SourceOpH\x00\x42\x04\n\x02op\"&\n\x05Input\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\"t\n\x08SourceOp\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12&\n\x05\x61ttrs\x18\x02 \x03(\x0b\x32\x17.pb.SourceOp.AttrsEntry\x1a,\n\nAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\x08Platform\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\">\n\nSourceInfo\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08language\x18\x04 \x01(\t\"?\n\x05Range\x12\x1b\n\x05start\x18\x01 \x01(\x0b\x32\x0c.pb.Position\x12\x19\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x0c.pb.Position\"+\n\x08Position\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x11\n\tcharacter\x18\x02 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65ngine/buildkit/v1/ops.proto\x12\x02pb\"\x91\x01\n\nDefinition\x12\x12\n\noperations\x18\x01 \x03(\x0c\x12.\n\x08metadata\x18\x02 \x03(\x0b\x32\x1c.pb.Definition.MetadataEntry\x1a?\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.OpMetadata:\x02\x38\x01\"\x0c\n\nOpMetadata\"E\n\x02Op\x12\x19\n\x06inputs\x18\x01 \x03(\x0b\x32\t.pb.Input\x12\x1e\n\x06source\x18\x03 \x01(\x0b\x32\x0c.pb.SourceOpH\x00\x42\x04\n\x02op\"&\n\x05Input\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\"t\n\x08SourceOp\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12&\n\x05\x61ttrs\x18\x02 \x03(\x0b\x32\x17.pb.SourceOp.AttrsEntry\x1a,\n\nAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\x08Platform\x12\x14\n\x0c\x61rchitecture\x18\x01 \x01(\t\x12\n\n\x02os\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\">\n\nSourceInfo\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08language\x18\x04 \x01(\t\"?\n\x05Range\x12\x1b\n\x05start\x18\x01 \x01(\x0b\x32\x0c.pb.Position\x12\x19\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x0c.pb.Position\"+\n\x08Position\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x11\n\tcharacter\x18\x02 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'engine.buildkit.v1.ops_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DEFINITION_METADATAENTRY']._loaded_options = None
+  _globals['_DEFINITION_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_SOURCEOP_ATTRSENTRY']._loaded_options = None
   _globals['_SOURCEOP_ATTRSENTRY']._serialized_options = b'8\001'
-  _globals['_DEFINITION']._serialized_start=36
-  _globals['_DEFINITION']._serialized_end=68
-  _globals['_OP']._serialized_start=70
-  _globals['_OP']._serialized_end=139
-  _globals['_INPUT']._serialized_start=141
-  _globals['_INPUT']._serialized_end=179
-  _globals['_SOURCEOP']._serialized_start=181
-  _globals['_SOURCEOP']._serialized_end=297
-  _globals['_SOURCEOP_ATTRSENTRY']._serialized_start=253
-  _globals['_SOURCEOP_ATTRSENTRY']._serialized_end=297
-  _globals['_PLATFORM']._serialized_start=299
-  _globals['_PLATFORM']._serialized_end=360
-  _globals['_SOURCEINFO']._serialized_start=362
-  _globals['_SOURCEINFO']._serialized_end=424
-  _globals['_RANGE']._serialized_start=426
-  _globals['_RANGE']._serialized_end=489
-  _globals['_POSITION']._serialized_start=491
-  _globals['_POSITION']._serialized_end=534
+  _globals['_DEFINITION']._serialized_start=37
+  _globals['_DEFINITION']._serialized_end=182
+  _globals['_DEFINITION_METADATAENTRY']._serialized_start=119
+  _globals['_DEFINITION_METADATAENTRY']._serialized_end=182
+  _globals['_OPMETADATA']._serialized_start=184
+  _globals['_OPMETADATA']._serialized_end=196
+  _globals['_OP']._serialized_start=198
+  _globals['_OP']._serialized_end=267
+  _globals['_INPUT']._serialized_start=269
+  _globals['_INPUT']._serialized_end=307
+  _globals['_SOURCEOP']._serialized_start=309
+  _globals['_SOURCEOP']._serialized_end=425
+  _globals['_SOURCEOP_ATTRSENTRY']._serialized_start=381
+  _globals['_SOURCEOP_ATTRSENTRY']._serialized_end=425
+  _globals['_PLATFORM']._serialized_start=427
+  _globals['_PLATFORM']._serialized_end=488
+  _globals['_SOURCEINFO']._serialized_start=490
+  _globals['_SOURCEINFO']._serialized_end=552
+  _globals['_RANGE']._serialized_start=554
+  _globals['_RANGE']._serialized_end=617
+  _globals['_POSITION']._serialized_start=619
+  _globals['_POSITION']._serialized_end=662
 # @@protoc_insertion_point(module_scope)
