@@ -15,7 +15,7 @@ from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.spec_parsers.extra_hosts import parse_extra_host
 
-BUILDKIT = "builds by BuildKit's session protocol are not served: set DOCKER_BUILDKIT=0 and build again"
+BUILDKIT = "version=2 of this request is not served: build with docker buildx, or set DOCKER_BUILDKIT=0 and build again"
 _NETWORKS = {"": "", "default": "", "bridge": "", "nat": "", "none": "none", "host": "host"}
 _SESSION = "client-session"
 

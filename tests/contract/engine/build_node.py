@@ -1,0 +1,169 @@
+"""A node that builds nothing: what it puts out and how it ends is said by the Dockerfile. Behind BuildKit's API."""
+
+import asyncio
+import io
+import tarfile
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from engine.cluster.managers import Managers
+from shoal.api.v1.builds_pb2 import (
+    BuildCacheRow,
+    BuildFailure,
+    BuildInput,
+    BuildOutput,
+    BuildPlace,
+    BuildPlan,
+    BuildResult,
+    BuildStart,
+    BuildWarning,
+    ListBuildCacheRequest,
+    ListBuildCacheResponse,
+    PruneBuildCacheRequest,
+    PruneBuildCacheResponse,
+    Vertex,
+    VertexLog,
+    VertexStatus,
+)
+from shoal.api.v1.control_pb2 import ListNodesRequest, ListNodesResponse
+from shoal.api.v1.standalone_pb2 import Image, ImageVariant
+from shoal.errors import Refused
+
+R = TypeVar("R")
+IMAGE_ID = "sha256:" + "ce97028c0035" + "0" * 52
+DIGEST = "sha256:" + "d" * 64
+CONFIG = b'{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}'
+STEP_ERROR = 'process "/bin/sh -c false" did not complete successfully: exit code: 1'
+_ARCHIVES = (BuildStart.FILES, BuildStart.DOCKER_ARCHIVE, BuildStart.OCI_ARCHIVE)
+
+
+class BuildNode(Managers):
+    """Managers with one node.
+
+    Attributes:
+        starts: of builds. contexts: archives by name, of the last build; the main one is empty. secrets: of it.
+        ended: builds that are over, however they ended.
+        result: the archive of a result that is files.
+    """
+
+    def __init__(self) -> None:
+        self.starts: list[BuildStart] = []
+        self.contexts: dict[str, bytearray] = {}
+        self.secrets: dict[str, bytes] = {}
+        self.prunes: list[PruneBuildCacheRequest] = []
+        self.ended = 0
+        self.result = b""
+        untyped: Any = self
+        untyped.builds = SimpleNamespace(Build=self._build, ListBuildCache=self._list, PruneBuildCache=self._prune)
+        untyped.control = SimpleNamespace(ListNodes=self._nodes)
+
+    async def call(self, method: Callable[..., Awaitable[R]], request: object, *, seconds: float | None = None) -> R:
+        return await method(request)
+
+    async def stream(self, method: Callable[..., AsyncIterable[R]], request: object) -> AsyncGenerator[R]:
+        async for answer in method(request):
+            yield answer
+
+    def files(self, name: str = "") -> dict[str, bytes]:
+        """Regular files of a context by path."""
+        found: dict[str, bytes] = {}
+        with tarfile.open(fileobj=io.BytesIO(self.contexts[name])) as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is not None:
+                    found[member.name] = content.read()
+        return found
+
+    def members(self, name: str = "") -> dict[str, tarfile.TarInfo]:
+        """What is in a context, by path."""
+        with tarfile.open(fileobj=io.BytesIO(self.contexts[name])) as archive:
+            return {each.name: each for each in archive}
+
+    async def _nodes(self, _: ListNodesRequest) -> ListNodesResponse:
+        return ListNodesResponse()
+
+    async def _list(self, _: ListBuildCacheRequest) -> ListBuildCacheResponse:
+        row = BuildCacheRow(
+            id="abc", node_id="n1", type="regular", description="RUN make", bytes=1_000_000, use_count=2
+        )
+        return ListBuildCacheResponse(rows=[row])
+
+    async def _prune(self, request: PruneBuildCacheRequest) -> PruneBuildCacheResponse:
+        self.prunes.append(request)
+        return PruneBuildCacheResponse(ids=["a", "b"], reclaimed_bytes=1_500_000)
+
+    async def _build(self, messages: AsyncIterator[BuildInput]) -> AsyncIterator[BuildOutput]:
+        try:
+            async for output in self._outputs(messages):
+                yield output
+        finally:
+            self.ended += 1
+
+    async def _outputs(self, messages: AsyncIterator[BuildInput]) -> AsyncIterator[BuildOutput]:
+        start = (await anext(aiter(messages))).start
+        self.starts.append(start)
+        yield BuildOutput(place=BuildPlace(node_id="n1", node_hostname="host1"))
+        await self._receive(messages)
+        steps = start.dockerfile_text.decode().splitlines()
+        yield BuildOutput(plan=_plan(len(self.starts), steps))
+        yield BuildOutput(warning=BuildWarning(rule="FromAsCasing", text="casing differs", url="https://x/y", line=1))
+        if start.check_only:
+            yield BuildOutput(result=BuildResult())
+            return
+        for number, step in enumerate(steps, start=1):
+            async for output in _step(_id(len(self.starts), number), number, step):
+                yield output
+        if start.output in _ARCHIVES:
+            yield BuildOutput(file_data=self.result)
+        result = BuildResult(image_id=IMAGE_ID, digest=DIGEST, names=start.names)
+        if start.output == BuildStart.IMAGE:
+            result.image.CopyFrom(Image(digest=DIGEST, variants=[ImageVariant(config=CONFIG)]))
+        yield BuildOutput(result=result)
+
+    async def _receive(self, messages: AsyncIterator[BuildInput]) -> None:
+        self.contexts, self.secrets = {}, {}
+        async for message in messages:
+            match message.WhichOneof("kind"):
+                case "context":
+                    self.contexts.setdefault("", bytearray()).extend(message.context)
+                case "named_context":
+                    part = message.named_context
+                    self.contexts.setdefault(part.name, bytearray()).extend(part.data)
+                case "secret":
+                    self.secrets[message.secret.id] = message.secret.value
+                case _:
+                    return
+
+
+def _plan(build: int, steps: list[str]) -> BuildPlan:
+    return BuildPlan(
+        vertices=[
+            Vertex(
+                id=_id(build, number),
+                name=f"[{number}/{len(steps)}] {step}",
+                step=number,
+                steps=len(steps),
+                instruction=step,
+                line=number,
+            )
+            for number, step in enumerate(steps, start=1)
+        ]
+    )
+
+
+def _id(build: int, number: int) -> str:
+    return f"sha256:{build:032x}{number:032x}"
+
+
+async def _step(identifier: str, number: int, step: str) -> AsyncIterator[BuildOutput]:
+    yield BuildOutput(vertex=VertexStatus(id=identifier, started_at_ms=1_000))
+    if step.startswith("RUN echo"):
+        yield BuildOutput(log=VertexLog(id=identifier, stream=1, data=step[9:].encode() + b"\n"))
+    if step == "RUN sleep":
+        await asyncio.Event().wait()
+    if step == "RUN false":
+        yield BuildOutput(vertex=VertexStatus(id=identifier, started_at_ms=1, completed_at_ms=2, error=STEP_ERROR))
+        yield BuildOutput(failure=BuildFailure(vertex_id=identifier, exit_code=1, line=number))
+        raise Refused(STEP_ERROR)
+    yield BuildOutput(vertex=VertexStatus(id=identifier, started_at_ms=1_000, completed_at_ms=1_200))

@@ -1,0 +1,63 @@
+"""An engine with BuildKit's API over a node that is made up."""
+
+from collections.abc import AsyncGenerator, Generator, Set
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from engine.cluster.home_node import HomeNode
+from engine.handlers.images.buildkit_handlers import BuildkitHandlers
+from engine.handlers.ping import ping_routes
+from engine.handlers.restrictions import Restrictions
+from engine.server.call import Call
+from engine.server.callers import local_caller
+from engine.server.routes import Route, RouteTable
+from shoal.api.v1.engine_pb2 import ContainerView
+from shoal.errors import NotFound
+from shoal.identity.roles import Role
+from tests.contract.engine.build_node import BuildNode
+from tests.contract.engine.served import Served, served
+
+
+async def _is_never_active() -> bool:
+    return False
+
+
+async def _no_container(name: str) -> ContainerView:
+    raise NotFound(f"No such container: {name}")
+
+
+async def _version(call: Call) -> web.StreamResponse:
+    return call.json({"Version": "28.2.2", "ApiVersion": "1.50", "MinAPIVersion": "1.24", "Os": "linux"})
+
+
+async def _info(call: Call) -> web.StreamResponse:
+    return call.json({"ID": "x", "OSType": "linux", "Architecture": "x86_64", "ServerVersion": "28.2.2"})
+
+
+async def _none(call: Call) -> web.StreamResponse:
+    return call.json([])
+
+
+@contextmanager
+def served_buildkit(node: BuildNode, directory: Path, forbid: Set[str] = frozenset()) -> Generator[Served]:
+    """Serve until the exit.
+
+    Args:
+        forbid: to the caller of the Unix socket.
+    """
+
+    @asynccontextmanager
+    async def routes() -> AsyncGenerator[RouteTable]:
+        restrictions = Restrictions(forbid, _no_container)
+        handlers = BuildkitHandlers(node, HomeNode(node, "none"), restrictions=restrictions)
+        about = (
+            Route("GET", "/version", _version, "SystemVersion"),
+            Route("GET", "/info", _info, "SystemInfo"),
+            Route("GET", "/containers/json", _none, "ContainerList"),
+        )
+        yield RouteTable([*ping_routes(is_swarm_active=_is_never_active), *about, *handlers.routes()])
+
+    with served(routes, directory, local=local_caller(Role.ENGINE)) as found:
+        yield found

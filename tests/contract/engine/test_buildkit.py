@@ -1,0 +1,386 @@
+"""BuildKit's API as a client has it that does what buildx does; what it gets wrong, on purpose, is refused."""
+
+import asyncio
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpc import StatusCode, aio
+
+from engine.buildkit.v1.control_pb2 import (
+    DiskUsageRequest,
+    Exporter,
+    InfoRequest,
+    ListWorkersRequest,
+    PruneRequest,
+    SolveRequest,
+)
+from engine.buildkit.v1.control_pb2_grpc import ControlStub
+from engine.buildkit.v1.fsutil_pb2 import Packet, Stat
+from engine.buildkit.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from engine.buildkit.v1.health_pb2_grpc import HealthStub
+from engine.buildkit.v1.ops_pb2 import Definition
+from tests.contract.engine.build_node import CONFIG, DIGEST, IMAGE_ID, STEP_ERROR, BuildNode
+from tests.contract.engine.buildkit_client import (
+    Auth,
+    BuildkitClient,
+    ResultReceiver,
+    Secrets,
+    Send,
+    Solved,
+    SyncedDirectory,
+    Upload,
+    error_details,
+    send_files,
+    serving,
+    solve,
+)
+from tests.contract.engine.raw_http import request
+from tests.contract.engine.served import Served
+from tests.contract.engine.served_buildkit import served_buildkit
+
+SESSION = "s1"
+
+
+@pytest.fixture
+def node() -> BuildNode:
+    return BuildNode()
+
+
+@pytest.fixture
+def engine(node: BuildNode, tmp_path: Path) -> Iterator[Served]:
+    with served_buildkit(node, tmp_path, forbid={"host-network", "privileged"}) as found:
+        yield found
+
+
+def context_of(directory: Path, *steps: str) -> Path:
+    context = directory / "ctx"
+    context.mkdir()
+    (context / "Dockerfile").write_text("\n".join(steps) + "\n")
+    (context / "f").write_text("f\n")
+    return context
+
+
+def run(
+    engine: Served,
+    directories: Mapping[str, Path],
+    options: Mapping[str, str] | None = None,
+    *,
+    send: Send | None = None,
+    services: Sequence[Callable[[aio.Server], None]] = (),
+    **more: Any,
+) -> Solved:
+    """One build of a client with a session."""
+
+    async def build() -> Solved:
+        client = BuildkitClient(engine.socket)
+        synced = SyncedDirectory(directories, send)
+        async with (
+            asyncio.timeout(60),
+            client.connection() as channel,
+            client.session(SESSION, *serving(synced), *services),
+        ):
+            return await solve(channel, SESSION, options or {}, **more)
+
+    return asyncio.run(build())
+
+
+def of(context: Path) -> dict[str, Path]:
+    return {"context": context, "dockerfile": context}
+
+
+def test_progress_has_steps_output_and_warnings(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "FROM alpine", "RUN echo hello")
+    solved = run(engine, of(context), exporter=Exporter(type="moby", attrs={"name": "web:1,web:2"}))
+    names = {each.digest: each.name for each in solved.progress.vertexes}
+    assert list(dict.fromkeys(names.values()))[:2] == [
+        "[internal] load build definition from Dockerfile",
+        "[internal] load .dockerignore",
+    ]
+    assert {"[1/2] FROM alpine", "[2/2] RUN echo hello", "[internal] load build context"} <= set(names.values())
+    newest = {each.digest: each for each in solved.progress.vertexes}
+    assert all(each.HasField("completed") and not each.error for each in newest.values())
+    assert [(names[each.vertex], each.msg) for each in solved.progress.logs] == [("[2/2] RUN echo hello", b"hello\n")]
+    warning = solved.progress.warnings[0]
+    assert (warning.short, warning.url) == (b"FromAsCasing: casing differs (line 1)", "https://x/y")
+    assert (warning.info.filename, warning.ranges[0].start.line) == ("Dockerfile", 1)
+    transferred = {each.id: each.current for each in solved.progress.statuses}
+    assert transferred["transferring dockerfile:"] == len((context / "Dockerfile").read_bytes())
+    assert solved.response == {
+        "containerimage.digest": DIGEST,
+        "containerimage.config.digest": IMAGE_ID,
+        "image.name": "docker.io/library/web:1,docker.io/library/web:2",
+    }
+    assert list(node.starts[0].names) == ["docker.io/library/web:1", "docker.io/library/web:2"]
+
+
+def test_a_result_is_the_context_of_another_build(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "FROM scratch")
+    first = run(engine, of(context), exporter=Exporter(type="moby"))
+    assert first.result.metadata["containerimage.config"] == CONFIG
+    inputs = {"base": first.result.ref.definition}
+    run(
+        engine,
+        of(context),
+        {"context:base": "input:base"},
+        inputs=inputs,
+        exporter=Exporter(type="moby"),
+    )
+    assert dict(node.starts[1].contexts) == {"base": f"docker-image://docker.io/shoal/result@{DIGEST}"}
+
+
+def test_a_failure_says_which_step_and_which_line(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "FROM alpine", "RUN false")
+    with pytest.raises(aio.AioRpcError) as caught:
+        run(engine, of(context))
+    assert (caught.value.code(), caught.value.details()) == (StatusCode.UNKNOWN, STEP_ERROR)
+    details = {each.type_url.rpartition("/")[2]: json.loads(each.value) for each in error_details(caught.value).details}
+    assert details["errdefs.Vertex+json"]["digest"].startswith("sha256:")
+    source = details["errdefs.Source+json"]
+    assert source["info"]["filename"] == "Dockerfile"
+    assert source["ranges"] == [{"start": {"line": 2}, "end": {"line": 2}}]
+    assert node.ended == 1
+
+
+def test_results_go_into_one_file_of_the_client(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    node.result = os.urandom(3_000_000)
+    receiver = ResultReceiver(is_directory=False)
+    context = context_of(tmp_path, "FROM scratch")
+    run(engine, of(context), services=(receiver.add_to,), exporter=Exporter(type="oci", attrs={"name": "a:1"}))
+    assert bytes(receiver.data) == node.result
+    assert node.starts[0].media_types == "oci"
+
+
+def test_results_go_into_a_directory_of_the_client(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    node.result = archive_of(
+        ("b/", None, ""),
+        ("b/x", b"x" * 2_500_000, ""),
+        ("a", b"a", ""),
+        ("b.c", b"", ""),
+        ("b/l", b"", "x"),
+        ("é", b"e", ""),
+    )
+    receiver = ResultReceiver(is_directory=True)
+    context = context_of(tmp_path, "FROM scratch")
+    run(engine, of(context), services=(receiver.add_to,), exporter=Exporter(type="local"))
+    assert [each.path for each in receiver.stats] == ["a", "b", "b/l", "b/x", "b.c", "é"]
+    assert receiver.contents == {"a": b"a", "b/x": b"x" * 2_500_000, "b.c": b"", "é": b"e"}
+    assert {each.path: each.linkname for each in receiver.stats if each.linkname} == {"b/l": "x"}
+
+
+def archive_of(*entries: tuple[str, bytes | None, str]) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        for name, content, link in entries:
+            member = tarfile.TarInfo(name)
+            member.size = len(content or b"")
+            if content is None:
+                member.type = tarfile.DIRTYPE
+            elif link:
+                member.type, member.linkname = tarfile.SYMTYPE, link
+            archive.addfile(member, io.BytesIO(content or b""))
+    return data.getvalue()
+
+
+def test_large_and_many_files_arrive_as_they_are(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "FROM scratch", "COPY . /")
+    (context / "large").write_bytes(os.urandom(20_000_000))
+    for number in range(300):
+        (context / f"n{number}").write_bytes(os.urandom(number * 100))
+    (context / "ümlaut").write_text("u")
+    (context / ("d" * 200)).mkdir()
+    (context / ("d" * 200) / "deep").write_text("deep")
+    run(engine, of(context))
+    found = {path: hashlib.sha256(data).digest() for path, data in node.files().items()}
+    here = {str(each.relative_to(context)): each for each in context.rglob("*") if each.is_file()}
+    assert found == {name: hashlib.sha256(path.read_bytes()).digest() for name, path in here.items()}
+
+
+def test_patterns_and_paths_are_sent_to_the_client(engine: Served, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "FROM scratch")
+    (context / ".dockerignore").write_text("# a\n/f\n\n!sub/ü\n")
+    synced: list[SyncedDirectory] = []
+
+    async def send(requests: AsyncIterator[Packet], directory: SyncedDirectory) -> AsyncGenerator[Packet]:
+        synced.append(directory)
+        async for packet in send_files(requests, directory):
+            yield packet
+
+    run(engine, of(context), send=send)
+    asked = synced[0].asked
+    assert [set(each.get("followpaths", [])) for each in asked] == [
+        {"Dockerfile", "dockerfile", "Dockerfile.dockerignore"},
+        {".dockerignore"},
+        set(),
+    ]
+    assert asked[2]["exclude-patterns"] == ["f", "%21sub%2F%C3%BC"]
+    assert asked[2]["exclude-patterns-encoded"] == ["1"]
+
+
+def test_what_the_client_reads_is_the_context(engine: Served, node: BuildNode) -> None:
+    archive = archive_of(("Dockerfile", b"FROM scratch\n", ""), ("f", b"f", ""))
+    run(
+        engine,
+        {},
+        {"context": "http://buildkit-session/in"},
+        services=serving(Upload(archive)),
+    )
+    assert bytes(node.contexts[""]) == archive
+    assert node.starts[0].dockerfile == "Dockerfile"
+
+
+def test_secrets_and_credentials_are_asked_for_by_need(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    context = context_of(
+        tmp_path, "FROM alpine", "COPY --from=r.example.com/x /a /a", "RUN --mount=type=secret,id=k true"
+    )
+    secrets = Secrets({"k": b"v", "other": b"o"})
+    auth = Auth({"registry-1.docker.io": ("ada", "pw"), "r.example.com": ("", "token")})
+    run(engine, of(context), services=serving(secrets, auth))
+    assert node.secrets == {"k": b"v"}
+    credentials = node.starts[0].credentials
+    assert (credentials["docker.io"].username, credentials["docker.io"].password) == ("ada", "pw")
+    assert credentials["r.example.com"].identity_token == "token"
+
+
+def test_checks_answer_as_a_subrequest(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "FROM scratch")
+    solved = run(engine, of(context), {"requestid": "frontend.lint"}, internal=True)
+    assert node.starts[0].check_only
+    assert solved.result.metadata["result.statuscode"] == b"1"
+    document = json.loads(solved.result.metadata["result.json"])
+    assert document["warnings"][0]["ruleName"] == "FromAsCasing"
+    assert (
+        b"WARNING: FromAsCasing - https://x/y\ncasing differs\nDockerfile:1\n" in solved.result.metadata["result.txt"]
+    )
+    assert "" not in node.contexts
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"frontend": "gateway.v0"}, "frontend 'gateway.v0' is not supported"),
+        ({"options": {"requestid": "frontend.outline"}}, "subrequest 'frontend.outline' is not supported"),
+        ({"options": {"platform": "linux/amd64,linux/arm64"}}, "several platforms"),
+        ({"options": {"attest:sbom": ""}}, "sbom is not supported"),
+        ({"exporters": [Exporter(type="tar"), Exporter(type="oci")]}, "several outputs"),
+        ({"exporter": Exporter(type="nydus")}, "exporter 'nydus' is not supported"),
+        ({"options": {"force-network-mode": "bridge"}}, "invalid netmode bridge"),
+        ({"options": {"context:a": "oci-layout://x"}}, "oci-layout is not supported"),
+    ],
+)
+def test_what_is_not_served_is_refused_by_name(
+    engine: Served, node: BuildNode, tmp_path: Path, more: dict[str, Any], text: str
+) -> None:
+    context = context_of(tmp_path, "FROM scratch")
+    with pytest.raises(aio.AioRpcError) as caught:
+        run(engine, of(context), **more)
+    assert text in str(caught.value.details())
+    assert not node.starts
+
+
+@pytest.mark.parametrize("entitlement", ["network.host", "security.insecure"])
+def test_entitlements_that_are_forbidden_are_refused(
+    engine: Served, node: BuildNode, tmp_path: Path, entitlement: str
+) -> None:
+    with pytest.raises(aio.AioRpcError) as caught:
+        run(engine, of(context_of(tmp_path, "FROM scratch")), entitlements=[entitlement])
+    assert "authorization denied by plugin shoal-engine" in str(caught.value.details())
+    assert not node.starts
+
+
+def test_llb_of_clients_is_refused(engine: Served) -> None:
+    async def call() -> None:
+        async with BuildkitClient(engine.socket).connection() as channel:
+            control: Any = ControlStub(channel)
+            await control.Solve(SolveRequest(ref="a", definition=Definition(operations=[b"x"])))
+
+    with pytest.raises(aio.AioRpcError, match="LLB of clients is not supported"):
+        asyncio.run(call())
+
+
+def _sent(*packets: Packet) -> Send:
+    async def send(requests: AsyncIterator[Packet], synced: SyncedDirectory) -> AsyncGenerator[Packet]:
+        for packet in packets:
+            yield packet
+        async for _ in requests:
+            pass
+
+    return send
+
+
+_END = Packet(type=Packet.PACKET_STAT)
+
+
+@pytest.mark.parametrize(
+    ("packets", "text"),
+    [
+        ([Packet(type=Packet.PACKET_ERR, data=b"disk")], "error from sender: disk"),
+        ([Packet(type=Packet.PACKET_DATA, id=7, data=b"x")], "invalid file request 7"),
+        ([Packet(type=Packet.PACKET_REQ, id=0)], "a packet that only receivers send"),
+        ([Packet(stat=Stat(path="Dockerfile", mode=0o644, size=1 << 40)), _END], "Dockerfile is too large"),
+        ([_END, Packet(type=Packet.PACKET_FIN)], "open Dockerfile: no such file or directory"),
+    ],
+)
+def test_clients_that_break_the_protocol_are_refused(
+    engine: Served, node: BuildNode, tmp_path: Path, packets: list[Packet], text: str
+) -> None:
+    with pytest.raises(aio.AioRpcError) as caught:
+        run(engine, of(tmp_path), send=_sent(*packets))
+    assert text in str(caught.value.details())
+    assert not node.starts
+
+
+def test_paths_that_leave_the_context_are_refused(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "FROM scratch")
+
+    async def send(requests: AsyncIterator[Packet], synced: SyncedDirectory) -> AsyncGenerator[Packet]:
+        if "followpaths" in synced.asked[-1]:
+            async for packet in send_files(requests, synced):
+                yield packet
+            return
+        yield Packet(stat=Stat(path="../x", mode=0o644))
+        yield _END
+        async for _ in requests:
+            pass
+
+    with pytest.raises(aio.AioRpcError, match=r"invalid path: '\.\./x'"):
+        run(engine, of(context), send=send)
+    assert node.ended == 1
+
+
+def test_a_directory_that_the_client_does_not_give_is_named(engine: Served, tmp_path: Path) -> None:
+    with pytest.raises(aio.AioRpcError, match="the client gives no directory 'dockerfile'"):
+        run(engine, {"context": tmp_path})
+
+
+def test_cache_workers_versions_and_health(engine: Served, node: BuildNode) -> None:
+    async def call() -> None:
+        async with BuildkitClient(engine.socket).connection() as channel:
+            control: Any = ControlStub(channel)
+            usage = await control.DiskUsage(DiskUsageRequest(filter=["", "type==regular"]))
+            assert [(each.id, each.size, each.record_type) for each in usage.record] == [("abc", 1_000_000, "regular")]
+            pruned = [each async for each in control.Prune(PruneRequest(all=True, keep_duration=10**9))]
+            assert [(each.id, each.size) for each in pruned] == [("a", 1_500_000), ("b", 0)]
+            with pytest.raises(aio.AioRpcError, match="is not supported"):
+                await control.DiskUsage(DiskUsageRequest(filter=["size>1"]))
+            workers = await control.ListWorkers(ListWorkersRequest())
+            assert workers.record[0].labels
+            assert (await control.Info(InfoRequest())).buildkit_version.version.startswith("v0.")
+            health: Any = HealthStub(channel)
+            assert (await health.Check(HealthCheckRequest())).status == HealthCheckResponse.SERVING
+
+    asyncio.run(call())
+    assert node.prunes[0].all
+    assert node.prunes[0].filters[0].key == "until"
+
+
+def test_connections_that_are_not_upgraded_are_refused(engine: Served) -> None:
+    for path in ("/grpc", "/session"):
+        status, _, body = request(engine.socket, "POST", path)
+        assert (status, b"must be upgraded to h2c" in body) == (400, True)

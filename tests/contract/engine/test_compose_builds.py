@@ -1,0 +1,172 @@
+"""Docker Compose builds by BuildKit's API, with the client of BuildKit that it has in it: a real client, no buildx."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.engine.build_node import STEP_ERROR, BuildNode
+from tests.contract.engine.docker_cli import SECONDS, environment_of, wait_until
+from tests.contract.engine.served import Served
+from tests.contract.engine.served_buildkit import served_buildkit
+
+
+@pytest.fixture
+def node() -> BuildNode:
+    return BuildNode()
+
+
+@pytest.fixture
+def engine(node: BuildNode, tmp_path: Path) -> Iterator[Served]:
+    with served_buildkit(node, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(params=[False, True], ids=["unix", "tls"])
+def environment(engine: Served, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    return environment_of(engine, tmp_path, tls=request.param)
+
+
+def project(directory: Path, *steps: str, build: dict[str, Any] | None = None, **top: Any) -> Path:
+    """A project with a service `web` that is built of a directory with some files."""
+    context = directory / "project" / "web"
+    (context / "sub").mkdir(parents=True)
+    (context / "Dockerfile").write_text("\n".join(steps) + "\n")
+    (context / "f").write_text("f\n")
+    (context / "f").chmod(0o755)
+    (context / "skip").write_text("skip\n")
+    (context / "sub" / "link").symlink_to("../f")
+    (context / "sub" / "hard").hardlink_to(context / "f")
+    (context / "empty").touch()
+    (context / ".dockerignore").write_text("# no\nskip\n")
+    service = {"image": "web:1", "build": {"context": "web", **(build or {})}}
+    file = directory / "project" / "compose.yaml"
+    file.write_text(json.dumps({"name": "p", "services": {"web": service}, **top}))
+    return file
+
+
+def command(file: Path) -> list[str]:
+    spec = find_spec("compose")
+    assert spec is not None and spec.origin is not None
+    program = Path(spec.origin).parent / "docker-compose"
+    return [str(program), "-f", str(file), "--progress", "plain", "build"]
+
+
+def build(environment: dict[str, str], file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(file), env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+def test_what_a_build_needs_comes_from_the_client(node: BuildNode, environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "g").write_text("g\n")
+    (tmp_path / "token").write_text("t0k3n")
+    file = project(
+        tmp_path,
+        "FROM alpine",
+        "COPY f /f",
+        "RUN --mount=type=secret,id=token true",
+        "RUN echo built",
+        build={
+            "args": {"V": "2"},
+            "labels": {"k": "v"},
+            "additional_contexts": {"more": str(tmp_path / "other")},
+            "secrets": ["token", "absent"],
+            "extra_hosts": ["a:192.0.2.1"],
+            "ulimits": {"nofile": {"soft": 10, "hard": 20}},
+            "network": "none",
+            "target": "",
+            "tags": ["web:2"],
+        },
+        secrets={"token": {"file": str(tmp_path / "token")}, "absent": {"environment": "NOT_SET"}},
+    )
+    ran = build(environment, file)
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    start = node.starts[0]
+    assert start.dockerfile == "Dockerfile"
+    assert start.dockerfile_text.startswith(b"FROM alpine\nCOPY f /f\n")
+    assert set(start.names) == {"docker.io/library/web:1", "docker.io/library/web:2"}
+    assert start.build_args["V"] == "2"
+    assert start.labels["k"] == "v"
+    assert dict(start.contexts) == {"more": "local"}
+    assert list(start.extra_hosts) == ["a:192.0.2.1"]
+    assert start.network == "none"
+    assert [(each.name, each.soft, each.hard) for each in start.ulimits] == [("nofile", 10, 20)]
+    assert node.secrets == {"token": b"t0k3n"}
+    assert node.files("more") == {"g": b"g\n"}
+    assert node.files() == {
+        ".dockerignore": b"# no\nskip\n",
+        "Dockerfile": start.dockerfile_text,
+        "empty": b"",
+        "f": b"f\n",
+    }
+    members = node.members()
+    assert (members["f"].mode, members["f"].uid, members["sub"].isdir()) == (0o755, 0, True)
+    assert (members["sub/link"].issym(), members["sub/link"].linkname) == (True, "../f")
+    assert (members["sub/hard"].islnk(), members["sub/hard"].linkname) == (True, "f")
+    shown = ran.stdout + ran.stderr
+    assert "[internal] load build definition from Dockerfile" in shown
+    assert "[4/4] RUN echo built" in shown
+    assert "built" in shown
+
+
+def test_the_error_of_a_step_is_shown(node: BuildNode, environment: dict[str, str], tmp_path: Path) -> None:
+    ran = build(environment, project(tmp_path, "FROM alpine", "RUN false"))
+    assert ran.returncode != 0
+    shown = ran.stdout + ran.stderr
+    assert f"failed to solve: {STEP_ERROR}" in shown
+    assert "ERROR: process" in shown
+    assert node.ended == 1
+
+
+def test_faults_of_a_dockerfile_are_shown_before_anything_is_built(
+    node: BuildNode, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ran = build(environment, project(tmp_path, "FROM alpine", "FOO x"))
+    assert ran.returncode != 0
+    assert "dockerfile parse error on line 2: unknown instruction: FOO" in ran.stdout + ran.stderr
+    assert not node.starts
+
+
+def test_a_dockerfile_that_is_missing_is_named(node: BuildNode, environment: dict[str, str], tmp_path: Path) -> None:
+    ran = build(environment, project(tmp_path, "FROM alpine", build={"dockerfile": "None"}))
+    assert ran.returncode != 0
+    assert "None" in ran.stdout + ran.stderr
+    assert not node.starts
+
+
+def test_the_ignore_file_of_a_dockerfile_comes_before_that_of_the_context(
+    node: BuildNode, environment: dict[str, str], tmp_path: Path
+) -> None:
+    file = project(tmp_path, "FROM alpine", build={"dockerfile": "Other"})
+    web = file.parent / "web"
+    (web / "Other").write_text("FROM alpine\nCOPY . /\n")
+    (web / "Other.dockerignore").write_text("sub\nDockerfile\n!sub/link\n")
+    ran = build(environment, file)
+    assert ran.returncode == 0, ran.stderr
+    assert set(node.members()) == {
+        ".dockerignore",
+        "Other",
+        "Other.dockerignore",
+        "empty",
+        "f",
+        "skip",
+        "sub",
+        "sub/link",
+    }
+
+
+def test_builds_end_with_their_client(node: BuildNode, environment: dict[str, str], tmp_path: Path) -> None:
+    file = project(tmp_path, "FROM alpine", "RUN sleep")
+    with subprocess.Popen(
+        command(file), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            wait_until(lambda: bool(node.contexts))
+        finally:
+            process.send_signal(signal.SIGKILL)
+    wait_until(lambda: node.ended == 1)
