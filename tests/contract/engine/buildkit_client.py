@@ -303,7 +303,7 @@ async def solve(
     all_exporters = [exporter] if exporter is not None else exporters
     request = SolveRequest(ref=ref, session=session, exporters=all_exporters, **more)
     async with AsyncExitStack() as stack:
-        solving = asyncio.ensure_future(_awaited(control.Solve(request)))
+        solving = asyncio.ensure_future(_answer(control.Solve(request)))
         following = asyncio.create_task(_follow(control, ref, solved))
         stack.callback(following.cancel)
         asked = FrontendRequest(frontend=frontend, frontend_opt=options, frontend_inputs=inputs or {})
@@ -316,7 +316,7 @@ async def solve(
     return solved
 
 
-async def _awaited(call: Awaitable[Any]) -> Any:
+async def _answer(call: Awaitable[Any]) -> Any:
     return await call
 
 
