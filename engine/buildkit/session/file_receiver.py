@@ -21,6 +21,9 @@ from shoal.errors import Exhausted, InvalidInput, NotFound, Unavailable
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 MAX_FILES = 2_000_000
+MAX_LIST_BYTES = 128 << 20
+"""Of what is known of files whose turn has not come."""
+MAX_TEXTS = 100
 AHEAD_BYTES = 8 << 20
 """Of contents that were asked for and not passed on."""
 AHEAD_FILES = 64
@@ -33,15 +36,23 @@ class _Content:
     """Of a file that was asked for; what is more than its size is dropped."""
 
     def __init__(self, size: int) -> None:
-        self.pieces: deque[bytes] = deque()
         self.is_complete = False
+        self.waiting_bytes = 0
+        self._pieces: deque[bytes] = deque()
         self._left = size
 
     def add(self, data: bytes) -> None:
         kept = data[: self._left]
         self._left -= len(kept)
         if kept:
-            self.pieces.append(kept)
+            self._pieces.append(kept)
+            self.waiting_bytes += len(kept)
+
+    def take(self) -> bytes:
+        """The next piece."""
+        piece = self._pieces.popleft()
+        self.waiting_bytes -= len(piece)
+        return piece
 
 
 class FileReceiver:
@@ -63,6 +74,7 @@ class FileReceiver:
         stub: Any = FileSyncStub(session.channel)
         self._call: Any = stub.DiffCopy(metadata=_metadata(directory, follow, exclude))
         self._stats: list[Stat | None] = []
+        self._list_bytes = 0
         self._is_listed = False
         self._is_finished = False
         self._contents: dict[int, _Content] = {}
@@ -115,6 +127,8 @@ class FileReceiver:
         found: dict[str, bytes] = {}
         links: dict[str, str] = {}
         async for stat, content in self._files():
+            if len(found) + len(links) > MAX_TEXTS:
+                raise InvalidInput("the client has sent files that it was not asked for")
             if stat.size > max_bytes and is_regular(stat):
                 raise Exhausted(f"{stat.path[:200]} is too large; the maximum is {max_bytes:,} bytes")
             if content is not None:
@@ -142,6 +156,7 @@ class FileReceiver:
             else:
                 yield stat, None
             self._stats[at] = None
+            self._list_bytes -= stat.ByteSize()
             at += 1
         await self._call.write(Packet(type=Packet.PACKET_FIN))
         await self._until(lambda: self._is_finished)
@@ -165,9 +180,9 @@ class FileReceiver:
     async def _content(self, number: int, stat: Stat) -> AsyncGenerator[bytes]:
         content = self._contents[number]
         while True:
-            await self._until(lambda: bool(content.pieces) or content.is_complete)
-            while content.pieces:
-                yield content.pieces.popleft()
+            await self._until(lambda: content.waiting_bytes > 0 or content.is_complete)
+            while content.waiting_bytes:
+                yield content.take()
             if content.is_complete:
                 return
 
@@ -206,10 +221,11 @@ class FileReceiver:
     def _list(self, packet: Packet) -> None:
         if not packet.HasField("stat"):
             self._is_listed = True
-        elif len(self._stats) >= MAX_FILES:
-            raise Exhausted(f"the context has more than {MAX_FILES:,} files; leave some out with a .dockerignore file")
+        elif len(self._stats) >= MAX_FILES or self._list_bytes > MAX_LIST_BYTES:
+            raise Exhausted("the context has too many files; leave some out with a .dockerignore file")
         else:
             self._stats.append(packet.stat)
+            self._list_bytes += packet.stat.ByteSize()
 
     async def _received(self, packet: Packet) -> None:
         content = self._contents.get(packet.id)
@@ -219,7 +235,7 @@ class FileReceiver:
             content.is_complete = True
             return
         content.add(packet.data)
-        while len(self._contents) == 1 and sum(map(len, content.pieces)) > AHEAD_BYTES:
+        while len(self._contents) == 1 and content.waiting_bytes > AHEAD_BYTES:
             self._changed.set()
             await asyncio.sleep(0.002)  # a large file, which the node takes more slowly than it comes
 

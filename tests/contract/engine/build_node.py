@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from engine.cluster.acting_user import acting_metadata
 from engine.cluster.managers import Managers
 from shoal.api.v1.builds_pb2 import (
     BuildCacheRow,
@@ -43,6 +44,7 @@ class BuildNode(Managers):
 
     Attributes:
         starts: of builds. contexts: archives by name, of the last build; the main one is empty. secrets: of it.
+        acting: what a call to a manager says of the user.
         ended: builds that are over, however they ended.
         result: the archive of a result that is files.
     """
@@ -53,6 +55,7 @@ class BuildNode(Managers):
         self.secrets: dict[str, bytes] = {}
         self.prunes: list[PruneBuildCacheRequest] = []
         self.ended = 0
+        self.acting: tuple[tuple[str, str], ...] = ()
         self.result = b""
         untyped: Any = self
         untyped.builds = SimpleNamespace(Build=self._build, ListBuildCache=self._list, PruneBuildCache=self._prune)
@@ -103,6 +106,7 @@ class BuildNode(Managers):
     async def _outputs(self, messages: AsyncIterator[BuildInput]) -> AsyncIterator[BuildOutput]:
         start = (await anext(aiter(messages))).start
         self.starts.append(start)
+        self.acting = acting_metadata()
         yield BuildOutput(place=BuildPlace(node_id="n1", node_hostname="host1"))
         await self._receive(messages)
         steps = start.dockerfile_text.decode().splitlines()

@@ -1,7 +1,7 @@
 """An engine with BuildKit's API over a node that is made up."""
 
 from collections.abc import AsyncGenerator, Generator, Set
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
 from aiohttp import web
@@ -17,7 +17,7 @@ from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.errors import NotFound
 from shoal.identity.roles import Role
 from tests.contract.engine.build_node import BuildNode
-from tests.contract.engine.served import Served, served
+from tests.contract.engine.served import ActingFor, Served, served
 
 
 async def _is_never_active() -> bool:
@@ -41,11 +41,17 @@ async def _none(call: Call) -> web.StreamResponse:
 
 
 @contextmanager
-def served_buildkit(node: BuildNode, directory: Path, forbid: Set[str] = frozenset()) -> Generator[Served]:
+def served_buildkit(
+    node: BuildNode,
+    directory: Path,
+    forbid: Set[str] = frozenset(),
+    acting_for: ActingFor = lambda _: nullcontext(),
+) -> Generator[Served]:
     """Serve until the exit.
 
     Args:
         forbid: to the caller of the Unix socket.
+        acting_for: as of `ApiServer`.
     """
 
     @asynccontextmanager
@@ -59,5 +65,5 @@ def served_buildkit(node: BuildNode, directory: Path, forbid: Set[str] = frozens
         )
         yield RouteTable([*ping_routes(is_swarm_active=_is_never_active), *about, *handlers.routes()])
 
-    with served(routes, directory, local=local_caller(Role.ENGINE)) as found:
+    with served(routes, directory, local=local_caller(Role.ENGINE), acting_for=acting_for) as found:
         yield found

@@ -26,6 +26,9 @@ from engine.buildkit.v1.fsutil_pb2 import Packet, Stat
 from engine.buildkit.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from engine.buildkit.v1.health_pb2_grpc import HealthStub
 from engine.buildkit.v1.ops_pb2 import Definition
+from engine.cluster.acting_user import acting_for
+from shoal.identity.roles import Role
+from shoal.rpc.on_behalf import User, metadata_of
 from tests.contract.engine.build_node import CONFIG, DIGEST, IMAGE_ID, STEP_ERROR, BuildNode
 from tests.contract.engine.buildkit_client import (
     Auth,
@@ -384,3 +387,10 @@ def test_connections_that_are_not_upgraded_are_refused(engine: Served) -> None:
     for path in ("/grpc", "/session"):
         status, _, body = request(engine.socket, "POST", path)
         assert (status, b"must be upgraded to h2c" in body) == (400, True)
+
+
+def test_builds_are_made_on_behalf_of_the_user(node: BuildNode, tmp_path: Path) -> None:
+    ada = User("ada", Role.ADMIN)
+    with served_buildkit(node, tmp_path, acting_for=lambda _: acting_for(ada)) as engine:
+        run(engine, of(context_of(tmp_path, "FROM scratch")))
+    assert node.acting == metadata_of(ada)
