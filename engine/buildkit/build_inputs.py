@@ -2,6 +2,7 @@
 
 import posixpath
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from engine.buildkit.session.client_session import ClientSession, ClientSessions
@@ -84,19 +85,22 @@ class BuildInputs:
                 text = (await files.texts(MAX_IGNORE_BYTES)).get(_IGNORE, b"")
         return read_patterns(text.decode(errors="surrogateescape"))
 
-    async def context(self, exclude: Iterable[str]) -> AsyncGenerator[bytes]:
-        """The main context as an archive, where it comes from the client."""
-        if self._options.upload:
-            async for piece in upload(await self.session(), self._options.upload):
-                yield piece
-        elif directory := self._options.context_directory:
-            async for piece in self.directory(directory, exclude):
+    def context(self, exclude: Iterable[str]) -> AsyncGenerator[bytes]:
+        """The main context as an archive."""
+        return self._upload() if self._options.upload else self.directory(self._options.context_directory, exclude)
+
+    async def _upload(self) -> AsyncGenerator[bytes]:
+        async with aclosing(upload(await self.session(), self._options.upload)) as pieces:
+            async for piece in pieces:
                 yield piece
 
     async def directory(self, name: str, exclude: Iterable[str] = ()) -> AsyncGenerator[bytes]:
         """A directory of the client as an archive."""
-        async with FileReceiver(await self.session(name), name, exclude=tuple(exclude)) as files:
-            async for piece in files.archive():
+        async with (
+            FileReceiver(await self.session(name), name, exclude=tuple(exclude)) as files,
+            aclosing(files.archive()) as pieces,
+        ):
+            async for piece in pieces:
                 yield piece
 
     async def secrets(self, needs: FileNeeds) -> dict[str, bytes]:

@@ -15,6 +15,8 @@ from shoal.errors import AlreadyExists, NotFound
 WAIT_SECONDS = 10.0
 """For a session that a request names: the client opens both at the same time."""
 MAX_RESPONSE_BYTES = 16 << 20
+WINDOW_BYTES = 4 << 20
+"""That a client may send of a stream before it is read: each byte goes through the engine twice."""
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
     ("grpc.max_send_message_length", -1),
@@ -22,6 +24,9 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.default_authority", "localhost"),
+    ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.max_frame_size", 1 << 20),
     ("grpc.enable_retries", 0),
 )
 

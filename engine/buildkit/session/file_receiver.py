@@ -8,6 +8,7 @@ import asyncio
 import posixpath
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -101,22 +102,28 @@ class FileReceiver:
             Exhausted: there are too many files.
         """
         collected = bytearray()
-        async for stat, content in self._files():
-            collected += archive_header(stat)
-            if content is None:
-                continue
-            size = 0
-            async for piece in content:
-                collected += piece
-                size += len(piece)
+        async with aclosing(self._parts()) as parts:
+            async for part in parts:
+                collected += part
                 if len(collected) >= PIECE_BYTES:
                     yield bytes(collected)
                     collected.clear()
-            collected += bytes(stat.size - size + -stat.size % _BLOCK)
-            if len(collected) >= PIECE_BYTES:
-                yield bytes(collected)
-                collected.clear()
         yield bytes(collected + _END)
+
+    async def _parts(self) -> AsyncGenerator[bytes]:
+        """Headers, contents and what fills their blocks up; a file that has become shorter ends with zeros."""
+        async with aclosing(self._files()) as files:
+            async for stat, content in files:
+                yield archive_header(stat)
+                if content is None:
+                    continue
+                left = stat.size
+                async for piece in content:
+                    left -= len(piece)
+                    yield piece
+                for start in range(0, left, PIECE_BYTES):
+                    yield bytes(min(PIECE_BYTES, left - start))
+                yield bytes(-stat.size % _BLOCK)
 
     async def texts(self, max_bytes: int) -> Mapping[str, bytes]:
         """Contents of the files by path; a link has those of what it refers to.
@@ -126,17 +133,18 @@ class FileReceiver:
         """
         found: dict[str, bytes] = {}
         links: dict[str, str] = {}
-        async for stat, content in self._files():
-            if len(found) + len(links) > MAX_TEXTS:
-                raise InvalidInput("the client has sent files that it was not asked for")
-            if stat.size > max_bytes and is_regular(stat):
-                raise Exhausted(f"{stat.path[:200]} is too large; the maximum is {max_bytes:,} bytes")
-            if content is not None:
-                found[stat.path] = b"".join([piece async for piece in content])
-            elif is_regular(stat) and not stat.linkname:
-                found[stat.path] = b""
-            elif stat.linkname:
-                links[stat.path] = stat.linkname
+        async with aclosing(self._files()) as files:
+            async for stat, content in files:
+                if len(found) + len(links) > MAX_TEXTS:
+                    raise InvalidInput("the client has sent files that it was not asked for")
+                if stat.size > max_bytes and is_regular(stat):
+                    raise Exhausted(f"{stat.path[:200]} is too large; the maximum is {max_bytes:,} bytes")
+                if content is not None:
+                    found[stat.path] = b"".join([piece async for piece in content])
+                elif is_regular(stat) and not stat.linkname:
+                    found[stat.path] = b""
+                elif stat.linkname:
+                    links[stat.path] = stat.linkname
         for path in links:
             target = _followed(path, links)
             if target in found:
