@@ -31,7 +31,7 @@ def archive_header(sent: Stat) -> bytes:
     """The header of a file, root's and with whole seconds; empty for kinds that archives do not have.
 
     Raises:
-        InvalidInput: the path is none in a directory.
+        InvalidInput: the path is none in a directory, or a number is too large for an archive.
     """
     mode = from_go_mode(sent.mode)
     kind = KINDS.get(stat.S_IFMT(mode)) if mode is not None else None
@@ -41,7 +41,7 @@ def archive_header(sent: Stat) -> bytes:
     is_link = kind == REGULAR and bool(sent.linkname)
     kind = HARD_LINK if is_link else kind
     link = _checked(sent.linkname) if is_link else sent.linkname
-    size = sent.size if kind == REGULAR else 0
+    size = max(0, sent.size) if kind == REGULAR else 0
     if not sent.xattrs and kind not in _WITH_DEVICE:
         short = ustar_header(
             name.encode(),
@@ -60,7 +60,10 @@ def archive_header(sent: Stat) -> bytes:
     info.pax_headers = {
         _XATTR + key: value.decode("utf-8", "surrogateescape") for key, value in sorted(sent.xattrs.items())
     }
-    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    try:
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    except ValueError:
+        raise InvalidInput(f"the client has sent a file with invalid numbers: {sent.path[:_SHOWN]!r}") from None
 
 
 def _checked(path: str) -> str:

@@ -15,9 +15,9 @@ from engine.buildkit.v1.fsutil_pb2 import Stat
 from shoal.errors import InvalidInput
 
 KINDS = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFBLK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK)
-NAMES = st.text(
-    st.characters(exclude_categories=("Cs",), exclude_characters="/\0"), min_size=1, max_size=120
-).filter(lambda name: name not in (".", ".."))
+NAMES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/\0"), min_size=1, max_size=120).filter(
+    lambda name: name not in (".", "..")
+)
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
 
 
@@ -72,6 +72,29 @@ def test_paths_outside_are_refused(path: str) -> None:
         archive_header(Stat(path=path, mode=0o644))
     with pytest.raises(InvalidInput, match="invalid path"):
         archive_header(Stat(path="a", mode=0o644, linkname=path or "/"))
+
+
+INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
+
+
+@given(
+    st.builds(
+        Stat,
+        path=st.text(st.characters(exclude_categories=("Cs",)), max_size=300),
+        linkname=st.text(st.characters(exclude_categories=("Cs",)), max_size=300),
+        mode=st.integers(0, (1 << 32) - 1),
+        size=INT64,
+        mod_time=INT64,
+        devmajor=INT64,
+        devminor=INT64,
+    )
+)
+def test_whatever_is_sent_is_a_header_or_refused(sent: Stat) -> None:
+    try:
+        header = archive_header(sent)
+    except InvalidInput:
+        return
+    assert len(header) % 512 == 0
 
 
 def test_sockets_have_no_entry() -> None:
