@@ -141,7 +141,7 @@ async def run(settings: AgentSettings) -> None:
                 local,
                 sizes,
                 images,
-                _builds(settings, membership.node_id, network, images, apparmor),
+                _builds(settings, membership.node_id, address, network, images, apparmor),
             )
         )
         session = ManagerSession(
@@ -252,7 +252,7 @@ async def _worker(
 
 
 def _builds(
-    settings: AgentSettings, node_id: str, network: NodeNetwork, images: ImageStore, apparmor: AppArmor
+    settings: AgentSettings, node_id: str, address: str, network: NodeNetwork, images: ImageStore, apparmor: AppArmor
 ) -> BuildHost:
     kind = host_platform()
     return BuildHost(
@@ -265,6 +265,7 @@ def _builds(
         platform=(kind.os, kind.architecture, kind.variant),
         resolv_conf=inspection.resolv_conf,
         has_apparmor=apparmor.is_supported,
+        address=address,
     )
 
 

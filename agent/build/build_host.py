@@ -82,6 +82,7 @@ class BuildHost:
     paths: of the runtime. cgroup_parent: absolute name.
     platform: system, architecture, variant.
     resolv_conf: the host's. has_apparmor: it supports AppArmor, and the default profile is loaded.
+    address: of the node, for `host-gateway`.
     """
 
     images: BuildImages
@@ -93,6 +94,7 @@ class BuildHost:
     platform: tuple[str, str, str]
     resolv_conf: Callable[[], str]
     has_apparmor: bool = False
+    address: str = ""
 
     def make_directories(self, build_id: str, repository: str) -> ProgramSettings:
         """The directories of a build, and what its program is told. Blocking.
@@ -129,6 +131,7 @@ class BuildHost:
             cpus=os.cpu_count() or 1,
             resolv_conf=self.resolv_conf(),
             has_apparmor=self.has_apparmor,
+            node_address=self.address,
         )
 
     def clear(self) -> None:

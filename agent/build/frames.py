@@ -38,6 +38,7 @@ class ProgramSettings:
         platform: of the host: system, architecture, variant.
         cpus: vertices that are executed at once.
         resolv_conf: the host's. has_apparmor: commands have the default profile of containers.
+        node_address: for `host-gateway`.
     """
 
     build_id: str
@@ -58,6 +59,7 @@ class ProgramSettings:
     resolv_conf: str
     has_apparmor: bool = False
     reserve_bytes: int = 256 << 20
+    node_address: str = ""
 
     def encode(self) -> bytes:
         """As a body."""

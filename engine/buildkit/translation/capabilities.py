@@ -13,6 +13,9 @@ _PACKAGE = "github.com/moby/buildkit"
 _WORKER = "shoal"
 _SNAPSHOTTER = "org.mobyproject.buildkit.worker.snapshotter"
 """A label by which clients know that there is more than Docker's own image store has: archives, exported caches."""
+_HOST_GATEWAY = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
+HOST_GATEWAY_ADDRESS = "192.0.2.254"
+"""What clients put in the place of `host-gateway`. It is of no host (RFC 5737): the node puts its own address there."""
 _FRONTEND = (
     "solve.base",
     "return",
@@ -61,7 +64,7 @@ def worker(platforms: Iterable[tuple[str, str]]) -> WorkerRecord:
     once = sorted(set(platforms))
     return WorkerRecord(
         id=_WORKER,
-        labels={_SNAPSHOTTER: _WORKER},
+        labels={_SNAPSHOTTER: _WORKER, _HOST_GATEWAY: HOST_GATEWAY_ADDRESS},
         platforms=[Platform(os=system, architecture=architecture) for system, architecture in once],
         buildkit_version=version(),
     )

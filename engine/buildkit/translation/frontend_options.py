@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from engine.buildkit.translation.capabilities import HOST_GATEWAY_ADDRESS
 from engine.buildkit.translation.definitions import image_of
 from engine.buildkit.translation.exporters import ResultOptions
 from engine.buildkit.v1.control_pb2 import CacheOptionsEntry, SolveRequest
@@ -15,6 +16,7 @@ from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.api.v1.container_pb2 import Ulimit
 from shoal.errors import InvalidInput
 from shoal.spec_parsers.csv_fields import csv_words
+from shoal.spec_parsers.extra_hosts import GATEWAY
 
 FRONTEND = "dockerfile.v0"
 _BY_IMAGE = "gateway.v0"
@@ -144,7 +146,7 @@ def _extra_hosts(text: str) -> list[str]:
         name, sign, address = each.partition("=")
         if not sign:
             raise InvalidInput(f"failed to parse additional hosts: invalid key-value pair {each[:_SHOWN]}")
-        found.append(f"{name}:{address}")
+        found.append(f"{name}:{GATEWAY if address == HOST_GATEWAY_ADDRESS else address}")
     return found
 
 

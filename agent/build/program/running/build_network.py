@@ -43,4 +43,5 @@ class BuildNetworks:
 
     def _files(self, sandbox: Sandbox | None) -> dict[str, bytes]:
         spec = ContainerSpec(hostname=HOSTNAME, extra_hosts=self.start.extra_hosts)
-        return dict(etc_files(spec, HOSTNAME, sandbox, self.settings.resolv_conf))
+        address = self.settings.node_address
+        return dict(etc_files(spec, HOSTNAME, sandbox, self.settings.resolv_conf, node_address=address))

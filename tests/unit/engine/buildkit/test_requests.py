@@ -49,7 +49,7 @@ def test_options_of_buildx_are_read() -> None:
             "no-cache": "a,b",
             "image-resolve-mode": "pull",
             "force-network-mode": "none",
-            "add-hosts": "a=192.0.2.1,b=2001:db8::1",
+            "add-hosts": "a=192.0.2.1,b=2001:db8::1,c=192.0.2.254",
             "ulimit": "nofile=10:20,core=5",
             "shm-size": "1024",
             "memory": "2048",
@@ -71,7 +71,7 @@ def test_options_of_buildx_are_read() -> None:
     assert (dict(start.build_args), dict(start.labels)) == ({"A": "1"}, {"k": "v"})
     assert (start.target, start.platform, start.pull, start.network) == ("t", "linux/amd64", True, "none")
     assert (start.no_cache, list(start.no_cache_stages)) == (False, ["a", "b"])
-    assert list(start.extra_hosts) == ["a:192.0.2.1", "b:2001:db8::1"]
+    assert list(start.extra_hosts) == ["a:192.0.2.1", "b:2001:db8::1", "c:host-gateway"]
     assert [(each.name, each.soft, each.hard) for each in start.ulimits] == [("nofile", 10, 20), ("core", 5, 5)]
     assert (start.shm_bytes, start.memory_bytes, start.memory_swap_bytes) == (1024, 2048, -1)
     assert (start.cpu.shares, start.cpu.cpuset_cpus) == (2, "0-1")
