@@ -49,7 +49,7 @@ class _Content:
             self._pieces.append(kept)
             self.waiting_bytes += len(kept)
 
-    def take(self) -> bytes:
+    def next_piece(self) -> bytes:
         """The next piece."""
         piece = self._pieces.popleft()
         self.waiting_bytes -= len(piece)
@@ -136,7 +136,7 @@ class FileReceiver:
         async with aclosing(self._files()) as files:
             async for stat, content in files:
                 if len(found) + len(links) > MAX_TEXTS:
-                    raise InvalidInput("the client has sent files that it was not asked for")
+                    raise InvalidInput("the client has sent files that were not requested")
                 if stat.size > max_bytes and is_regular(stat):
                     raise Exhausted(f"{stat.path[:200]} is too large; the maximum is {max_bytes:,} bytes")
                 if content is not None:
@@ -190,7 +190,7 @@ class FileReceiver:
         while True:
             await self._until(lambda: content.waiting_bytes > 0 or content.is_complete)
             while content.waiting_bytes:
-                yield content.take()
+                yield content.next_piece()
             if content.is_complete:
                 return
 
