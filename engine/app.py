@@ -170,6 +170,7 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
     services = ServiceHandlers(managers, restrictions=restrictions)
     networks = NetworkHandlers(managers, lookup)
     volumes, pool = VolumeHandlers(managers, restrictions=restrictions), ImagePool(managers, registries)
+    buildkit = BuildkitHandlers(managers, home, restrictions=restrictions)
     system = SystemHandlers(
         managers,
         home_name=settings.home_node,
@@ -188,8 +189,10 @@ def route_table(settings: EngineSettings, managers: Managers, registries: Regist
         ArchiveHandlers(managers, lookup, own_events, restrictions=restrictions),
         ExecHandlers(managers, lookup, own_events, restrictions=restrictions),
         networks,
-        BuildHandlers(managers, home, restrictions=restrictions, network_name=networks.name_of),
-        BuildkitHandlers(managers, home, restrictions=restrictions),
+        BuildHandlers(
+            managers, home, restrictions=restrictions, network_name=networks.name_of, in_session=buildkit.build
+        ),
+        buildkit,
         volumes,
         DiskUsageHandlers(managers, lookup, volumes),
         ImageHandlers(managers, pool),

@@ -1,7 +1,7 @@
 """What a build needs of its client: the Dockerfile, contexts, secrets, credentials."""
 
 import posixpath
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -39,9 +39,18 @@ class BuildInputs:
 
     Args:
         session: id of the client's session.
+        archive: gives the main context where it comes by another request.
     """
 
-    def __init__(self, sessions: ClientSessions, caller: Caller, session: str, options: FrontendOptions) -> None:
+    def __init__(
+        self,
+        sessions: ClientSessions,
+        caller: Caller,
+        session: str,
+        options: FrontendOptions,
+        archive: Callable[[], AsyncGenerator[bytes]] | None = None,
+    ) -> None:
+        self._archive = archive
         self._sessions = sessions
         self._caller = caller
         self._session = session
@@ -87,6 +96,8 @@ class BuildInputs:
 
     def context(self, exclude: Iterable[str]) -> AsyncGenerator[bytes]:
         """The main context as an archive."""
+        if self._archive is not None:
+            return self._archive()
         return self._upload() if self._options.upload else self.directory(self._options.context_directory, exclude)
 
     async def _upload(self) -> AsyncGenerator[bytes]:

@@ -7,8 +7,9 @@ from engine.buildkit.build_inputs import BuildInputs
 from engine.buildkit.build_run import BuildRun, Built
 from engine.buildkit.session.client_session import ClientSessions
 from engine.buildkit.solves import RunningSolve
-from engine.buildkit.translation.exporters import read_exporter
-from engine.buildkit.translation.frontend_options import read_options
+from engine.buildkit.status_feed import StatusFeed
+from engine.buildkit.translation.exporters import ResultOptions, read_exporter
+from engine.buildkit.translation.frontend_options import FrontendOptions, read_options
 from engine.buildkit.v1.ops_pb2 import Definition
 from engine.server.callers import Caller
 from shoal.api.v1.builds_pb2 import BuildStart
@@ -38,14 +39,28 @@ class Builder:
         """
         result = read_exporter(solve.request)
         read = read_options(frontend, options, inputs, solve.request, result)
+        inputs_of_client = BuildInputs(self.sessions, solve.caller, solve.request.session, read)
+        return await self.run(solve.caller, inputs_of_client, read, result, solve.feed, ref=solve.request.ref)
+
+    async def run(
+        self,
+        caller: Caller,
+        inputs: BuildInputs,
+        options: FrontendOptions,
+        result: ResultOptions,
+        feed: StatusFeed,
+        *,
+        ref: str,
+    ) -> Built:
+        """Build what was read already. Raises BuildFailed."""
         run = BuildRun(
             self.managers,
-            BuildInputs(self.sessions, solve.caller, solve.request.session, read),
-            read,
+            inputs,
+            options,
             result,
-            solve.feed,
-            ref=solve.request.ref,
-            check=lambda start: self.check(solve.caller, start),
+            feed,
+            ref=ref,
+            check=lambda start: self.check(caller, start),
             preferred_node=self.preferred_node,
         )
         return await run.run()

@@ -6,11 +6,9 @@ from engine.protocol.errors import not_found, not_implemented
 from engine.server.call import Call
 from engine.server.routes import Handler, Route
 
-_CANCEL = "a build ends when its client closes the connection"
 _PLUGINS = "plugins are not supported: volumes have CSI drivers, networks and logs are the cluster's own"
 
 _REFUSED: tuple[tuple[str, str, str, str], ...] = (
-    ("POST", "/build/cancel", "BuildCancel", _CANCEL),
     ("GET", "/plugins/privileges", "GetPluginPrivileges", _PLUGINS),
     ("POST", "/plugins/pull", "PluginPull", _PLUGINS),
     ("POST", "/plugins/create", "PluginCreate", _PLUGINS),

@@ -13,7 +13,7 @@ from engine.handlers.restrictions import Restrictions
 from engine.server.call import Call, json_line
 from engine.server.routes import Route
 from engine.translate.images.build_cache import prune_document, read_prune
-from engine.translate.images.build_request import BuildQuery, BuildRequest, read_build
+from engine.translate.images.build_request import BUILDKIT_VERSION, BuildQuery, BuildRequest, read_build
 from engine.translate.images.classic_build import ClassicBuild, Line, dockerfile_error
 from shoal.errors import ShoalError
 from shoal.manager_calls.managers import Managers
@@ -29,6 +29,7 @@ class BuildHandlers:
 
     Args:
         network_name: finds the name of a network by a name or an id.
+        in_session: serves builds of clients that have a session of BuildKit.
     """
 
     def __init__(
@@ -38,7 +39,9 @@ class BuildHandlers:
         *,
         restrictions: Restrictions,
         network_name: Callable[[str], Awaitable[str]],
+        in_session: Callable[[Call, BuildQuery], Awaitable[web.StreamResponse]],
     ) -> None:
+        self._in_session = in_session
         self._managers = managers
         self._home = home
         self._restrictions = restrictions
@@ -46,13 +49,15 @@ class BuildHandlers:
 
     def routes(self) -> list[Route]:
         return [
-            Route("POST", "/build", self.build, "ImageBuild", remark="version=2 is refused; see README"),
+            Route("POST", "/build", self.build, "ImageBuild"),
             Route("POST", "/build/prune", self.prune, "BuildPrune"),
         ]
 
     async def build(self, call: Call) -> web.StreamResponse:
         """Build an image from a context in the body, or from an address."""
         query = BuildQuery({name: call.texts(name) for name in call.request.query})
+        if query.text("version") == BUILDKIT_VERSION:
+            return await self._in_session(call, query)
         request = read_build(query, call.header(CONFIG_HEADER))
         self._restrictions.check_build(call.caller, request.start)
         if request.network:

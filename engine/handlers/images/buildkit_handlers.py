@@ -16,11 +16,13 @@ from engine.buildkit.v1.control_pb2_grpc import add_ControlServicer_to_server
 from engine.buildkit.v1.gateway_pb2_grpc import add_LLBBridgeServicer_to_server
 from engine.buildkit.v1.health_pb2_grpc import add_HealthServicer_to_server
 from engine.cluster.home_node import HomeNode
+from engine.handlers.images.session_build_handlers import SessionBuilds
 from engine.handlers.restrictions import Restrictions
 from engine.protocol.errors import bad_request
 from engine.server.call import Call
 from engine.server.hijack import HijackedResponse
 from engine.server.routes import Route
+from engine.translate.images.build_request import BuildQuery
 from shoal.api.v1.control_pb2 import ListNodesRequest
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.manager_calls.managers import Managers
@@ -38,12 +40,24 @@ class BuildkitHandlers:
         self._home = home
         self._solves, self._sessions = Solves(), ClientSessions()
         self._builder = Builder(managers, self._sessions, restrictions.check_build, self._preferred_node)
+        self._session_builds = SessionBuilds(self._builder, self._sessions)
 
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/grpc", self.grpc, "Grpc", hijacks=True, remark="builds of Dockerfiles; LLB is refused"),
             Route("POST", "/session", self.session, "Session", hijacks=True),
+            Route(
+                "POST",
+                "/build/cancel",
+                self._session_builds.cancel,
+                "BuildCancel",
+                remark="of version=2; others end with their connection",
+            ),
         ]
+
+    async def build(self, call: Call, query: BuildQuery) -> web.StreamResponse:
+        """`POST /build` of version 2."""
+        return await self._session_builds.build(call, query)
 
     async def grpc(self, call: Call) -> web.StreamResponse:
         """Serve BuildKit's services on the connection."""

@@ -15,7 +15,8 @@ from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.spec_parsers.extra_hosts import parse_extra_host
 
-BUILDKIT = "version=2 of this request is not served: build with docker buildx, or set DOCKER_BUILDKIT=0 and build again"
+BUILDKIT_VERSION = "2"
+"""Of the request: a client whose session has the contexts."""
 _NETWORKS = {"": "", "default": "", "bridge": "", "nat": "", "none": "none", "host": "host"}
 _SESSION = "client-session"
 
@@ -80,15 +81,18 @@ class BuildQuery:
         return sized
 
 
-def read_build(query: BuildQuery, registry_config: str = "") -> BuildRequest:
+def read_build(query: BuildQuery, registry_config: str = "", *, in_session: bool = False) -> BuildRequest:
     """The build that a request asks for.
 
     Args:
         registry_config: the header `X-Registry-Config`.
+        in_session: the client has a session of BuildKit; what is there and where results go is not read here.
     Raises:
         ApiError: 400, something is not valid; 501, it cannot be honoured.
     """
     _check_supported(query)
+    if not in_session:
+        _check_classic(query)
     start = BuildStart(
         dockerfile=query.text("dockerfile"),
         names=list(dict.fromkeys(_name(each) for each in query.texts("t"))),
@@ -100,7 +104,7 @@ def read_build(query: BuildQuery, registry_config: str = "") -> BuildRequest:
         pull=query.boolean("pull"),
         extra_hosts=_extra_hosts(query),
         cache_from=_texts(query, "cachefrom"),
-        remote_context=query.text("remote"),
+        remote_context="" if in_session else query.text("remote"),
         ulimits=_ulimits(query),
         credentials=_credentials(registry_config),
     )
@@ -119,20 +123,23 @@ def read_build(query: BuildQuery, registry_config: str = "") -> BuildRequest:
 
 
 def _check_supported(query: BuildQuery) -> None:
-    if query.text("version") not in ("", "1"):
-        raise not_implemented(BUILDKIT)
-    if query.text("remote") == _SESSION or query.text("session"):
-        raise not_implemented(BUILDKIT)
     if query.boolean("squash"):
         raise bad_request("squash is only supported with experimental mode")
     if query.text("isolation") not in ("", "default"):
         raise bad_request(f'invalid isolation "{query.text("isolation")}": only default is supported on linux')
-    if query.json("outputs", list, []):
-        raise bad_request("outputs are not supported by the classic builder")
     if query.text("cgroupparent"):
         raise not_implemented("cgroupparent is not supported: cgroups are managed by the cluster's nodes")
     if query.texts("securityopt"):
         raise not_implemented("securityopt is not supported for builds")
+
+
+def _check_classic(query: BuildQuery) -> None:
+    if query.text("version") not in ("", "1"):
+        raise bad_request(f"invalid builder version: {query.text('version')[:20]}")
+    if query.text("remote") == _SESSION or query.text("session"):
+        raise bad_request(f"builds in a session are of version {BUILDKIT_VERSION}")
+    if query.json("outputs", list, []):
+        raise bad_request("outputs are not supported by the classic builder")
 
 
 def _name(text: str) -> str:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from engine.cluster.acting_user import acting_metadata
-from engine.cluster.managers import Managers
+
 from shoal.api.v1.builds_pb2 import (
     BuildCacheRow,
     BuildFailure,
@@ -30,6 +30,7 @@ from shoal.api.v1.builds_pb2 import (
 from shoal.api.v1.control_pb2 import ListNodesRequest, ListNodesResponse
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
 from shoal.errors import Refused
+from shoal.manager_calls.managers import Managers
 
 R = TypeVar("R")
 IMAGE_ID = "sha256:" + "ce97028c0035" + "0" * 52

@@ -7,6 +7,7 @@ from pathlib import Path
 from aiohttp import web
 
 from engine.cluster.home_node import HomeNode
+from engine.handlers.images.build_handlers import BuildHandlers
 from engine.handlers.images.buildkit_handlers import BuildkitHandlers
 from engine.handlers.ping import ping_routes
 from engine.handlers.restrictions import Restrictions
@@ -26,6 +27,10 @@ async def _is_never_active() -> bool:
 
 async def _no_container(name: str) -> ContainerView:
     raise NotFound(f"No such container: {name}")
+
+
+async def _network_name(name: str) -> str:
+    raise NotFound(f"network {name} not found")
 
 
 async def _version(call: Call) -> web.StreamResponse:
@@ -57,13 +62,19 @@ def served_buildkit(
     @asynccontextmanager
     async def routes() -> AsyncGenerator[RouteTable]:
         restrictions = Restrictions(forbid, _no_container)
-        handlers = BuildkitHandlers(node, HomeNode(node, "none"), restrictions=restrictions)
+        home = HomeNode(node, "none")
+        handlers = BuildkitHandlers(node, home, restrictions=restrictions)
+        classic = BuildHandlers(
+            node, home, restrictions=restrictions, network_name=_network_name, in_session=handlers.build
+        )
         about = (
             Route("GET", "/version", _version, "SystemVersion"),
             Route("GET", "/info", _info, "SystemInfo"),
             Route("GET", "/containers/json", _none, "ContainerList"),
         )
-        yield RouteTable([*ping_routes(is_swarm_active=_is_never_active), *about, *handlers.routes()])
+        yield RouteTable(
+            [*ping_routes(is_swarm_active=_is_never_active), *about, *handlers.routes(), *classic.routes()]
+        )
 
     with served(routes, directory, local=local_caller(Role.ENGINE), acting_for=acting_for) as found:
         yield found

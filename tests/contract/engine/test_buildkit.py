@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine.cluster.acting_user import acting_for
 from grpc import StatusCode, aio
 
 from engine.buildkit.v1.control_pb2 import (
@@ -26,7 +27,6 @@ from engine.buildkit.v1.fsutil_pb2 import Packet, Stat
 from engine.buildkit.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from engine.buildkit.v1.health_pb2_grpc import HealthStub
 from engine.buildkit.v1.ops_pb2 import Definition
-from engine.cluster.acting_user import acting_for
 from shoal.identity.roles import Role
 from shoal.rpc.on_behalf import User, metadata_of
 from tests.contract.engine.build_node import CONFIG, DIGEST, IMAGE_ID, STEP_ERROR, BuildNode

@@ -16,6 +16,7 @@ import pytest
 
 from engine.cluster.home_node import HomeNode
 from engine.handlers.images.build_handlers import BuildHandlers
+from engine.handlers.images.buildkit_handlers import BuildkitHandlers
 from engine.handlers.ping import ping_routes
 from engine.handlers.restrictions import Restrictions
 from engine.server.callers import local_caller
@@ -146,6 +147,9 @@ def engine(node: Node, tmp_path: Path) -> Iterator[Served]:
         HomeNode(node, "none"),
         restrictions=Restrictions({"host-network"}, _no_container),
         network_name=_network_name,
+        in_session=BuildkitHandlers(
+            node, HomeNode(node, "none"), restrictions=Restrictions(set(), _no_container)
+        ).build,
     )
 
     @asynccontextmanager
@@ -267,8 +271,8 @@ def test_errors_before_the_first_step_are_answers(engine: Served, environment: d
     ran = docker(environment, "build", "--target", "early", context)
     assert b"the stage early is missing" in ran.stderr, "although most of the context was not read yet"
     assert request(engine.socket, "POST", "/v1.50/build?t=A%20B")[0] == 400
-    status, _, body = request(engine.socket, "POST", "/v1.50/build?version=2&session=x")
-    assert status == 501 and b"DOCKER_BUILDKIT=0" in body
+    status, _, body = request(engine.socket, "POST", "/v1.50/build?version=3")
+    assert status == 400 and b"invalid builder version" in body
 
 
 def test_nothing_is_found_but_what_images_of_a_cache_have(

@@ -275,8 +275,8 @@ def test_networks_by_name_are_found_by_the_caller() -> None:
 @pytest.mark.parametrize(
     ("values", "status", "words"),
     [
-        ({"version": "2"}, 501, "DOCKER_BUILDKIT=0"),
-        ({"remote": "client-session"}, 501, "DOCKER_BUILDKIT=0"),
+        ({"version": "3"}, 400, "invalid builder version"),
+        ({"remote": "client-session"}, 400, "version 2"),
         ({"squash": "1"}, 400, "experimental"),
         ({"isolation": "hyperv"}, 400, "isolation"),
         ({"platform": "foobar"}, 400, "unknown operating system or architecture"),
