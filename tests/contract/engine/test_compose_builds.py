@@ -118,7 +118,7 @@ def test_the_error_of_a_step_is_shown(node: BuildNode, environment: dict[str, st
     ran = build(environment, project(tmp_path, "FROM alpine", "RUN false"))
     assert ran.returncode != 0
     shown = ran.stdout + ran.stderr
-    assert f"failed to solve: {STEP_ERROR}" in shown
+    assert STEP_ERROR in shown
     assert node.ended == 1
 
 
