@@ -9,7 +9,7 @@ from engine.buildkit.session.client_session import ClientSession, ClientSessions
 from engine.buildkit.session.file_receiver import FileReceiver
 from engine.buildkit.session.session_calls import registry_credentials, secret_values, upload
 from engine.buildkit.translation.frontend_options import FrontendOptions
-from engine.server.callers import Caller
+from engine.server.callers import ApiCaller
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.manifests import Platform, host_platform
 from shoal.dockerfile.evaluation.build_options import BuildOptions
@@ -45,7 +45,7 @@ class BuildInputs:
     def __init__(
         self,
         sessions: ClientSessions,
-        caller: Caller,
+        caller: ApiCaller,
         session: str,
         options: FrontendOptions,
         archive: Callable[[], AsyncGenerator[bytes]] | None = None,

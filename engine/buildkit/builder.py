@@ -11,7 +11,7 @@ from engine.buildkit.status_feed import StatusFeed
 from engine.buildkit.translation.exporters import ResultOptions, read_exporter
 from engine.buildkit.translation.frontend_options import FrontendOptions, read_options
 from engine.buildkit.v1.ops_pb2 import Definition
-from engine.server.callers import Caller
+from engine.server.callers import ApiCaller
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.image_reference import parse
 from shoal.manager_calls.managers import Managers
@@ -26,7 +26,7 @@ class Builder:
 
     managers: Managers
     sessions: ClientSessions
-    check: Callable[[Caller, BuildStart], None]
+    check: Callable[[ApiCaller, BuildStart], None]
     preferred_node: Callable[[], Awaitable[str]]
 
     async def build(
@@ -44,7 +44,7 @@ class Builder:
 
     async def run(
         self,
-        caller: Caller,
+        caller: ApiCaller,
         inputs: BuildInputs,
         options: FrontendOptions,
         result: ResultOptions,

@@ -24,7 +24,7 @@ from engine.buildkit.v1.control_pb2 import (
     UsageRecord,
 )
 from engine.buildkit.v1.control_pb2_grpc import ControlServicer
-from engine.server.callers import Caller
+from engine.server.callers import ApiCaller
 from shoal.api.v1.builds_pb2 import ListBuildCacheRequest
 from shoal.manager_calls.managers import SIZE_SECONDS, Managers
 
@@ -41,7 +41,7 @@ class ControlService(ControlServicer):
     """
 
     def __init__(
-        self, managers: Managers, solves: Solves, builder: Builder, caller: Caller, *, platforms: Platforms
+        self, managers: Managers, solves: Solves, builder: Builder, caller: ApiCaller, *, platforms: Platforms
     ) -> None:
         self._managers = managers
         self._solves = solves

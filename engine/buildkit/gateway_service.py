@@ -23,7 +23,7 @@ from engine.buildkit.v1.gateway_pb2 import (
     SolveResponse,
 )
 from engine.buildkit.v1.gateway_pb2_grpc import LLBBridgeServicer
-from engine.server.callers import Caller
+from engine.server.callers import ApiCaller
 from shoal.api.v1.builds_pb2 import BuildResult
 from shoal.image_reference import parse
 
@@ -36,7 +36,7 @@ _UNNAMED = "shoal/result"
 class GatewayService(LLBBridgeServicer):
     """Serves one caller."""
 
-    def __init__(self, solves: Solves, builder: Builder, caller: Caller) -> None:
+    def __init__(self, solves: Solves, builder: Builder, caller: ApiCaller) -> None:
         self._solves = solves
         self._builder = builder
         self._caller = caller

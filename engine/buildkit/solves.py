@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from engine.buildkit.status_feed import StatusFeed
 from engine.buildkit.v1.control_pb2 import SolveRequest
 from engine.buildkit.v1.gateway_pb2 import ReturnRequest
-from engine.server.callers import Caller
+from engine.server.callers import ApiCaller
 from shoal.errors import AlreadyExists, InvalidInput, NotFound
 
 WAIT_SECONDS = 10.0
@@ -25,7 +25,7 @@ class RunningSolve:
     """
 
     request: SolveRequest
-    caller: Caller
+    caller: ApiCaller
     feed: StatusFeed = field(default_factory=StatusFeed)
     returned: "asyncio.Future[ReturnRequest]" = field(default_factory=asyncio.Future)
     responses: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -35,11 +35,11 @@ class Solves:
     """Found by the caller who has begun them, and by nobody else."""
 
     def __init__(self) -> None:
-        self._solves: dict[tuple[Caller, str], RunningSolve] = {}
+        self._solves: dict[tuple[ApiCaller, str], RunningSolve] = {}
         self._begun = asyncio.Event()
 
     @contextmanager
-    def begin(self, caller: Caller, request: SolveRequest) -> Generator[RunningSolve]:
+    def begin(self, caller: ApiCaller, request: SolveRequest) -> Generator[RunningSolve]:
         """A solve, until the exit.
 
         Raises:
@@ -59,7 +59,7 @@ class Solves:
             del self._solves[key]
             solve.feed.end()
 
-    async def find(self, caller: Caller, ref: str) -> RunningSolve:
+    async def find(self, caller: ApiCaller, ref: str) -> RunningSolve:
         """A solve, as soon as it has begun.
 
         Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from grpc import aio
 
 from engine.buildkit.connection_relay import private_socket, relay
-from engine.server.callers import Caller
+from engine.server.callers import ApiCaller
 from engine.server.hijack import RawStream
 from shoal.errors import AlreadyExists, NotFound
 
@@ -51,10 +51,10 @@ class ClientSessions:
     """Sessions that are open. They are found by the caller who has opened them, and by nobody else."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[Caller, str], ClientSession] = {}
+        self._sessions: dict[tuple[ApiCaller, str], ClientSession] = {}
         self._opened = asyncio.Event()
 
-    async def hold(self, caller: Caller, identifier: str, methods: Sequence[str], stream: RawStream) -> None:
+    async def hold(self, caller: ApiCaller, identifier: str, methods: Sequence[str], stream: RawStream) -> None:
         """Keep a session until the client closes its connection.
 
         Raises:
@@ -72,7 +72,7 @@ class ClientSessions:
             finally:
                 del self._sessions[key]
 
-    async def find(self, caller: Caller, identifier: str) -> ClientSession:
+    async def find(self, caller: ApiCaller, identifier: str) -> ClientSession:
         """A session, as soon as it is open.
 
         Raises:

@@ -15,7 +15,7 @@ from engine.buildkit.translation.frontend_options import FrontendOptions
 from engine.buildkit.translation.session_requests import UPLOAD, read_outputs, result_lines, session_build, trace_line
 from engine.protocol.errors import bad_request, error_in_stream, not_found
 from engine.server.call import Call, json_line
-from engine.server.callers import Caller
+from engine.server.callers import ApiCaller
 from engine.translate.images.build_request import BuildQuery, read_build
 
 WAIT_SECONDS = 60.0
@@ -28,8 +28,8 @@ class SessionBuilds:
     def __init__(self, builder: Builder, sessions: ClientSessions) -> None:
         self._builder = builder
         self._sessions = sessions
-        self._running: dict[tuple[Caller, str], asyncio.Task[Built]] = {}
-        self._uploads: dict[tuple[Caller, str], asyncio.Future[_Upload]] = {}
+        self._running: dict[tuple[ApiCaller, str], asyncio.Task[Built]] = {}
+        self._uploads: dict[tuple[ApiCaller, str], asyncio.Future[_Upload]] = {}
 
     async def build(self, call: Call, query: BuildQuery) -> web.StreamResponse:
         """A build; or, where `buildid` says so, the context of one."""
@@ -96,7 +96,7 @@ class SessionBuilds:
         await upload.ended.wait()
         return call.empty(200)
 
-    async def _upload(self, key: tuple[Caller, str]) -> AsyncGenerator[bytes]:
+    async def _upload(self, key: tuple[ApiCaller, str]) -> AsyncGenerator[bytes]:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 upload = await self._waiting(key)
@@ -108,7 +108,7 @@ class SessionBuilds:
         finally:
             upload.ended.set()
 
-    def _waiting(self, key: tuple[Caller, str]) -> "asyncio.Future[_Upload]":
+    def _waiting(self, key: tuple[ApiCaller, str]) -> "asyncio.Future[_Upload]":
         return self._uploads.setdefault(key, asyncio.get_running_loop().create_future())
 
 

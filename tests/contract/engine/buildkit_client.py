@@ -168,8 +168,9 @@ class ResultReceiver:
     ) -> AsyncGenerator[BytesMessage]:
         async for message in requests:
             self.data += message.data
-        for nothing in ():
-            yield nothing
+        nothing: tuple[BytesMessage, ...] = ()
+        for message in nothing:
+            yield message
 
     async def _receive_directory(
         self, requests: AsyncIterator[Packet], context: aio.ServicerContext[Any, Any]

@@ -24,7 +24,7 @@ from engine.buildkit.v1.control_pb2 import (
 )
 from engine.buildkit.v1.ops_pb2 import Definition, Op
 from engine.protocol.parameters import Filters
-from engine.server.callers import Caller, local_caller
+from engine.server.callers import ApiCaller, local_caller
 from engine.translate.images.build_cache import read_prune
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.errors import Fault, InvalidInput, NotFound, Refused
@@ -209,7 +209,7 @@ def test_progress_that_nobody_follows_loses_its_beginning_and_a_follower_is_wait
 def test_solves_and_sessions_are_found_by_who_has_begun_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.buildkit.solves.WAIT_SECONDS", 0.01)
     monkeypatch.setattr("engine.buildkit.session.client_session.WAIT_SECONDS", 0.01)
-    ada, local = Caller("ada", Role.ADMIN, is_local=False), local_caller(Role.ENGINE)
+    ada, local = ApiCaller("ada", Role.ADMIN, is_local=False), local_caller(Role.ENGINE)
 
     async def check() -> None:
         solves = Solves()
