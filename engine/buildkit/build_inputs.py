@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from engine.buildkit.session.client_session import ClientSession, ClientSessions
 from engine.buildkit.session.file_receiver import FileReceiver
 from engine.buildkit.session.session_calls import registry_credentials, secret_values, upload
+from engine.buildkit.session.ssh_agent import agents_of
 from engine.buildkit.translation.frontend_options import FrontendOptions
 from engine.server.callers import ApiCaller
 from shoal.api.v1.builds_pb2 import BuildStart
@@ -118,6 +119,11 @@ class BuildInputs:
         """The secrets that the file names and the client has."""
         return await secret_values(await self.session(), needs.secrets)
 
+    async def add_ssh_agents(self, start: BuildStart, needs: FileNeeds) -> None:
+        """The SSH agents that the file names and the client has."""
+        if needs.ssh:
+            start.ssh_ids.extend(await agents_of(await self.session(), needs.ssh))
+
     async def add_credentials(self, start: BuildStart, needs: FileNeeds) -> None:
         """Those of the registries that the build has to do with."""
         references = [*needs.images, *start.push, *map(_cache_reference, (*start.cache_from, *start.cache_to))]
@@ -133,7 +139,7 @@ def needs_of(dockerfile: LocalDockerfile | None, start: BuildStart) -> FileNeeds
         InvalidInput: every fault of the file. NotFound: there is no such target.
     """
     if dockerfile is None:
-        return FileNeeds((), (), ())
+        return FileNeeds((), (), (), ())
     here = host_platform()
     options = BuildOptions(
         platform=Platform(*start.platform.split("/")) if start.platform else here,

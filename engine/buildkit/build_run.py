@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from engine.buildkit.build_inputs import BuildInputs, LocalDockerfile, needs_of
 from engine.buildkit.session.client_session import ClientSession
 from engine.buildkit.session.result_files import DirectorySink, FileSink, ResultSink
+from engine.buildkit.session.ssh_agent import answer
 from engine.buildkit.status_feed import StatusFeed
 from engine.buildkit.translation.build_errors import status_of
 from engine.buildkit.translation.exporters import ResultOptions
@@ -92,6 +93,7 @@ class BuildRun:
             start.dockerfile = self._options.file_name
         needs = needs_of(self._dockerfile, start)
         await self._inputs.add_credentials(start, needs)
+        await self._inputs.add_ssh_agents(start, needs)
         secrets = await self._inputs.secrets(needs)
         patterns = await self._read_patterns() if self._options.context_directory else ()
         start.preferred_node = await self._preferred_node()
@@ -178,6 +180,8 @@ class BuildRun:
             if output.HasField("file_data"):
                 if sink is not None:
                     await sink.write(output.file_data)
+            elif output.HasField("ssh_request"):
+                await session.reply(await answer(await self._inputs.session(), output.ssh_request))
             elif (response := self._progress.translate(output)) is not None:
                 await self._feed.put(response)
         if self._progress.result is None:

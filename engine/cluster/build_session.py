@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, NamedContextPart
+from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, NamedContextPart, SshReply
 from shoal.manager_calls.managers import Managers
 
 PART_BYTES = 256 * 1024
@@ -54,6 +54,10 @@ class BuildSession:
         """A secret, before the contexts."""
         await self._has_begun.wait()
         await self._inputs.put(BuildInput(secret=BuildSecret(id=identifier, value=value)))
+
+    async def reply(self, reply: SshReply) -> None:
+        """What an SSH agent has answered to a request of the node; also after the end of the context."""
+        await self._inputs.put(BuildInput(ssh_reply=reply))
 
     async def end_context(self) -> None:
         """The context is complete, or there is none."""

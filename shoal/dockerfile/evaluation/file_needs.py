@@ -12,7 +12,7 @@ from shoal.dockerfile.evaluation.triggers import ImageConfig
 from shoal.dockerfile.frontends import SYNTAX_ARGUMENT
 from shoal.dockerfile.instructions import Run
 from shoal.dockerfile.mount_options import parse_mount
-from shoal.dockerfile.run_mounts import SecretMount
+from shoal.dockerfile.run_mounts import RunMount, SecretMount, SshMount
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,13 @@ class FileNeeds:
     Attributes:
         images: references that it begins with or copies from.
         contexts: by name; the main one is empty.
-        secrets: ids of those that its commands have, but those that a variable names.
+        secrets, ssh: ids of secrets and SSH agents that its commands have, but those that a variable names.
     """
 
     images: tuple[str, ...]
     contexts: tuple[str, ...]
     secrets: tuple[str, ...]
+    ssh: tuple[str, ...]
 
 
 def needs_of_file(text: bytes, name: str, options: BuildOptions) -> FileNeeds:
@@ -44,12 +45,14 @@ def needs_of_file(text: bytes, name: str, options: BuildOptions) -> FileNeeds:
     while unknown := (needs := find_needs(plan, images)).unknown(images):
         images |= {each: {} for each in unknown}
     references = (each.reference for each in (*needs.base_images, *needs.copied_images))
-    return FileNeeds(tuple(references), needs.contexts, tuple(dict.fromkeys(_secrets(plan, needs))))
+    mounts = list(_mounts(plan, needs))
+    secrets = dict.fromkeys(each.secret_id for each in mounts if isinstance(each, SecretMount))
+    ssh = dict.fromkeys(each.ssh_id for each in mounts if isinstance(each, SshMount))
+    return FileNeeds(tuple(references), needs.contexts, tuple(secrets), tuple(ssh))
 
 
-def _secrets(plan: StagePlan, needs: BuildNeeds) -> Iterator[str]:
+def _mounts(plan: StagePlan, needs: BuildNeeds) -> Iterator[RunMount]:
     for index in needs.stages:
         for instruction in plan.stages[index].stage.instructions:
             if isinstance(instruction, Run):
-                mounts = (parse_mount(each, str) for each in instruction.mounts if "$" not in each)
-                yield from (each.secret_id for each in mounts if isinstance(each, SecretMount))
+                yield from (parse_mount(each, str) for each in instruction.mounts if "$" not in each)

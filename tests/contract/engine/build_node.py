@@ -23,6 +23,8 @@ from shoal.api.v1.builds_pb2 import (
     ListBuildCacheResponse,
     PruneBuildCacheRequest,
     PruneBuildCacheResponse,
+    SshReply,
+    SshRequest,
     Vertex,
     VertexLog,
     VertexStatus,
@@ -46,6 +48,7 @@ class BuildNode(Managers):
     Attributes:
         starts: of builds. contexts: archives by name, of the last build; the main one is empty. secrets: of it.
         acting: what a call to a manager says of the user.
+        replies: of SSH agents.
         ended: builds that are over, however they ended.
         result: the archive of a result that is files.
     """
@@ -55,6 +58,7 @@ class BuildNode(Managers):
         self.contexts: dict[str, bytearray] = {}
         self.secrets: dict[str, bytes] = {}
         self.prunes: list[PruneBuildCacheRequest] = []
+        self.replies: list[SshReply] = []
         self.ended = 0
         self.acting: tuple[tuple[str, str], ...] = ()
         self.result = b""
@@ -119,6 +123,8 @@ class BuildNode(Managers):
         for number, step in enumerate(steps, start=1):
             async for output in _step(_id(len(self.starts), number), number, step):
                 yield output
+                if output.HasField("ssh_request"):
+                    self.replies.append((await anext(aiter(messages))).ssh_reply)
         if start.output in _ARCHIVES:
             yield BuildOutput(file_data=self.result)
         result = BuildResult(image_id=IMAGE_ID, digest=DIGEST, names=start.names)
@@ -163,6 +169,8 @@ def _id(build: int, number: int) -> str:
 
 async def _step(identifier: str, number: int, step: str) -> AsyncIterator[BuildOutput]:
     yield BuildOutput(vertex=VertexStatus(id=identifier, started_at_ms=1_000))
+    if step.startswith("RUN --mount=type=ssh"):
+        yield BuildOutput(ssh_request=SshRequest(number=3, id="default", message=b"\x0b"))
     if step.startswith("RUN echo"):
         yield BuildOutput(log=VertexLog(id=identifier, stream=1, data=step[9:].encode() + b"\n"))
     if step == "RUN sleep":

@@ -28,6 +28,9 @@ from engine.buildkit.v1.gateway_pb2_grpc import LLBBridgeStub
 from engine.buildkit.v1.ops_pb2 import Definition
 from engine.buildkit.v1.secrets_pb2 import GetSecretRequest, GetSecretResponse
 from engine.buildkit.v1.secrets_pb2_grpc import SecretsServicer, add_SecretsServicer_to_server
+from engine.buildkit.v1.ssh_pb2 import BytesMessage as SshMessage
+from engine.buildkit.v1.ssh_pb2 import CheckAgentRequest, CheckAgentResponse
+from engine.buildkit.v1.ssh_pb2_grpc import SSHServicer, add_SSHServicer_to_server
 from engine.buildkit.v1.upload_pb2 import BytesMessage as UploadMessage
 from engine.buildkit.v1.upload_pb2_grpc import UploadServicer, add_UploadServicer_to_server
 
@@ -39,6 +42,7 @@ _METHODS = (
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.upload.v1.Upload/Pull",
+    "/moby.sshforward.v1.SSH/ForwardAgent",
     _SEND,
 )
 
@@ -138,6 +142,31 @@ class Upload(UploadServicer):
         assert dict(context.invocation_metadata() or ())["urlpath"] == "/in"
         for start in range(0, len(self._data), 1 << 20):
             yield UploadMessage(data=self._data[start : start + (1 << 20)])
+
+
+class SshAgent(SSHServicer):
+    """An agent that answers each message with a text. Attributes: received: what was sent to it."""
+
+    def __init__(self, reply: bytes) -> None:
+        self.received = bytearray()
+        self._reply = reply
+
+    async def CheckAgent(  # noqa: N802  # named by the protocol
+        self, request: CheckAgentRequest, context: aio.ServicerContext[Any, Any]
+    ) -> CheckAgentResponse:
+        if request.id != "default":
+            await context.abort(StatusCode.UNKNOWN, f"unset ssh forward key {request.id}")
+        return CheckAgentResponse()
+
+    async def ForwardAgent(  # noqa: N802  # named by the protocol
+        self, request_iterator: AsyncIterator[SshMessage], context: aio.ServicerContext[Any, Any]
+    ) -> AsyncGenerator[SshMessage]:
+        assert dict(context.invocation_metadata() or ())["buildkit.ssh.id"] == "default"
+        async for message in request_iterator:
+            self.received += message.data
+            framed = len(self._reply).to_bytes(4, "big") + self._reply
+            yield SshMessage(data=framed[:2])
+            yield SshMessage(data=framed[2:])
 
 
 class ResultReceiver:
@@ -357,6 +386,7 @@ def serving(*services: Any) -> list[Callable[[aio.Server], None]]:
         (Secrets, add_SecretsServicer_to_server),
         (Auth, add_AuthServicer_to_server),
         (Upload, add_UploadServicer_to_server),
+        (SshAgent, add_SSHServicer_to_server),
     ]
     found: list[Callable[[aio.Server], None]] = []
     for service in services:

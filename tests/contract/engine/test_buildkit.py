@@ -37,6 +37,7 @@ from tests.contract.engine.buildkit_client import (
     Secrets,
     Send,
     Solved,
+    SshAgent,
     SyncedDirectory,
     Upload,
     error_details,
@@ -249,6 +250,15 @@ def test_secrets_and_credentials_are_asked_for_by_need(engine: Served, node: Bui
     credentials = node.starts[0].credentials
     assert (credentials["docker.io"].username, credentials["docker.io"].password) == ("ada", "pw")
     assert credentials["r.example.com"].identity_token == "token"
+
+
+def test_ssh_agents_of_the_client_answer_commands(engine: Served, node: BuildNode, tmp_path: Path) -> None:
+    context = context_of(tmp_path, "FROM alpine", "RUN --mount=type=ssh --mount=type=ssh,id=other git clone x")
+    agent = SshAgent(b"keys")
+    run(engine, of(context), services=serving(agent))
+    assert list(node.starts[0].ssh_ids) == ["default"]
+    assert bytes(agent.received) == b"\0\0\0\1\x0b"
+    assert [(each.number, each.message) for each in node.replies] == [(3, b"keys")]
 
 
 def test_checks_answer_as_a_subrequest(engine: Served, node: BuildNode, tmp_path: Path) -> None:
