@@ -1,11 +1,13 @@
 """What a build needs of its client: the Dockerfile, contexts, secrets, credentials."""
 
+import hashlib
 import posixpath
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 from engine.buildkit.session.client_session import ClientSession, ClientSessions
+from engine.buildkit.session.context_listing import ListedFiles
 from engine.buildkit.session.file_receiver import FileReceiver
 from engine.buildkit.session.session_calls import registry_credentials, secret_values, upload
 from engine.buildkit.session.ssh_agent import agents_of
@@ -95,25 +97,33 @@ class BuildInputs:
                 text = (await files.texts(MAX_IGNORE_BYTES)).get(_IGNORE, b"")
         return read_patterns(text.decode(errors="surrogateescape"))
 
-    def context(self, exclude: Iterable[str]) -> AsyncGenerator[bytes]:
-        """The main context as an archive."""
-        if self._archive is not None:
-            return self._archive()
-        return self._upload() if self._options.upload else self.directory(self._options.context_directory, exclude)
+    @property
+    def has_archive(self) -> bool:
+        """Whether the main context comes as an archive."""
+        return self._archive is not None or bool(self._options.upload)
 
-    async def _upload(self) -> AsyncGenerator[bytes]:
-        async with aclosing(upload(await self.session(), self._options.upload)) as pieces:
+    async def archive(self) -> AsyncGenerator[bytes]:
+        """The main context as the client reads it."""
+        pieces = self._archive() if self._archive else upload(await self.session(), self._options.upload)
+        async with aclosing(pieces):
             async for piece in pieces:
                 yield piece
 
-    async def directory(self, name: str, exclude: Iterable[str] = ()) -> AsyncGenerator[bytes]:
-        """A directory of the client as an archive."""
-        async with (
-            FileReceiver(await self.session(name), name, exclude=tuple(exclude)) as files,
-            aclosing(files.archive()) as pieces,
-        ):
-            async for piece in pieces:
-                yield piece
+    @asynccontextmanager
+    async def listed(self, directory: str, name: str, exclude: Iterable[str] = ()) -> AsyncGenerator[ListedFiles]:
+        """A directory of the client, which is a context.
+
+        Args:
+            directory: its name in the session. name: of a named context, else empty.
+        """
+        session = await self.session(directory)
+        place = self._caller, session.shared_key, directory
+        known_files = self._sessions.known_files
+        async with FileReceiver(session, directory, exclude=tuple(exclude)) as files:
+            key = _context_key(self._options.start.names, *place)
+            listed = ListedFiles(files, name, key, known_files.find(*place))
+            yield listed
+        known_files.keep(*place, listed.known)
 
     async def secrets(self, needs: FileNeeds) -> dict[str, bytes]:
         """The secrets that the file names and the client has."""
@@ -150,6 +160,13 @@ def needs_of(dockerfile: LocalDockerfile | None, start: BuildStart) -> FileNeeds
         contexts=dict(start.contexts),
     )
     return needs_of_file(dockerfile.text, dockerfile.name, options)
+
+
+def _context_key(names: Sequence[str], caller: ApiCaller, shared_key: str, directory: str) -> str:
+    """Which contexts nodes compare: those of the same image, else of the same directory of the same client."""
+    if names:
+        return hashlib.sha256(parse(names[0]).name.encode()).hexdigest()
+    return hashlib.sha256(f"{caller}\0{shared_key}\0{directory}".encode()).hexdigest() if shared_key else ""
 
 
 def _cache_reference(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
@@ -17,10 +17,12 @@ from engine.buildkit.translation.frontend_options import FrontendOptions
 from engine.buildkit.translation.progress import BuildProgress
 from engine.buildkit.v1.gateway_pb2 import Status
 from engine.cluster.build_session import BuildSession
-from shoal.api.v1.builds_pb2 import BuildResult, BuildStart, BuildWarning
+from shoal.api.v1.builds_pb2 import BuildResult, BuildStart, BuildWarning, ContextRequest
 from shoal.errors import ShoalError, Unavailable
 from shoal.manager_calls.managers import Managers
 
+_CONTEXT = "[internal] load build context"
+_TRANSFER = "transferring context:"
 _REPORT_SECONDS = 0.1
 """Between two messages about what has been transferred."""
 
@@ -72,6 +74,7 @@ class BuildRun:
         self._preferred_node = preferred_node
         self._progress = BuildProgress(ref, time.time_ns)
         self._dockerfile: LocalDockerfile | None = None
+        self._requests: asyncio.Queue[ContextRequest] = asyncio.Queue()
 
     async def run(self) -> Built:
         """Build. Raises BuildFailed."""
@@ -138,28 +141,53 @@ class BuildRun:
         for identifier, value in secrets.items():
             await session.send_secret(identifier, value)
         for name, directory in self._options.directories.items():
-            await self._send_context(
-                session, f"[context {name}] load from client", self._inputs.directory(directory), name
-            )
+            await self._send_listed(session, f"[context {name}] load from client", directory, name)
         is_needed = self._dockerfile is None or not self._options.start.check_only
-        if not self._options.start.remote_context and is_needed:
-            await self._send_context(session, "[internal] load build context", self._inputs.context(patterns), "")
+        if self._inputs.has_archive:
+            await self._send_archive(session)
+        elif self._options.context_directory and is_needed:
+            await self._send_listed(session, _CONTEXT, self._options.context_directory, "", patterns)
         await session.end_context()
 
-    async def _send_context(self, session: BuildSession, shown: str, pieces: AsyncGenerator[bytes], name: str) -> None:
-        vertex = await self._begin(shown)
+    async def _send_archive(self, session: BuildSession) -> None:
+        vertex = await self._begin(_CONTEXT)
         size, reported_at = 0, time.monotonic()
-        async with aclosing(pieces):
+        async with aclosing(self._inputs.archive()) as pieces:
             async for piece in pieces:
-                await session.send(piece, name)
+                await session.send(piece)
                 size += len(piece)
-                if time.monotonic() - reported_at >= _REPORT_SECONDS:
-                    reported_at = time.monotonic()
-                    await self._feed.put(
-                        self._progress.transferred(vertex, "transferring context:", size, is_complete=False)
-                    )
-        await self._transferred(vertex, "transferring context:", size)
+                reported_at = await self._report(vertex, size, reported_at)
+        await self._transferred(vertex, _TRANSFER, size)
         await self._feed.put(self._progress.end(vertex))
+
+    async def _send_listed(
+        self, session: BuildSession, shown: str, directory: str, name: str, exclude: tuple[str, ...] = ()
+    ) -> None:
+        """A directory: its list, then what the node requests of it."""
+        vertex = await self._begin(shown)
+        async with self._inputs.listed(directory, name, exclude) as listed:
+            async with aclosing(listed.listing()) as messages:
+                async for message in messages:
+                    await session.put(message)
+            request = await self._requests.get()
+            if not request.final:
+                for message in listed.digests(request.digests):
+                    await session.put(message)
+                request = await self._requests.get()
+            reported_at = time.monotonic()
+            async with aclosing(listed.contents(request.contents)) as messages:
+                async for message in messages:
+                    await session.put(message)
+                    reported_at = await self._report(vertex, listed.sent_bytes, reported_at)
+        await self._transferred(vertex, _TRANSFER, listed.sent_bytes)
+        await self._feed.put(self._progress.end(vertex))
+
+    async def _report(self, vertex: str, size: int, reported_at: float) -> float:
+        """What has been transferred, now and then; the moment of the last report."""
+        if time.monotonic() - reported_at < _REPORT_SECONDS:
+            return reported_at
+        await self._feed.put(self._progress.transferred(vertex, _TRANSFER, size, is_complete=False))
+        return time.monotonic()
 
     async def _receive(
         self, session: BuildSession, sending: "asyncio.Task[None]", sink: ResultSink | None
@@ -180,6 +208,8 @@ class BuildRun:
             if output.HasField("file_data"):
                 if sink is not None:
                     await sink.write(output.file_data)
+            elif output.HasField("context_request"):
+                self._requests.put_nowait(output.context_request)
             elif output.HasField("ssh_request"):
                 await session.reply(await answer(await self._inputs.session(), output.ssh_request))
             elif (response := self._progress.translate(output)) is not None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, NamedContextPart, SshReply
+from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, SshReply
 from shoal.manager_calls.managers import Managers
 
 PART_BYTES = 256 * 1024
@@ -36,19 +36,16 @@ class BuildSession:
             self._has_begun.set()
             yield output
 
-    async def send(self, data: bytes, name: str = "") -> None:
-        """A part of a context; waits until a node has been chosen, and while that takes no more.
-
-        Args:
-            name: of the context; empty: the main one.
-        """
+    async def send(self, data: bytes) -> None:
+        """A part of the context; waits until a node has been chosen, and while that takes no more."""
         await self._has_begun.wait()
         for start in range(0, len(data), PART_BYTES):
-            part = data[start : start + PART_BYTES]
-            if name:
-                await self._inputs.put(BuildInput(named_context=NamedContextPart(name=name, data=part)))
-            else:
-                await self._inputs.put(BuildInput(context=part))
+            await self._inputs.put(BuildInput(context=data[start : start + PART_BYTES]))
+
+    async def put(self, message: BuildInput) -> None:
+        """A message as it is; waits as `send`."""
+        await self._has_begun.wait()
+        await self._inputs.put(message)
 
     async def send_secret(self, identifier: str, value: bytes) -> None:
         """A secret, before the contexts."""

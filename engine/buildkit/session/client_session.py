@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from grpc import aio
 
 from engine.buildkit.connection_relay import private_socket, relay
+from engine.buildkit.session.known_files import KnownFiles
 from engine.server.callers import ApiCaller
 from engine.server.hijack import RawStream
 from shoal.errors import AlreadyExists, NotFound
@@ -37,10 +38,12 @@ class ClientSession:
 
     Attributes:
         methods: "/moby.filesync.v1.FileSync/DiffCopy" and others, in lower case, as the client has announced them.
+        shared_key: of its directories: the same for each session that has the same ones; empty: nothing is known.
     """
 
     channel: aio.Channel
     methods: frozenset[str]
+    shared_key: str = ""
 
     def serves(self, method: str) -> bool:
         """Whether the client has announced a method."""
@@ -48,13 +51,20 @@ class ClientSession:
 
 
 class ClientSessions:
-    """Sessions that are open. They are found by the caller who has opened them, and by nobody else."""
+    """Sessions that are open. They are found by the caller who has opened them, and by nobody else.
+
+    Attributes:
+        known_files: of the directories of all sessions, also of earlier ones.
+    """
 
     def __init__(self) -> None:
+        self.known_files = KnownFiles()
         self._sessions: dict[tuple[ApiCaller, str], ClientSession] = {}
         self._opened = asyncio.Event()
 
-    async def hold(self, caller: ApiCaller, identifier: str, methods: Sequence[str], stream: RawStream) -> None:
+    async def hold(
+        self, caller: ApiCaller, identifier: str, methods: Sequence[str], stream: RawStream, shared_key: str = ""
+    ) -> None:
         """Keep a session until the client closes its connection.
 
         Raises:
@@ -64,7 +74,7 @@ class ClientSessions:
         if key in self._sessions:
             raise AlreadyExists(f"session {identifier[:80]} is open already")
         async with _channel(stream) as (channel, ended):
-            self._sessions[key] = ClientSession(channel, frozenset(each.lower() for each in methods))
+            self._sessions[key] = ClientSession(channel, frozenset(each.lower() for each in methods), shared_key)
             opened, self._opened = self._opened, asyncio.Event()
             opened.set()
             try:

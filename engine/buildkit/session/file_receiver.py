@@ -1,4 +1,4 @@
-"""Files that a client sends by fsutil's protocol (github.com/tonistiigi/fsutil): as an archive, or in memory.
+"""Files that a client sends by fsutil's protocol (github.com/tonistiigi/fsutil).
 
 The client tells of all files in their order; their contents are asked for in that order too, so many ahead that the
 connection is never idle, and no more than memory is to be had for.
@@ -15,7 +15,7 @@ from urllib.parse import quote_plus
 import grpc
 
 from engine.buildkit.session.client_session import ClientSession
-from engine.buildkit.translation.sent_files import archive_header, has_content, is_regular
+from engine.buildkit.translation.sent_files import has_content, is_regular
 from engine.buildkit.v1.filesync_pb2_grpc import FileSyncStub
 from engine.buildkit.v1.fsutil_pb2 import Packet, Stat
 from shoal.errors import Exhausted, InvalidInput, NotFound, Unavailable
@@ -23,14 +23,11 @@ from shoal.errors import Exhausted, InvalidInput, NotFound, Unavailable
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 MAX_FILES = 2_000_000
 MAX_LIST_BYTES = 128 << 20
-"""Of what is known of files whose turn has not come."""
+"""Of what is listed of files."""
 MAX_TEXTS = 100
 AHEAD_BYTES = 8 << 20
 """Of contents that were asked for and not passed on."""
 AHEAD_FILES = 64
-PIECE_BYTES = 256 << 10
-_BLOCK = 512
-_END = bytes(2 * _BLOCK)
 
 
 class _Content:
@@ -74,12 +71,11 @@ class FileReceiver:
         self._directory = directory
         stub: Any = FileSyncStub(session.channel)
         self._call: Any = stub.DiffCopy(metadata=_metadata(directory, follow, exclude))
-        self._stats: list[Stat | None] = []
+        self._stats: list[Stat] = []
         self._list_bytes = 0
         self._is_listed = False
         self._is_finished = False
         self._contents: dict[int, _Content] = {}
-        self._asked = 0
         self._ahead_bytes = 0
         self._changed = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
@@ -94,100 +90,85 @@ class FileReceiver:
             await asyncio.gather(self._reading, return_exceptions=True)
         self._call.cancel()
 
-    async def archive(self) -> AsyncGenerator[bytes]:
-        """The files as a tar archive, in pieces of `PIECE_BYTES` or so.
+    async def stats(self) -> AsyncGenerator[tuple[int, Stat]]:
+        """All files with their numbers, in their order, as the client lists them.
 
         Raises:
             InvalidInput: what the client sends is not of the protocol. Unavailable: it has gone, or cannot read a file.
             Exhausted: there are too many files.
         """
-        collected = bytearray()
-        async with aclosing(self._parts()) as parts:
-            async for part in parts:
-                collected += part
-                if len(collected) >= PIECE_BYTES:
-                    yield bytes(collected)
-                    collected.clear()
-        yield bytes(collected + _END)
+        at = 0
+        while await self._is_there(at):
+            yield at, self._stats[at]
+            at += 1
 
-    async def _parts(self) -> AsyncGenerator[bytes]:
-        """Headers, contents and what fills their blocks up; a file that has become shorter ends with zeros."""
-        async with aclosing(self._files()) as files:
-            async for stat, content in files:
-                yield archive_header(stat)
-                if content is None:
-                    continue
-                left = stat.size
-                async for piece in content:
-                    left -= len(piece)
-                    yield piece
-                for start in range(0, left, PIECE_BYTES):
-                    yield bytes(min(PIECE_BYTES, left - start))
-                yield bytes(-stat.size % _BLOCK)
+    async def contents(self, numbers: Sequence[int]) -> AsyncGenerator[tuple[Stat, AsyncGenerator[bytes]]]:
+        """Contents of files, each in pieces, in this order; then the transfer ends. Once, after `stats`.
+
+        Args:
+            numbers: of files.
+        Raises:
+            As `stats`.
+        """
+        asked = 0
+        for at, number in enumerate(numbers):
+            asked = await self._ask_ahead(numbers, at, asked)
+            stat = self._stats[number]
+            yield stat, self._content(number)
+            if self._contents.pop(number, None) is not None:
+                self._ahead_bytes -= stat.size
+        await self._call.write(Packet(type=Packet.PACKET_FIN))
+        await self._until(lambda: self._is_finished)
 
     async def texts(self, max_bytes: int) -> Mapping[str, bytes]:
         """Contents of the files by path; a link has those of what it refers to.
 
         Raises:
-            As `archive`; Exhausted: one is larger.
+            As `stats`; Exhausted: one is larger.
         """
-        found: dict[str, bytes] = {}
+        numbers: list[int] = []
         links: dict[str, str] = {}
-        async with aclosing(self._files()) as files:
-            async for stat, content in files:
-                if len(found) + len(links) > MAX_TEXTS:
+        async with aclosing(self.stats()) as stats:
+            async for number, stat in stats:
+                if number > MAX_TEXTS:
                     raise InvalidInput("the client has sent files that were not requested")
-                if stat.size > max_bytes and is_regular(stat):
+                if not is_regular(stat) or stat.linkname:
+                    links |= {stat.path: stat.linkname} if stat.linkname else {}
+                    continue
+                if stat.size > max_bytes:
                     raise Exhausted(f"{stat.path[:200]} is too large; the maximum is {max_bytes:,} bytes")
-                if content is not None:
-                    found[stat.path] = b"".join([piece async for piece in content])
-                elif is_regular(stat) and not stat.linkname:
-                    found[stat.path] = b""
-                elif stat.linkname:
-                    links[stat.path] = stat.linkname
+                numbers.append(number)
+        found: dict[str, bytes] = {}
+        async with aclosing(self.contents(numbers)) as contents:
+            async for stat, pieces in contents:
+                found[stat.path] = b"".join([piece async for piece in pieces])
         for path in links:
             target = _followed(path, links)
             if target in found:
                 found[path] = found[target]
         return found
 
-    async def _files(self) -> AsyncGenerator[tuple[Stat, AsyncGenerator[bytes] | None]]:
-        at = 0
-        while await self._is_there(at):
-            stat = self._stats[at]
-            assert stat is not None
-            await self._ask_ahead(at)
-            if at in self._contents:
-                yield stat, self._content(at, stat)
-                del self._contents[at]
-                self._ahead_bytes -= stat.size
-            else:
-                yield stat, None
-            self._stats[at] = None
-            self._list_bytes -= stat.ByteSize()
-            at += 1
-        await self._call.write(Packet(type=Packet.PACKET_FIN))
-        await self._until(lambda: self._is_finished)
+    async def _ask_ahead(self, numbers: Sequence[int], at: int, asked: int) -> int:
+        """How many were asked for."""
+        while asked < len(numbers):
+            stat = self._stats[numbers[asked]]
+            if has_content(stat):
+                fits = self._ahead_bytes + stat.size <= AHEAD_BYTES and len(self._contents) < AHEAD_FILES
+                if asked > at and not fits:
+                    break
+                self._contents[numbers[asked]] = _Content(stat.size)
+                self._ahead_bytes += stat.size
+                await self._call.write(Packet(type=Packet.PACKET_REQ, id=numbers[asked]))
+            asked += 1
+        return asked
 
     async def _is_there(self, at: int) -> bool:
         await self._until(lambda: at < len(self._stats) or self._is_listed)
         return at < len(self._stats)
 
-    async def _ask_ahead(self, at: int) -> None:
-        while self._asked < len(self._stats):
-            stat = self._stats[self._asked]
-            if stat is not None and has_content(stat):
-                fits = self._ahead_bytes + stat.size <= AHEAD_BYTES and len(self._contents) < AHEAD_FILES
-                if self._asked > at and not fits:
-                    return
-                self._contents[self._asked] = _Content(stat.size)
-                self._ahead_bytes += stat.size
-                await self._call.write(Packet(type=Packet.PACKET_REQ, id=self._asked))
-            self._asked += 1
-
-    async def _content(self, number: int, stat: Stat) -> AsyncGenerator[bytes]:
-        content = self._contents[number]
-        while True:
+    async def _content(self, number: int) -> AsyncGenerator[bytes]:
+        content = self._contents.get(number)
+        while content is not None:
             await self._until(lambda: content.waiting_bytes > 0 or content.is_complete)
             while content.waiting_bytes:
                 yield content.next_piece()

@@ -28,7 +28,7 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.manager_calls.managers import Managers
 
 PROTOCOL = "h2c"
-MAX_METHODS = 1_000
+MAX_METHODS, MAX_KEY_CHARACTERS = 1_000, 1_000
 _HEADER = "X-Docker-Expose-Session-"
 
 
@@ -80,7 +80,8 @@ class BuildkitHandlers:
         if not identifier:
             raise bad_request("a session must have an id")
         methods = call.request.headers.getall(f"{_HEADER}Grpc-Method", [])[:MAX_METHODS]
-        await self._sessions.hold(call.caller, identifier, methods, call.upgrade(PROTOCOL))
+        shared_key = call.header(f"{_HEADER}Sharedkey")[:MAX_KEY_CHARACTERS]
+        await self._sessions.hold(call.caller, identifier, methods, call.upgrade(PROTOCOL), shared_key)
         return HijackedResponse()
 
     async def _preferred_node(self) -> str:

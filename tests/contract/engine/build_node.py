@@ -1,8 +1,8 @@
 """A node that builds nothing: what it puts out and how it ends is said by the Dockerfile. Behind BuildKit's API."""
 
 import asyncio
-import io
-import tarfile
+import hashlib
+import stat
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -19,6 +19,8 @@ from shoal.api.v1.builds_pb2 import (
     BuildResult,
     BuildStart,
     BuildWarning,
+    ContextEntry,
+    ContextRequest,
     ListBuildCacheRequest,
     ListBuildCacheResponse,
     PruneBuildCacheRequest,
@@ -46,7 +48,8 @@ class BuildNode(Managers):
     """Managers with one node.
 
     Attributes:
-        starts: of builds. contexts: archives by name, of the last build; the main one is empty. secrets: of it.
+        starts: of builds. contexts, lists: archives and lists by name, of the last build; the main one is empty.
+        secrets: of it. received: paths whose contents have come for it. kept: contents by digest, of all builds.
         acting: what a call to a manager says of the user.
         replies: of SSH agents.
         ended: builds that are over, however they ended.
@@ -56,6 +59,9 @@ class BuildNode(Managers):
     def __init__(self) -> None:
         self.starts: list[BuildStart] = []
         self.contexts: dict[str, bytearray] = {}
+        self.lists: dict[str, list[ContextEntry]] = {}
+        self.kept: dict[bytes, bytes] = {}
+        self.received: list[str] = []
         self.secrets: dict[str, bytes] = {}
         self.prunes: list[PruneBuildCacheRequest] = []
         self.replies: list[SshReply] = []
@@ -74,19 +80,16 @@ class BuildNode(Managers):
             yield answer
 
     def files(self, name: str = "") -> dict[str, bytes]:
-        """Regular files of a context by path."""
-        found: dict[str, bytes] = {}
-        with tarfile.open(fileobj=io.BytesIO(self.contexts[name])) as archive:
-            for member in archive:
-                content = archive.extractfile(member) if member.isreg() else None
-                if content is not None:
-                    found[member.name] = content.read()
-        return found
+        """Regular files of a context by path, without hard links."""
+        return {
+            path: self.kept[entry.digest]
+            for path, entry in self.entries(name).items()
+            if stat.S_ISREG(entry.mode) and not entry.hard_link
+        }
 
-    def members(self, name: str = "") -> dict[str, tarfile.TarInfo]:
+    def entries(self, name: str = "") -> dict[str, ContextEntry]:
         """What is in a context, by path."""
-        with tarfile.open(fileobj=io.BytesIO(self.contexts[name])) as archive:
-            return {each.name: each for each in archive}
+        return {each.path.decode(): each for each in self.lists[name]}
 
     async def _nodes(self, _: ListNodesRequest) -> ListNodesResponse:
         return ListNodesResponse()
@@ -113,7 +116,8 @@ class BuildNode(Managers):
         self.starts.append(start)
         self.acting = acting_metadata()
         yield BuildOutput(place=BuildPlace(node_id="n1", node_hostname="host1"))
-        await self._receive(messages)
+        async for output in self._receive(aiter(messages)):
+            yield output
         steps = start.dockerfile_text.decode().splitlines()
         yield BuildOutput(plan=_plan(len(self.starts), steps))
         yield BuildOutput(warning=BuildWarning(rule="FromAsCasing", text="casing differs", url="https://x/y", line=1))
@@ -132,19 +136,45 @@ class BuildNode(Managers):
             result.image.CopyFrom(Image(digest=DIGEST, variants=[ImageVariant(config=CONFIG)]))
         yield BuildOutput(result=result)
 
-    async def _receive(self, messages: AsyncIterator[BuildInput]) -> None:
-        self.contexts, self.secrets = {}, {}
+    async def _receive(self, messages: AsyncIterator[BuildInput]) -> AsyncIterator[BuildOutput]:
+        self.contexts, self.secrets, self.lists, self.received = {}, {}, {}, []
         async for message in messages:
             match message.WhichOneof("kind"):
                 case "context":
                     self.contexts.setdefault("", bytearray()).extend(message.context)
-                case "named_context":
-                    part = message.named_context
-                    self.contexts.setdefault(part.name, bytearray()).extend(part.data)
+                case "listing":
+                    self.lists.setdefault(message.listing.name, []).extend(message.listing.entries)
+                    if message.listing.complete:
+                        async for output in self._fetch(message.listing.name, messages):
+                            yield output
                 case "secret":
                     self.secrets[message.secret.id] = message.secret.value
                 case _:
                     return
+
+    async def _fetch(self, name: str, messages: AsyncIterator[BuildInput]) -> AsyncIterator[BuildOutput]:
+        """Digests of what the list does not say them of, though they are not known; then what is not kept."""
+        entries = self.lists[name]
+        files = [at for at, each in enumerate(entries) if stat.S_ISREG(each.mode) and not each.hard_link]
+        lacking = [at for at in files if entries[at].digest not in self.kept]
+        if lacking:
+            yield BuildOutput(context_request=ContextRequest(name=name, digests=lacking))
+            digests = (await anext(messages)).digests
+            assert (list(digests.digests), digests.complete) == ([b""] * len(lacking), True)
+        yield BuildOutput(context_request=ContextRequest(name=name, contents=lacking, final=True))
+        pieces: dict[int, bytearray] = {each: bytearray() for each in lacking}
+        complete: list[int] = []
+        async for message in messages:
+            for content in message.contents.contents:
+                pieces[content.number] += content.data
+                complete += [content.number] if content.complete else []
+            if message.contents.complete:
+                break
+        assert complete == lacking
+        for number, data in pieces.items():
+            entries[number].digest = hashlib.sha256(data).digest()
+            self.kept[entries[number].digest] = bytes(data)
+            self.received.append(entries[number].path.decode())
 
 
 def _plan(build: int, steps: list[str]) -> BuildPlan:

@@ -271,7 +271,7 @@ def test_checks_answer_as_a_subrequest(engine: Served, node: BuildNode, tmp_path
     assert (
         b"WARNING: FromAsCasing - https://x/y\ncasing differs\nDockerfile:1\n" in solved.result.metadata["result.txt"]
     )
-    assert "" not in node.contexts
+    assert "" not in node.lists
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_a_build_is_cancelled_by_its_id(engine: Served, node: BuildNode, tmp_pat
         client = BuildkitClient(engine.socket)
         async with asyncio.timeout(60), client.session(SESSION, *serving(SyncedDirectory(directories))):
             building = asyncio.create_task(post(engine, target(remote="client-session")))
-            await asyncio.to_thread(wait_until, lambda: bool(node.contexts))
+            await asyncio.to_thread(wait_until, lambda: bool(node.lists))
             assert (await post(engine, "/build/cancel?id=b1"))[0] == 204
             assert (await building)[1][-1]["error"] == "context canceled"
             assert (await post(engine, "/build/cancel?id=b1"))[0] == 404

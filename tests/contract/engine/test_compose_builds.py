@@ -2,6 +2,7 @@
 
 import json
 import signal
+import stat
 import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -104,10 +105,10 @@ def test_what_a_build_needs_comes_from_the_client(node: BuildNode, environment: 
         "empty": b"",
         "f": b"f\n",
     }
-    members = node.members()
-    assert (members["f"].mode, members["f"].uid, members["sub"].isdir()) == (0o755, 0, True)
-    assert (members["sub/link"].issym(), members["sub/link"].linkname) == (True, "../f")
-    assert (members["sub/hard"].islnk(), members["sub/hard"].linkname) == (True, "f")
+    entries = node.entries()
+    assert (entries["f"].mode, stat.S_ISDIR(entries["sub"].mode)) == (stat.S_IFREG | 0o755, True)
+    assert (stat.S_ISLNK(entries["sub/link"].mode), entries["sub/link"].link) == (True, b"../f")
+    assert (entries["sub/hard"].hard_link, entries["sub/hard"].link) == (True, b"f")
     shown = ran.stdout + ran.stderr
     assert "internal] load build definition from Dockerfile" in shown
     assert "4/4] RUN echo built" in shown
@@ -147,7 +148,7 @@ def test_the_ignore_file_of_a_dockerfile_comes_before_that_of_the_context(
     (web / "Other.dockerignore").write_text("sub\nDockerfile\n!sub/link\n")
     ran = build(environment, file)
     assert ran.returncode == 0, ran.stderr
-    assert set(node.members()) == {
+    assert set(node.entries()) == {
         ".dockerignore",
         "Other",
         "Other.dockerignore",
@@ -165,7 +166,18 @@ def test_builds_end_with_their_client(node: BuildNode, environment: dict[str, st
         command(file), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            wait_until(lambda: bool(node.contexts))
+            wait_until(lambda: bool(node.lists))
         finally:
             process.send_signal(signal.SIGKILL)
     wait_until(lambda: node.ended == 1)
+
+
+def test_what_has_not_changed_is_not_sent_again(node: BuildNode, environment: dict[str, str], tmp_path: Path) -> None:
+    file = project(tmp_path, "FROM alpine", "COPY . /")
+    for changed in (None, "f"):
+        if changed:
+            (file.parent / "web" / changed).write_text("changed\n")
+        ran = build(environment, file)
+        assert ran.returncode == 0, ran.stderr
+    assert node.received == ["f"]
+    assert node.files()["f"] == b"changed\n"

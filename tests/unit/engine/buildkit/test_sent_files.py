@@ -1,4 +1,4 @@
-"""Files of fsutil's protocol as entries of archives, and back."""
+"""Files of fsutil's protocol as entries of contexts, and from archives of results."""
 
 import io
 import stat
@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.buildkit.session.directory_index import DirectoryIndex
+from engine.buildkit.session.known_files import Known, KnownFiles
 from engine.buildkit.translation.go_modes import from_go_mode, to_go_mode
-from engine.buildkit.translation.sent_files import archive_header, has_content
+from engine.buildkit.translation.sent_files import context_entry, has_content
 from engine.buildkit.v1.fsutil_pb2 import Stat
+from engine.server.callers import ApiCaller
 from shoal.errors import InvalidInput
+from shoal.identity.roles import Role
 
 KINDS = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFBLK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK)
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=120).filter(
@@ -36,42 +39,35 @@ def test_modes_are_those_of_go() -> None:
 
 @given(
     PATHS,
-    st.sampled_from((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)),
+    st.sampled_from((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO)),
     st.integers(0, 0o7777),
     st.integers(0, 1 << 40),
-    st.integers(-(1 << 62), (1 << 62)),
-    st.dictionaries(st.sampled_from(("user.a", "security.capability")), st.binary(max_size=20), max_size=2),
+    st.integers(0, 1 << 62),
 )
-def test_headers_say_what_was_sent(
-    path: str, kind: int, permissions: int, size: int, time_ns: int, attributes: dict[str, bytes]
-) -> None:
+def test_entries_say_what_was_listed(path: str, kind: int, permissions: int, size: int, time_ns: int) -> None:
     sent = Stat(path=path, mode=to_go_mode(kind | permissions), size=size, mod_time=time_ns, uid=7, gid=8)
-    sent.xattrs.update(attributes)
     if kind == stat.S_IFLNK:
         sent.linkname = "../target"
-    content = bytes(0)
-    archive = tarfile.open(fileobj=io.BytesIO(archive_header(sent) + content + bytes(1024)))  # noqa: SIM115
-    with archive:
-        member = archive.next()
-    assert member is not None
-    assert (member.name, member.mode, member.uid, member.gid) == (path, permissions, 0, 0)
-    assert member.mtime == max(0, time_ns // 10**9)
-    assert member.size == (size if kind == stat.S_IFREG else 0)
-    assert (member.isreg(), member.isdir(), member.issym()) == tuple(
-        kind == each for each in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
-    )
-    assert {
-        key.removeprefix("SCHILY.xattr."): value for key, value in member.pax_headers.items() if "xattr" in key
-    } == {key: value.decode("utf-8", "surrogateescape") for key, value in attributes.items()}
+    entry = context_entry(sent)
+    assert entry is not None
+    assert (entry.path.decode(), entry.mode, entry.mtime) == (path, kind | permissions, time_ns // 10**9)
+    assert entry.size == (size if kind == stat.S_IFREG else 0)
+    assert (entry.link, entry.hard_link) == (b"../target" if kind == stat.S_IFLNK else b"", False)
     assert has_content(sent) == (kind == stat.S_IFREG and size > 0)
+
+
+def test_a_regular_file_with_a_link_is_a_hard_link() -> None:
+    entry = context_entry(Stat(path="a", mode=0o644, size=5, linkname="b/c"))
+    assert entry is not None
+    assert (entry.hard_link, entry.link, entry.size) == (True, b"b/c", 0)
 
 
 @pytest.mark.parametrize("path", ["", "/a", "../a", "a/../b", "a//b", "./a", "a/", "a\0b"])
 def test_paths_outside_are_refused(path: str) -> None:
     with pytest.raises(InvalidInput, match="invalid path"):
-        archive_header(Stat(path=path, mode=0o644))
+        context_entry(Stat(path=path, mode=0o644))
     with pytest.raises(InvalidInput, match="invalid path"):
-        archive_header(Stat(path="a", mode=0o644, linkname=path or "/"))
+        context_entry(Stat(path="a", mode=0o644, linkname=path or "/"))
 
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -85,20 +81,35 @@ INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
         mode=st.integers(0, (1 << 32) - 1),
         size=INT64,
         mod_time=INT64,
-        devmajor=INT64,
-        devminor=INT64,
     )
 )
-def test_whatever_is_sent_is_a_header_or_refused(sent: Stat) -> None:
+def test_whatever_is_sent_is_an_entry_or_refused(sent: Stat) -> None:
     try:
-        header = archive_header(sent)
+        entry = context_entry(sent)
     except InvalidInput:
         return
-    assert len(header) % 512 == 0
+    assert entry is None or entry.size >= 0
 
 
-def test_sockets_have_no_entry() -> None:
-    assert archive_header(Stat(path="s", mode=to_go_mode(stat.S_IFSOCK))) == b""
+@pytest.mark.parametrize("kind", [stat.S_IFSOCK, stat.S_IFBLK, stat.S_IFCHR])
+def test_other_kinds_have_no_entry(kind: int) -> None:
+    assert context_entry(Stat(path="s", mode=to_go_mode(kind))) is None
+
+
+def test_known_files_are_bounded_and_those_of_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.buildkit.session.known_files.MAX_FILES", 3)
+    ada, bob = ApiCaller("ada", Role.ADMIN, is_local=False), ApiCaller("bob", Role.ADMIN, is_local=False)
+    known: Known = {"a": ((1, 2, 3), b"d"), "b": ((1, 2, 3), b"d")}
+    files = KnownFiles()
+    files.keep(ada, "k", "context", known)
+    assert files.find(ada, "k", "context") == known
+    assert not files.find(bob, "k", "context")
+    files.keep(ada, "", "context", known)
+    assert not files.find(ada, "", "context")
+    files.keep(ada, "other", "context", known)
+    assert not files.find(ada, "k", "context")
+    files.keep(ada, "large", "context", {str(number): ((1, 2, 3), b"d") for number in range(4)})
+    assert not files.find(ada, "large", "context")
 
 
 @given(st.dictionaries(PATHS, st.binary(max_size=100), max_size=8))
