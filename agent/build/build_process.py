@@ -85,8 +85,11 @@ class BuildProcess:
         """Kill the program, and with it all that it has started, and wait until it is gone."""
         self._process.terminate()
         if self._writer is not None:
-            self._writer.close()
-        self._control.close()
+            # The transport owns the socket. Closed while it still has data to write, the descriptor would stay in the
+            # loop's selector, and the next connection with its number would never be read.
+            self._writer.transport.abort()
+        else:
+            self._control.close()
         self._descriptors.close()
         await in_thread(self._wait)
 

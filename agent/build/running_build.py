@@ -9,6 +9,8 @@ from contextlib import aclosing, suppress
 from dataclasses import asdict
 from typing import Any
 
+from grpc import aio
+
 from agent.build.build_host import BuildHost
 from agent.build.build_process import BuildProcess
 from agent.build.cache_records import Blob
@@ -150,12 +152,15 @@ class RunningBuild:
 
     async def _pass_input(self, process: BuildProcess) -> None:
         complete = False
-        async for message in self._messages:
-            if message.HasField("resolved"):
-                self._resolved(message)
-            elif message.HasField("input"):
-                complete = complete or message.input.HasField("end_context")
-                await process.send(INPUT, message.input.SerializeToString())
+        try:
+            async for message in self._messages:
+                if message.HasField("resolved"):
+                    self._resolved(message)
+                elif message.HasField("input"):
+                    complete = complete or message.input.HasField("end_context")
+                    await process.send(INPUT, message.input.SerializeToString())
+        except aio.UsageError:  # gRPC raises this when the call has ended, which ends the build
+            return
         if not complete:
             await self._failed(InvalidInput("the context ended before it was complete"))
 

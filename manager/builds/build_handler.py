@@ -115,7 +115,7 @@ class BuildHandler:
         self, node_id: str, inputs: BuildInputs, start: BuildStart, caller: Caller
     ) -> AsyncGenerator[BuildOutput]:
         agent = AgentAddress.of(node_id, self._store.tables.node_status[node_id].description)
-        async with aclosing(self._agents.build(agent, inputs.stream())) as outputs:
+        async with inputs, aclosing(self._agents.build(agent, inputs)) as outputs:
             async for output in outputs:
                 if output.HasField("output"):
                     yield output.output

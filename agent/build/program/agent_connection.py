@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from agent.build.frames import (
@@ -106,8 +107,9 @@ class AgentConnection:
         await self._send(PUBLISHED, digest.encode())
 
     async def finish(self, error: ShoalError | None) -> None:
-        """The last message."""
-        await self._send(*((DONE, b"") if error is None else (FAILED, json.dumps(encode_error(error)).encode())))
+        """The last message; an agent that has ended the build does not read it."""
+        with suppress(ConnectionError):
+            await self._send(*((DONE, b"") if error is None else (FAILED, json.dumps(encode_error(error)).encode())))
 
     def receive_descriptor(self) -> int:
         """The descriptor that the agent sent before it answered."""

@@ -73,7 +73,6 @@ class Cluster:
                     self.received.append(await anext(inputs))
         finally:
             self.closed += 1
-            await inputs.aclose()  # type: ignore[attr-defined]
 
     async def adopt(self, digest: str, name: str) -> Image:
         return Image(name=name, digest=digest, variants=[ImageVariant(config_digest=digest_of(b"config"))])
@@ -160,6 +159,37 @@ def test_a_caller_who_leaves_ends_the_build() -> None:
             await reading
         await outputs.aclose()
         assert cluster.closed == 1
+
+    with_api(scenario)
+
+
+class StuckNode(Cluster):
+    """A node that reads nothing but the first message."""
+
+    async def build(
+        self, agent: AgentAddress, messages: AsyncIterator[AgentBuildInput]
+    ) -> AsyncGenerator[AgentBuildOutput, None]:
+        self.messages = messages
+        self.received.append(await anext(messages))
+        await asyncio.Event().wait()
+        yield AgentBuildOutput()
+
+
+def test_of_a_caller_who_leaves_while_the_node_reads_nothing_no_task_is_left() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        cluster = StuckNode([])
+        parts = [BuildInput(context=b"x") for _ in range(9)]
+        before = asyncio.all_tasks()
+        outputs = handler(api, cluster).build(inputs(BuildInput(start=BuildStart()), *parts), ADMIN)
+        await anext(outputs)
+        reading = asyncio.create_task(anext(outputs))
+        await asyncio.sleep(0.01)
+        reading.cancel()
+        await asyncio.wait([reading])
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == before
+        assert [each async for each in cluster.messages] == []  # what gRPC does with them ends too
 
     with_api(scenario)
 
