@@ -9,18 +9,12 @@ from grpc import StatusCode
 from engine.buildkit.translation.source_excerpt import source_detail, vertex_detail
 from engine.buildkit.v1.gateway_pb2 import Status
 from shoal.api.v1.builds_pb2 import BuildFailure
-from shoal.errors import AlreadyExists, InvalidInput, PermissionDenied, ShoalError, Unavailable
+from shoal.errors import InvalidInput, ShoalError
 
 _LINE = re.compile(r":([0-9]+)$")
 _MAX_SOURCE = 256 << 10
 """Of a file that is sent with an error: more does not fit into a trailer."""
 _MAX_TEXT = 8 << 10
-_CODES: dict[type[ShoalError], StatusCode] = {
-    PermissionDenied: StatusCode.PERMISSION_DENIED,
-    Unavailable: StatusCode.UNAVAILABLE,
-    AlreadyExists: StatusCode.ALREADY_EXISTS,
-}
-"""All others are UNKNOWN, which clients show without its name."""
 
 
 def status_of(error: ShoalError, failure: BuildFailure | None, name: str, text: bytes) -> Status:
@@ -30,10 +24,9 @@ def status_of(error: ShoalError, failure: BuildFailure | None, name: str, text: 
         failure: which step has failed, if one has.
         name, text: of the Dockerfile, as far as they are known.
     """
-    code = next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), StatusCode.UNKNOWN)
     line = failure.line if failure is not None and failure.line else _line_of(error)
     return Status(
-        code=code.value[0],
+        code=StatusCode.UNKNOWN.value[0],  # clients show every other one with its name, more than once
         message=_text(error)[:_MAX_TEXT],
         details=_details(failure, name, text[:_MAX_SOURCE], line),
     )

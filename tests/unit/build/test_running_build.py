@@ -13,7 +13,6 @@ from shoal.api.v1.builds_pb2 import AgentBuildInput, AgentBuildStart
 from shoal.errors import Unavailable
 from tests.unit.build.test_frames import SETTINGS
 
-
 SENT_FIRST = 2
 
 
