@@ -7,8 +7,6 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from engine.cluster.acting_user import acting_metadata
-
 from shoal.api.v1.builds_pb2 import (
     BuildCacheRow,
     BuildFailure,
@@ -34,6 +32,7 @@ from shoal.api.v1.builds_pb2 import (
 from shoal.api.v1.control_pb2 import ListNodesRequest, ListNodesResponse
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
 from shoal.errors import Refused
+from shoal.manager_calls.acting_user import acting_metadata
 from shoal.manager_calls.managers import Managers
 
 R = TypeVar("R")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.cluster.acting_user import acting_for
 from grpc import StatusCode, aio
 
 from engine.buildkit.v1.control_pb2 import (
@@ -28,6 +27,7 @@ from engine.buildkit.v1.health_pb2 import HealthCheckRequest, HealthCheckRespons
 from engine.buildkit.v1.health_pb2_grpc import HealthStub
 from engine.buildkit.v1.ops_pb2 import Definition
 from shoal.identity.roles import Role
+from shoal.manager_calls.acting_user import acting_for
 from shoal.rpc.on_behalf import User, metadata_of
 from tests.contract.engine.build_node import CONFIG, DIGEST, IMAGE_ID, STEP_ERROR, BuildNode
 from tests.contract.engine.buildkit_client import (
