@@ -7,32 +7,9 @@ import pytest
 import yaml
 
 from shoal.api.v1.service_pb2 import Dependency, RestartPolicy
-from shoal.compose.load import LoadedStack, load_files
+from shoal.compose.load import load_files
 from shoal.compose.reading.yaml_tree import to_plain
-from shoal.errors import InvalidInput
-
-
-def write(directory: Path, **files: str) -> None:
-    for name, text in files.items():
-        path = directory / name.replace("__", "/").replace("_yaml", ".yaml").replace("_env", ".env")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def loaded(directory: Path, *names: str, profiles: tuple[str, ...] = (), **variables: str) -> LoadedStack:
-    paths = [directory / name for name in names or ("a.yaml",)]
-    return load_files("shop", paths, variables, profiles=profiles).checked()
-
-
-def services(directory: Path, *names: str, profiles: tuple[str, ...] = (), **variables: str) -> Any:
-    return to_plain(loaded(directory, *names, profiles=profiles, **variables).model.tree["services"])
-
-
-def faults(directory: Path, *names: str, profiles: tuple[str, ...] = ()) -> list[str]:
-    with pytest.raises(InvalidInput) as caught:
-        loaded(directory, *names, profiles=profiles)
-    return [str(fault).replace(f"{directory}/", "") for fault in caught.value.faults]
-
+from tests.unit.compose.compose_files import faults, loaded, services, write
 
 MERGED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mappings and single values": (
@@ -204,106 +181,6 @@ def test_a_check_that_is_not_switched_off_by_a_variable(tmp_path: Path) -> None:
     assert (check.disabled, list(check.test)) == (False, ["CMD", "a"])
 
 
-def test_extends_in_the_same_file_and_in_another_one(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        a_yaml="""
-services:
-  cli: {extends: {service: common}, environment: {PORT: 8080}, volumes: ["/cli:/data:ro"]}
-  common: {extends: {service: base, file: more/b.yaml}, volumes: ["/common:/data"], user: root}
-""",
-        more__b_yaml="""
-services:
-  base: {image: "hello:${TAG:-1}", environment: [TZ=utc, PORT=80], env_file: [vars.env], extends: root}
-  root: {image: other, hostname: deep, volumes: ["./here:/here"]}
-""",
-        more__vars_env="X=1",
-    )
-    cli = services(tmp_path)["cli"]
-    assert cli["image"] == "hello:1"
-    assert cli["environment"] == {"TZ": "utc", "PORT": 8080}
-    assert (cli["user"], cli["hostname"]) == ("root", "deep")
-    assert cli["volumes"] == [f"{tmp_path}/more/here:/here", "/cli:/data:ro"]
-    assert cli["env_file"] == [f"{tmp_path}/more/vars.env"]
-
-
-def test_faults_of_extends(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        a_yaml="""
-services:
-  a: {image: x, extends: b}
-  b: {image: x, extends: {service: a}}
-  c:
-    image: x
-    extends: nobody
-  d: {image: x, extends: {service: e, file: gone.yaml}}
-  e: {image: x, extends: {service: base, file: b.yaml}, healthcheck: {disable: true}}
-""",
-        b_yaml="services:\n  base:\n    imagee: x\n    healthcheck: {test: [CMD, a]}\n",
-    )
-    reported = faults(tmp_path)
-    assert any("extends cycle: " in line and "a.yaml:3:17" in line for line in reported)
-    assert "a.yaml:7:5: services.c.extends: service 'nobody' not found in a.yaml" in reported
-    assert any("gone.yaml not found" in line for line in reported)
-    assert any(
-        "services.e.healthcheck.disable: conflicts with the health check of the extended service" in line
-        for line in reported
-    )
-
-
-def test_a_fault_in_an_extended_file_is_told_where_it_stands(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        a_yaml="services: {web: {extends: {service: base, file: b.yaml}}}",
-        b_yaml="services:\n  base:\n    image: x\n    stop_grace_period: soon\n",
-    )
-    (reported,) = faults(tmp_path)
-    assert reported.startswith("b.yaml:4:5: services.web.stop_grace_period: 'soon' is not a valid duration")
-
-
-def test_include_in_both_forms_with_their_own_variables_and_paths(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        a_yaml="""
-include:
-  - sub/b.yaml
-  - {path: [other/c.yaml, other/d.yaml], project_directory: ., env_file: [mine.env]}
-services:
-  web: {image: x, depends_on: [db]}
-""",
-        sub__b_yaml="services: {db: {image: 'db:${TAG}', volumes: ['./data:/data']}}\nnetworks: {back: }",
-        sub___env="TAG=7",
-        other__c_yaml="services: {cache: {image: 'cache:${TAG}', volumes: ['./data:/data']}}",
-        other__d_yaml="services: {cache: {hostname: over}}",
-        mine_env="TAG=8\n",
-    )
-    (tmp_path / "sub" / ".env").write_text("TAG=7")
-    (tmp_path / "mine.env").write_text("TAG=8")
-    made = services(tmp_path)
-    assert list(made) == ["web", "db", "cache"]
-    assert (made["db"]["image"], made["cache"]["image"]) == ("db:7", "cache:8")
-    assert made["db"]["volumes"] == [f"{tmp_path}/sub/data:/data"]
-    assert (made["cache"]["volumes"], made["cache"]["hostname"]) == ([f"{tmp_path}/data:/data"], "over")
-    assert services(tmp_path, TAG="9")["db"]["image"] == "db:9"
-
-
-def test_faults_of_include(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        a_yaml="include: [b.yaml, gone.yaml, oci://registry/x, {env_file: x}]\nservices: {web: {image: x}}",
-        b_yaml="include:\n  - a.yaml\nservices:\n  web: {image: y}\n",
-    )
-    reported = faults(tmp_path)
-    assert any("include cycle" in line for line in reported)
-    assert any(
-        line.startswith("a.yaml:1:11: include[0]: services.web conflicts with its definition in ") for line in reported
-    )
-    assert any("gone.yaml not found" in line for line in reported)
-    assert any("remote files are not supported" in line for line in reported)
-    assert any("include[3]: must be a path" in line for line in reported)
-
-
 PROFILES = """
 services:
   foo: {image: foo}
@@ -354,38 +231,6 @@ services:
     assert migrate.task.restart.condition == RestartPolicy.NONE
 
 
-BAD_DEPENDENCIES = [
-    ("{a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}", "dependency cycle: b → a → b"),
-    ("{a: {image: x, depends_on: [nobody]}}", "service 'nobody' is not defined"),
-    ("{a: {image: x, depends_on: {b: {condition: service_fine}}}, b: {image: x}}", "service_fine"),
-    ("{a: {image: x, links: [nobody:alias]}}", "service 'nobody' is not defined"),
-    (
-        "{a: {image: x, depends_on: {b: {condition: service_completed_successfully}}}, b: {image: x, restart: always}}",
-        "must be no or on-failure",
-    ),
-    ("{a: {image: x, restart: sometimes}}", "'sometimes' must be one of"),
-    ("{a: {image: x, scale: 2, deploy: {replicas: 3}}}", "2 conflicts with deploy.replicas (3)"),
-    ("{a: {image: x, build: {ssh: [default]}}}", "SSH agents are not forwarded to nodes"),
-    ("{a: {image: x, volumes_from: [b]}}", "mount the same volume in both services"),
-    ("{a: {image: x, network_mode: 'service:b'}}", "service 'b' is not defined"),
-    ("{a: {image: x, network_mode: 'container:b'}}", "define a service and use service:NAME"),
-    (
-        "{a: {image: x, network_mode: 'service:b', networks: [c]}, b: {image: x}}",
-        "network_mode and networks are mutually exclusive",
-    ),
-    ("{a: {image: x, logging: {driver: gelf}}}", "log driver 'gelf' is not supported: logs are stored on the node"),
-    ("{a: {image: x, logging: {driver: mine}}}", "unknown log driver 'mine'; use one of json-file, local, none"),
-    ("{a: {image: x, post_start: [{user: root}]}}", "`command` is missing"),
-    ("{a: {image: x, pre_stop: [{command: sync, privileged: perhaps}]}}", "'perhaps' must be true or false"),
-]
-
-
-@pytest.mark.parametrize(("text", "reported"), BAD_DEPENDENCIES)
-def test_what_is_refused(tmp_path: Path, text: str, reported: str) -> None:
-    write(tmp_path, a_yaml=f"services: {text}")
-    assert any(reported in line for line in faults(tmp_path)), faults(tmp_path)
-
-
 def test_names_variables_and_what_is_unset(tmp_path: Path) -> None:
     write(tmp_path, a_yaml="name: mine\nservices: {web: {image: 'x:${A}$B', hostname: $COMPOSE_PROJECT_NAME}}")
     (tmp_path / ".env").write_text("A=1\n")
@@ -429,12 +274,6 @@ def test_the_printed_model_loads_to_the_same_specs(tmp_path: Path) -> None:
     assert loaded(tmp_path, "b.yaml").project.services == first.project.services
 
 
-@pytest.mark.parametrize("text", ["&a [*a]", "{a: &a {b: *a}}", "[" * 200 + "]" * 200, "{" * 200, "- " * 3000])
-def test_hostile_yaml_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
-    write(tmp_path, a_yaml=f"services: {text}")
-    assert all("\n" not in line for line in faults(tmp_path))
-
-
 def test_what_has_no_effect_is_told(tmp_path: Path) -> None:
     write(tmp_path, a_yaml="services:\n  web:\n    image: x\n    expose: ['80']\n    attach: false\n")
     assert [warning.replace(f"{tmp_path}/", "") for warning in loaded(tmp_path).project.warnings] == [
@@ -448,56 +287,3 @@ def test_labels_from_files(tmp_path: Path) -> None:
     (tmp_path / "b.env").write_text("both=b\n")
     (web,) = loaded(tmp_path).project.services
     assert dict(web.task.container.labels) == {"own": "1", "only.a": "1", "both": "b"}
-
-
-def test_faults_of_all_stages_at_once(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        a_yaml="""\
-services:
-  web:
-    imagee: x
-    hostname: ${NEEDED:?say which}
-    deploy: {replicas: many, resources: {limits: {memory: lots}}}
-    ports: [{published: 80}, "99999:80"]
-    cgroup_parent: x
-  db: 5
-  other:
-    image: ${NEEDED:?say which}
-    depends_on: [db, nobody]
-    networks: [missing]
-""",
-    )
-    places = [line.split(": ")[0].rpartition("a.yaml:")[2] + " " + line.split(": ")[1] for line in faults(tmp_path)]
-    assert sorted(places) == [
-        "10:5 services.other.image",  # not that it is missing, which follows
-        "11:22 services.other.depends_on[1]",  # on nobody; db is there, whatever it is
-        "12:5 services.other.networks.missing",
-        "2:3 services.web",  # its image is missing
-        "3:5 services.web.imagee",
-        "4:5 services.web.hostname",
-        "5:5 services.web.deploy.mode",
-        "5:51 services.web.deploy.resources.limits.memory",
-        "6:13 services.web.ports[0]",
-        "6:30 services.web.ports[1]",
-        "7:5 services.web.cgroup_parent",
-        "8:3 services.db",
-    ]
-
-
-def test_what_follows_from_a_file_that_is_not_there_is_not_told(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        a_yaml="include: [nowhere.yaml]\nservices: {web: {image: x, depends_on: [included]}}",
-        b_yaml="services: {web: {extends: {service: base, file: nowhere.yaml}}, db: {image: x, build: {ssh: [d]}}}",
-    )
-    assert len(faults(tmp_path)) == 1
-    assert [("services.web.extends" in line, "services.db.build" in line) for line in faults(tmp_path, "b.yaml")] == [
-        (True, False),
-        (False, True),
-    ]
-
-
-def test_all_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
-    write(tmp_path, a_yaml="services: [", b_yaml="[]")
-    assert len(faults(tmp_path, "a.yaml", "b.yaml", "c.yaml")) == 3

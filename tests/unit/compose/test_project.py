@@ -6,25 +6,8 @@ import pytest
 
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, UpdateConfig
-from shoal.compose.load import load_documents, load_files
-from shoal.compose.project import StackSpecs
-from shoal.compose.reading.file_reader import LocalFiles
-from shoal.compose.reading.yaml_document import parse_document
-from shoal.errors import InvalidInput
-
-HERE = Path("/srv/shop")
-
-
-def project(*texts: str, **variables: str) -> StackSpecs:
-    documents = [parse_document(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
-    return load_documents("shop", documents, variables, HERE, files=LocalFiles()).checked().project
-
-
-def faults(*texts: str, **variables: str) -> list[str]:
-    with pytest.raises(InvalidInput) as caught:
-        project(*texts, **variables)
-    return [str(fault) for fault in caught.value.faults]
-
+from shoal.compose.load import load_files
+from tests.unit.compose.read_project import faults, project
 
 FULL = """
 x-anything: {goes: here}
@@ -239,21 +222,6 @@ def test_ranges_of_ports(entry: str, expected: list[tuple[int, int, int, int]]) 
     assert made == expected
 
 
-@pytest.mark.parametrize(
-    ("entry", "expected"),
-    [
-        ('"./data:/data"', True),
-        ("{type: bind, source: /srv, target: /data}", True),
-        ("{type: bind, source: /srv, target: /data, bind: {create_host_path: true}}", True),
-        ("{type: bind, source: /srv, target: /data, bind: {create_host_path: false}}", False),
-        ('"/data"', False),
-    ],
-)
-def test_what_is_not_there_is_made_unless_the_file_says_otherwise(entry: str, expected: bool) -> None:
-    (mount,) = project(f"services: {{web: {{image: x, volumes: [{entry}]}}}}").services[0].task.container.mounts
-    assert mount.create_source is expected
-
-
 @pytest.mark.parametrize("mode", ["0440", "0o440", '"0440"', '"440"', '"${MODE:-0o440}"', "288"])
 def test_permissions_are_octal_in_every_form(mode: str) -> None:
     text = f"""
@@ -274,33 +242,6 @@ def test_words_to_people_and_what_is_shoals_own_of_a_port() -> None:
     assert (port.published, port.local_only) == (8080, True)
 
 
-def test_bounds_of_block_devices_memory_and_processes() -> None:
-    text = """
-services:
-  web:
-    image: x
-    blkio_config:
-      weight: 300
-      weight_device: [{path: /dev/sda, weight: 400}]
-      device_read_bps: [{path: /dev/sdb, rate: 12mb}]
-      device_read_iops: [{path: /dev/sdb, rate: 120}]
-      device_write_bps: [{path: /dev/sdb, rate: 1024k}]
-      device_write_iops: [{path: /dev/sdb, rate: "${RATE:-30}"}]
-    tmpfs: ["/run:size=1m,mode=755,uid=1009,gid=1009,exec,ro"]
-    pids_limit: -1
-"""
-    (web,) = project(text).services
-    bounds = web.task.container.block_io
-    assert (bounds.weight, [(each.path, each.amount) for each in bounds.weights]) == (300, [("/dev/sda", 400)])
-    rates = [(each.path, each.amount) for each in (*bounds.read_bps, *bounds.write_bps)]
-    assert rates == [("/dev/sdb", 12 << 20), ("/dev/sdb", 1 << 20)]
-    assert [each.amount for each in (*bounds.read_iops, *bounds.write_iops)] == [120, 30]
-    (memory,) = web.task.container.mounts
-    assert (memory.tmpfs_bytes, memory.tmpfs_mode, memory.read_only) == (1 << 20, 0o755, True)
-    assert list(memory.tmpfs_options) == ["uid=1009", "gid=1009", "exec"]
-    assert web.task.limits.pids == -1
-
-
 @pytest.mark.parametrize(("limit", "reported"), [(100, False), (101, True)])
 def test_a_limit_that_is_there_twice_is_the_same(limit: int, reported: bool) -> None:
     limits = "deploy: {resources: {limits: {pids: 100, memory: 1G, cpus: '0.5'}}}"
@@ -315,13 +256,6 @@ def test_a_limit_that_is_there_twice_is_the_same(limit: int, reported: bool) -> 
 def test_an_option_that_memory_has_not() -> None:
     (fault,) = faults("services: {web: {image: x, tmpfs: '/run:speed=1'}}")
     assert "services.web.tmpfs: tmpfs '/run:speed=1': 'speed=1' must be one of size=BYTES" in fault
-
-
-def test_links_of_this_machine_are_not_followed_in_the_paths_of_nodes(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to("/etc")
-    text = f"services: {{web: {{image: x, volumes: ['{tmp_path}/link/a/../b:/b', './c/../d:/d', '~/e:/e']}}}}"
-    sources = [mount.source for mount in project(text).services[0].task.container.mounts]
-    assert sources == [f"{tmp_path}/link/b", "/srv/shop/d", str(Path.home() / "e")]
 
 
 @pytest.mark.parametrize(
@@ -343,36 +277,6 @@ def test_forms_that_say_what_is_the_case_anyway() -> None:
     (web,) = project("services: {web: {image: x, ipc: shareable, platform: linux/arm64/v8}}").services
     assert not web.task.container.host_namespaces.ipc
     assert list(web.task.placement.constraints) == ["node.platform.os == linux", "node.platform.arch == arm64"]
-
-
-@pytest.mark.parametrize(
-    ("entry", "expected"),
-    [
-        ("'/:/host:ro,rslave'", "rslave"),
-        ("'/:/host:rprivate'", ""),
-        ("{type: bind, source: /, target: /host, bind: {propagation: slave}}", "slave"),
-    ],
-)
-def test_propagation(entry: str, expected: str) -> None:
-    (mount,) = project(f"services: {{web: {{image: x, volumes: [{entry}]}}}}").services[0].task.container.mounts
-    assert mount.propagation == expected
-
-
-def test_what_is_mounted_below_a_read_only_mount() -> None:
-    entry = "{type: bind, source: /a, target: /b, read_only: true, bind: {recursive: writable}}"
-    (mount,) = project(f"services: {{web: {{image: x, volumes: [{entry}]}}}}").services[0].task.container.mounts
-    assert (mount.read_only, mount.recursive) == (True, "writable")
-
-
-def test_a_container_mounts_nothing_on_its_node() -> None:
-    (fault,) = faults("services: {web: {image: x, volumes: ['/a:/b:rshared']}}")
-    assert "propagation 'rshared' is not supported: mounts do not propagate out of a container; use one of" in fault
-
-
-@pytest.mark.parametrize("part", ["bind: 5", "bind: [selinux]", "volume: 7", "tmpfs: x"])
-def test_a_mount_whose_settings_are_none_is_told(part: str) -> None:
-    reported = faults(f"services: {{web: {{image: x, volumes: [{{type: bind, source: /a, target: /b, {part}}}]}}}}")
-    assert any("services.web.volumes[0]" in line for line in reported)
 
 
 @pytest.mark.parametrize(("policy", "reported"), [("always", 0), ("missing", 0), ("if_not_present", 0), ("never", 1)])
