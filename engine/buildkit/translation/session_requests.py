@@ -43,10 +43,10 @@ def session_build(query: BuildQuery, start: BuildStart, result: ResultOptions) -
         start: as `read_build` has read it; it gets where the context is, and what the result is to be.
     """
     remote = query.text("remote")
-    is_local = remote in ("", _SESSION)
+    is_local = remote == _SESSION
     name = start.dockerfile or "Dockerfile"
     start.dockerfile = ""
-    start.remote_context = "" if is_local or remote == UPLOAD else remote
+    start.remote_context = "" if is_local or is_archive(query) else remote
     del start.names[:]
     start.names.extend(result.names)
     start.output = result.output
@@ -59,6 +59,11 @@ def session_build(query: BuildQuery, start: BuildStart, result: ResultOptions) -
         directories={},
         sessions={},
     )
+
+
+def is_archive(query: BuildQuery) -> bool:
+    """Whether the context is the body of a request: of this one, or of another one."""
+    return query.text("remote") in ("", UPLOAD)
 
 
 def trace_line(progress: StatusResponse) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`POST /build` of version 2: the client's session has what the build needs, progress is BuildKit's."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from aiohttp import web
 
@@ -12,7 +12,14 @@ from engine.buildkit.session.client_session import ClientSessions
 from engine.buildkit.status_feed import StatusFeed
 from engine.buildkit.translation.exporters import ResultOptions
 from engine.buildkit.translation.frontend_options import FrontendOptions
-from engine.buildkit.translation.session_requests import UPLOAD, read_outputs, result_lines, session_build, trace_line
+from engine.buildkit.translation.session_requests import (
+    UPLOAD,
+    is_archive,
+    read_outputs,
+    result_lines,
+    session_build,
+    trace_line,
+)
 from engine.protocol.errors import bad_request, error_in_stream, not_found
 from engine.server.call import Call, json_line
 from engine.server.callers import ApiCaller
@@ -42,12 +49,17 @@ class SessionBuilds:
         session = query.text("session")
         if not session:
             raise bad_request("no session is given")
-        key = call.caller, identifier
-        has_upload = query.text("remote") == UPLOAD
-        inputs = BuildInputs(
-            self._sessions, call.caller, session, options, (lambda: self._upload(key)) if has_upload else None
-        )
+        context = self._context(call, query, identifier)
+        inputs = BuildInputs(self._sessions, call.caller, session, options, context)
         return await self._stream(call, identifier, inputs, options, result)
+
+    def _context(self, call: Call, query: BuildQuery, identifier: str) -> Callable[[], AsyncGenerator[bytes]] | None:
+        """The context as an archive; None: it is elsewhere."""
+        if not is_archive(query):
+            return None
+        if query.text("remote"):
+            return lambda: self._upload((call.caller, identifier))
+        return lambda: _body(call)
 
     async def cancel(self, call: Call) -> web.StreamResponse:
         """End a build."""
@@ -103,13 +115,18 @@ class SessionBuilds:
         except TimeoutError:
             raise not_found("the context of this build has not come") from None
         try:
-            while data := await upload.call.request.content.readany():
+            async for data in _body(upload.call):
                 yield data
         finally:
             upload.ended.set()
 
     def _waiting(self, key: tuple[ApiCaller, str]) -> "asyncio.Future[_Upload]":
         return self._uploads.setdefault(key, asyncio.get_running_loop().create_future())
+
+
+async def _body(call: Call) -> AsyncGenerator[bytes]:
+    while data := await call.request.content.readany():
+        yield data
 
 
 class _Upload:

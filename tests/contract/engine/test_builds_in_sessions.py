@@ -106,6 +106,18 @@ def test_the_context_may_come_by_a_request_of_its_own(engine: Served, node: Buil
     assert bytes(node.contexts[""]) == b"x" * 100_000
 
 
+def test_the_context_may_be_the_body_of_the_request_itself(engine: Served, node: BuildNode) -> None:
+    async def run() -> None:
+        client = BuildkitClient(engine.socket)
+        async with asyncio.timeout(60), client.session(SESSION):
+            status, lines = await post(engine, target(dockerfile="other"), b"x" * 3_000_000)
+            assert (status, lines[-1]["aux"]) == (200, {"ID": IMAGE_ID})
+
+    asyncio.run(run())
+    assert bytes(node.contexts[""]) == b"x" * 3_000_000
+    assert node.starts[0].dockerfile == "other"
+
+
 def test_a_build_is_cancelled_by_its_id(engine: Served, node: BuildNode, tmp_path: Path) -> None:
     directories = context_of(tmp_path, "FROM alpine", "RUN sleep")
 

@@ -71,7 +71,8 @@ def test_a_command_that_fails_ends_the_build_with_its_code_and_line(tmp_path: Pa
     async def scenario(rig: Rig) -> None:
         end = await rig.build("FROM $BASE\nRUN echo out; echo err >&2; exit 3\nRUN echo never\n")
         assert isinstance(end.error, Refused)
-        assert str(end.error) == "The command '/bin/sh -c echo out; echo err >&2; exit 3' returned a non-zero code: 3"
+        command = '"/bin/sh -c echo out; echo err >&2; exit 3"'
+        assert str(end.error) == f"process {command} did not complete successfully: exit code: 3"
         failures = [each.failure for each in end.outputs if each.HasField("failure")]
         assert [(each.exit_code, each.line) for each in failures] == [(3, 2)]
         logs = {each.log.stream: each.log.data for each in end.outputs if each.HasField("log")}

@@ -1,5 +1,6 @@
 """RUN: a container on an overlay of the layers below, to its end."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -101,8 +102,8 @@ class RunSteps:
             bundle.joinpath("config.json").write_text(encode_spec(spec))
             code = await run_container(self._settings.oci_program, self._state(), bundle, name, on_output)
         if code:
-            words = " ".join(action.arguments)
-            raise StepFailed(f"The command '{words}' returned a non-zero code: {code}", code)
+            command = _quoted(" ".join(action.arguments))
+            raise StepFailed(f"process {command} did not complete successfully: exit code: {code}", code)
         return layer
 
     def _mode(self, action: RunAction) -> str:
@@ -142,6 +143,11 @@ class RunSteps:
         )
         self._filters.apply(spec, "")
         return spec
+
+
+def _quoted(command: str) -> str:
+    """As BuildKit shows it."""
+    return json.dumps(command, ensure_ascii=False)
 
 
 def _user(user: str, root: Path) -> User:
