@@ -21,6 +21,7 @@ from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, Certificate
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
 from manager.certificate_authority.manager_joins import ManagerJoins
+from manager.cluster.cluster_feed import ClusterFeed
 from manager.cluster.cluster_handler import CheckRepository, ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
@@ -281,6 +282,7 @@ def _control_service(
             exec=ExecHandler(store=store, streams=agents),
             stats=StatsHandler(store=store, usage_source=agents),
             progress=ProgressHandler(store=store, seconds=time.monotonic, now_ms=now_ms),
+            feed=ClusterFeed(store=store),
             events=events,
         )
     )

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from manager.cluster.cluster_feed import ClusterFeed
 from manager.cluster.cluster_handler import ClusterHandler
 from manager.cluster.manager_handler import ManagerHandler
 from manager.events.event_log import EventLog
@@ -50,6 +51,7 @@ class Handlers:
     exec: ExecHandler
     stats: StatsHandler
     progress: ProgressHandler
+    feed: ClusterFeed
     events: EventLog
 
 
@@ -115,6 +117,13 @@ class ControlService(ControlServicer):
         async with aclosing(self._handlers.progress.watch(request, caller_of(context))) as updates:
             async for update in updates:
                 yield update
+
+    async def WatchCluster(
+        self, request: control_pb2.WatchClusterRequest, context: Context
+    ) -> AsyncGenerator[control_pb2.ClusterChanges]:
+        async with aclosing(self._handlers.feed.watch(request, caller_of(context))) as responses:
+            async for response in responses:
+                yield response
 
     async def DeployStack(
         self, request: control_pb2.DeployStackRequest, context: Context

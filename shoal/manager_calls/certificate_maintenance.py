@@ -60,7 +60,7 @@ class CertificateMaintenance:
             return
         self._identity = identity
         self._use(channel)
-        _log.info("this program uses the renewed certificate of context %r", self._context.name)
+        _log.info("calls use the renewed certificate of context %r", self._context.name)
 
     def reconnect(self) -> None:
         """Connect anew, with the same certificate, to what `connect` connects to now."""

@@ -15,6 +15,7 @@ from shoal.api.v1 import meta_pb2 as _meta_pb2
 from shoal.api.v1 import network_pb2 as _network_pb2
 from shoal.api.v1 import node_pb2 as _node_pb2
 from shoal.api.v1 import service_pb2 as _service_pb2
+from shoal.api.v1 import standalone_pb2 as _standalone_pb2
 from shoal.api.v1 import streams_pb2 as _streams_pb2
 from shoal.api.v1 import task_pb2 as _task_pb2
 from shoal.api.v1 import volume_pb2 as _volume_pb2
@@ -679,6 +680,169 @@ class ServiceProgress(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServiceProgress: _TypeAlias = ServiceProgress  # noqa: Y015
+
+@_typing.final
+class WatchClusterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    interval_ms: _builtins.int
+    """Between two responses with changes, milliseconds, at most 10,000; 0 means 50."""
+    def __init__(
+        self,
+        *,
+        interval_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_ms", b"interval_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchClusterRequest: _TypeAlias = WatchClusterRequest  # noqa: Y015
+
+@_typing.final
+class ClusterChanges(_message.Message):
+    """What has changed since the response before. What is sent of an object replaces all that was sent of it before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    NODE_STATUS_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    SERVICE_STATUS_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    REMOVED_NODES_FIELD_NUMBER: _builtins.int
+    REMOVED_SERVICES_FIELD_NUMBER: _builtins.int
+    REMOVED_CONTAINERS_FIELD_NUMBER: _builtins.int
+    REMOVED_TASKS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    complete: _builtins.bool
+    """What there was when the call began has been sent. In one response, or none if the call ends early."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[_node_pb2.Node]: ...
+    @_builtins.property
+    def node_status(self) -> _containers.RepeatedCompositeFieldContainer[_node_pb2.NodeStatus]:
+        """Without devices, features, keys of tunnels and containers that managers do not know: GetNode has them."""
+
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.Service]:
+        """Without engine_request, and of the task template the image alone: GetService has all."""
+
+    @_builtins.property
+    def service_status(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.ServiceStatus]: ...
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[_standalone_pb2.Container]:
+        """Containers of one's own: with their names and without definitions."""
+
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskSummary]: ...
+    @_builtins.property
+    def removed_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of what is gone. A status goes with its object."""
+
+    @_builtins.property
+    def removed_services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def removed_containers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def removed_tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[_node_pb2.Node] | None = ...,
+        node_status: _abc.Iterable[_node_pb2.NodeStatus] | None = ...,
+        services: _abc.Iterable[_service_pb2.Service] | None = ...,
+        service_status: _abc.Iterable[_service_pb2.ServiceStatus] | None = ...,
+        containers: _abc.Iterable[_standalone_pb2.Container] | None = ...,
+        tasks: _abc.Iterable[Global___TaskSummary] | None = ...,
+        removed_nodes: _abc.Iterable[_builtins.str] | None = ...,
+        removed_services: _abc.Iterable[_builtins.str] | None = ...,
+        removed_containers: _abc.Iterable[_builtins.str] | None = ...,
+        removed_tasks: _abc.Iterable[_builtins.str] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "containers", b"containers", "node_status", b"node_status", "nodes", b"nodes", "removed_containers", b"removed_containers", "removed_nodes", b"removed_nodes", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "service_status", b"service_status", "services", b"services", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClusterChanges: _TypeAlias = ClusterChanges  # noqa: Y015
+
+@_typing.final
+class TaskSummary(_message.Message):
+    """What lists and pictures of tasks show."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DESIRED_STATE_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    NOT_LISTENING_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    RESERVED_NANO_CPUS_FIELD_NUMBER: _builtins.int
+    RESERVED_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    service_id: _builtins.str
+    """Of a container of one's own: its id."""
+    revision: _builtins.int
+    slot: _builtins.int
+    node_id: _builtins.str
+    state: _task_pb2.TaskState.ValueType
+    """As observed."""
+    desired_state: _task_pb2.TaskState.ValueType
+    health: _task_pb2.TaskStatus.Health.ValueType
+    paused: _builtins.bool
+    """It is frozen; it does not listen on its published ports yet."""
+    not_listening: _builtins.bool
+    message: _builtins.str
+    """Progress, why it ended, why it waits or a warning, one line for the user."""
+    since_ms: _builtins.int
+    """When it reached `state`, by the agent's clock; of a task that no agent has seen, when it was created. Milliseconds since
+    the Unix epoch.
+    """
+    exit_code: _builtins.int
+    reserved_nano_cpus: _builtins.int
+    """What it reserves on its node."""
+    reserved_memory_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        slot: _builtins.int = ...,
+        node_id: _builtins.str = ...,
+        state: _task_pb2.TaskState.ValueType = ...,
+        desired_state: _task_pb2.TaskState.ValueType = ...,
+        health: _task_pb2.TaskStatus.Health.ValueType = ...,
+        paused: _builtins.bool = ...,
+        not_listening: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+        exit_code: _builtins.int | None = ...,
+        reserved_nano_cpus: _builtins.int = ...,
+        reserved_memory_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "desired_state", b"desired_state", "exit_code", b"exit_code", "health", b"health", "id", b"id", "message", b"message", "node_id", b"node_id", "not_listening", b"not_listening", "paused", b"paused", "reserved_memory_bytes", b"reserved_memory_bytes", "reserved_nano_cpus", b"reserved_nano_cpus", "revision", b"revision", "service_id", b"service_id", "since_ms", b"since_ms", "slot", b"slot", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+
+Global___TaskSummary: _TypeAlias = TaskSummary  # noqa: Y015
 
 @_typing.final
 class DeployStackRequest(_message.Message):

@@ -94,6 +94,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchServicesRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ServicesProgress.FromString,
                 _registered_method=True)
+        self.WatchCluster = channel.unary_stream(
+                '/shoal.api.v1.Control/WatchCluster',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchClusterRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterChanges.FromString,
+                _registered_method=True)
         self.DeployStack = channel.unary_unary(
                 '/shoal.api.v1.Control/DeployStack',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.DeployStackRequest.SerializeToString,
@@ -399,6 +404,14 @@ class ControlServicer:
 
     def WatchServices(self, request, context):
         """Sends the progress at once, then on each change, and ends when every service has converged or was removed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCluster(self, request, context):
+        """Sends the cluster's nodes, services, containers and tasks, in as many responses as it takes, then what changes, until
+        cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -762,6 +775,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.WatchServices,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchServicesRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ServicesProgress.SerializeToString,
+            ),
+            'WatchCluster': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCluster,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchClusterRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterChanges.SerializeToString,
             ),
             'DeployStack': grpc.unary_unary_rpc_method_handler(
                     servicer.DeployStack,
@@ -1295,6 +1313,33 @@ class Control:
             '/shoal.api.v1.Control/WatchServices',
             shoal_dot_api_dot_v1_dot_control__pb2.WatchServicesRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.ServicesProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.Control/WatchCluster',
+            shoal_dot_api_dot_v1_dot_control__pb2.WatchClusterRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ClusterChanges.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,10 @@ class ControlStub:
     ListServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]
     WatchServices: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchServicesRequest, _control_pb2.ServicesProgress]
     """Sends the progress at once, then on each change, and ends when every service has converged or was removed."""
+    WatchCluster: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchClusterRequest, _control_pb2.ClusterChanges]
+    """Sends the cluster's nodes, services, containers and tasks, in as many responses as it takes, then what changes, until
+    cancelled.
+    """
     DeployStack: _grpc.UnaryUnaryMultiCallable[_control_pb2.DeployStackRequest, _control_pb2.DeployStackResponse]
     """Applies a whole stack: creates, updates and (with prune) removes objects; with dry_run, returns the plan."""
     RemoveStack: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveStackRequest, _control_pb2.RemoveStackResponse]
@@ -153,6 +157,10 @@ class ControlAsyncStub(ControlStub):
     ListServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]  # type: ignore[assignment]
     WatchServices: _aio.UnaryStreamMultiCallable[_control_pb2.WatchServicesRequest, _control_pb2.ServicesProgress]  # type: ignore[assignment]
     """Sends the progress at once, then on each change, and ends when every service has converged or was removed."""
+    WatchCluster: _aio.UnaryStreamMultiCallable[_control_pb2.WatchClusterRequest, _control_pb2.ClusterChanges]  # type: ignore[assignment]
+    """Sends the cluster's nodes, services, containers and tasks, in as many responses as it takes, then what changes, until
+    cancelled.
+    """
     DeployStack: _aio.UnaryUnaryMultiCallable[_control_pb2.DeployStackRequest, _control_pb2.DeployStackResponse]  # type: ignore[assignment]
     """Applies a whole stack: creates, updates and (with prune) removes objects; with dry_run, returns the plan."""
     RemoveStack: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveStackRequest, _control_pb2.RemoveStackResponse]  # type: ignore[assignment]
@@ -315,6 +323,16 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.ServicesProgress], _abc.AsyncIterator[_control_pb2.ServicesProgress]]:
         """Sends the progress at once, then on each change, and ends when every service has converged or was removed."""
+
+    @_abc_1.abstractmethod
+    def WatchCluster(
+        self,
+        request: _control_pb2.WatchClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.ClusterChanges], _abc.AsyncIterator[_control_pb2.ClusterChanges]]:
+        """Sends the cluster's nodes, services, containers and tasks, in as many responses as it takes, then what changes, until
+        cancelled.
+        """
 
     @_abc_1.abstractmethod
     def DeployStack(
