@@ -10,7 +10,7 @@ HOSTS ?= 3
 MANAGERS ?= 1
 SECONDS ?= 3600
 DEPLOYED := deploy/examples/hello.yaml
-SOURCES := shoal manager agent cli engine tests deploy
+SOURCES := shoal manager agent cli engine console tests deploy
 
 # Programs start in half the time where Python may keep their bytecode.
 export PYTHONDONTWRITEBYTECODE :=

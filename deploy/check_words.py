@@ -23,7 +23,7 @@ from pathlib import Path
 
 NOMENCLATURE = "docs/nomenclature.md"
 TABLE = "\n## Retired words"
-FOLDERS = ("agent", "cli", "deploy", "docs", "engine", "manager", "proto", "shoal", "tests")
+FOLDERS = ("agent", "cli", "console", "deploy", "docs", "engine", "manager", "proto", "shoal", "tests")
 USER_DOCUMENTS = re.compile(r"(README|CHANGELOG|deploy/.*|docs/.*)\.md|deploy/(examples/.*|[^/]*\.sh)|Makefile")
 DESCRIPTIONS = re.compile(r"(.*/)?README\.md|docs/.*\.md")
 GENERATED = re.compile(r".*_pb2(_grpc)?\.pyi?")
@@ -211,7 +211,8 @@ def main(directory: str = ".") -> None:
 
 def checked_files(root: Path) -> list[str]:
     """Modules, schemas and documents below a directory, sorted, as paths below it."""
-    files = [*root.glob("*"), *(file for folder in FOLDERS for file in (root / folder).rglob("*.*"))]
+    found = [*root.glob("*"), *(file for folder in FOLDERS for file in (root / folder).rglob("*.*"))]
+    files = [file for file in found if "node_modules" not in file.parts]
     paths = sorted(file.relative_to(root).as_posix() for file in files)
     return [path for path in paths if path.endswith((".py", ".proto")) or _is_document(path)]
 

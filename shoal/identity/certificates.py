@@ -144,7 +144,7 @@ def is_signed_by(certificate: bytes, ca: bytes) -> bool:
     """Whether this authority (PEM) signed the certificate (PEM)."""
     try:
         load_certificate(certificate).verify_directly_issued_by(load_certificate(ca))
-    except (InvalidInput, InvalidSignature, ValueError, TypeError):
+    except (InvalidInput, InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
 

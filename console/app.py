@@ -1,0 +1,265 @@
+"""Assembles the console: the only place that constructs its parts."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import ssl
+import sys
+import webbrowser
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from aiohttp import web
+from grpc import aio
+
+from console.feed.live_feed import LiveFeed
+from console.handlers.feed_handlers import FeedHandlers
+from console.handlers.log_handlers import LogHandlers
+from console.handlers.node_handlers import NodeHandlers
+from console.handlers.service_handlers import ServiceHandlers
+from console.handlers.session_handlers import SessionHandlers
+from console.handlers.streams import Streams
+from console.server.assets import Assets
+from console.server.http_app import http_app
+from console.server.request_checks import LOOPBACK_NAMES
+from console.server.sessions import KEY_BYTES, SessionSigner
+from console.server.sign_ins import SignIns
+from console.settings import ConsoleSettings
+from shoal.api.v1.control_pb2 import WatchClusterRequest
+from shoal.contexts.certificate_renewal import renew_if_due
+from shoal.contexts.context_file import Context
+from shoal.contexts.context_store import ContextStore, default_directory
+from shoal.errors import Unavailable
+from shoal.identity.certificates import subject_of
+from shoal.identity.identity import Identity
+from shoal.identity.private_files import make_private_directory, write_atomically
+from shoal.identity.roles import CertificateSubject
+from shoal.manager_calls.certificate_maintenance import CHECK_SECONDS, CertificateMaintenance, ServerCertificate
+from shoal.manager_calls.issued_certificate import IssuedCertificate, host_names
+from shoal.manager_calls.manager_order import ManagerOrder
+from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.replaceable_channel import ReplaceableChannel
+from shoal.rpc.channel import connect_aio
+from shoal.sd_notify import sd_notify
+from shoal.task_group import TaskGroup
+
+MAX_RESPONSE_BYTES = 256 << 20
+"""A list of a million tasks."""
+DISTRIBUTION = "shoal"
+BACKLOG = 128
+STOP_SECONDS = 3.0
+
+_log = logging.getLogger(__name__)
+
+
+def now() -> datetime:
+    """The clock."""
+    return datetime.now(UTC)
+
+
+async def run(settings: ConsoleSettings) -> None:
+    """Serve until cancelled.
+
+    Raises:
+        ShoalError: there is no context, the pages are missing, or the address cannot be listened on.
+    """
+    context = ContextStore(default_directory(os.environ)).resolve(settings.context or None, os.environ)
+    if warning := await asyncio.to_thread(renew_if_due, context, now()):
+        _log.warning("%s", warning)
+    assets = Assets.read()
+    identity = Identity.load(context.directory)
+    listener = _listener(settings)
+    async with AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        managers, maintenance = await _connect(stack, context, identity)
+        console = build(
+            settings, managers, identity=identity, context=context.name, port=listener.getsockname()[1], assets=assets
+        )
+        tls = None if settings.local else _tls_context(settings)
+        await stack.enter_async_context(_serving(console.app, listener, tls))
+        async with TaskGroup() as group:
+            group.create_task(console.feed.run())
+            group.create_task(_check_hourly(maintenance))
+            if tls is not None:
+                group.create_task(_keep_certificate(settings, tls, managers))
+            _announce(settings, console, listener)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """A console that is assembled and does not listen yet.
+
+    Attributes:
+        own: whom its context names.
+    """
+
+    app: web.Application
+    feed: LiveFeed
+    sign_ins: SignIns
+    own: CertificateSubject
+
+
+def build(
+    settings: ConsoleSettings, managers: Managers, *, identity: Identity, context: str, port: int, assets: Assets
+) -> Console:
+    """The parts of a console over calls to managers.
+
+    Args:
+        port: that it is reached at; consoles of one machine have cookies of their own by it.
+    """
+    own = subject_of(identity.certificate)
+    # The prefix makes browsers insist on TLS, this host alone and the path /.
+    cookie_name = f"shoal-console-{port}" if settings.local else "__Host-shoal-console"
+    signer, streams = SessionSigner(_session_key(settings.session_key_file)), Streams(now)
+    sign_ins = SignIns(authority=identity.ca, now=now)
+    feed = LiveFeed(lambda: managers.stream(managers.control.WatchCluster, WatchClusterRequest()))
+    sessions = SessionHandlers(
+        sign_ins=sign_ins,
+        signer=signer,
+        cookie_name=cookie_name,
+        secure=not settings.local,
+        context=context,
+        cluster=own.cluster,
+        version=version(DISTRIBUTION),
+        now=now,
+    )
+    handlers = (
+        sessions,
+        FeedHandlers(feed, managers, streams),
+        ServiceHandlers(managers),
+        NodeHandlers(managers),
+        LogHandlers(managers, streams),
+    )
+    app = http_app(
+        [route for each in handlers for route in each.routes()],
+        assets=assets,
+        signer=signer,
+        cookie_name=cookie_name,
+        names=_names(settings),
+        now=now,
+    )
+
+    async def close_streams(_: web.Application) -> None:
+        await streams.close()
+
+    app.on_shutdown.append(close_streams)
+    return Console(app=app, feed=feed, sign_ins=sign_ins, own=own)
+
+
+def _names(settings: ConsoleSettings) -> Callable[[], frozenset[str]]:
+    """What browsers may call this console: of a local one loopback alone."""
+    if settings.local:
+        return lambda: LOOPBACK_NAMES
+    names = frozenset(each.lower() for each in host_names(settings.host, settings.names))
+    return lambda: names
+
+
+def _session_key(path: Path | None) -> bytes:
+    """Of the file, which is made if it is not there; without one, a new one.
+
+    Raises:
+        Unavailable: the file cannot be read or written, or is none.
+    """
+    if path is None:
+        return secrets.token_bytes(KEY_BYTES)
+    try:
+        if not path.exists():
+            make_private_directory(path.parent)
+            write_atomically(path, secrets.token_bytes(KEY_BYTES))
+        key = path.read_bytes()
+    except OSError as error:
+        raise Unavailable(f"cannot use {path}: {error.strerror}") from error
+    if len(key) != KEY_BYTES:
+        raise Unavailable(f"{path} is not a key of {KEY_BYTES} bytes; remove it")
+    return key
+
+
+async def _connect(
+    stack: AsyncExitStack, context: Context, identity: Identity
+) -> tuple[Managers, CertificateMaintenance]:
+    order = ManagerOrder(context.all_addresses)
+
+    def connect(current: Identity) -> aio.Channel:
+        return connect_aio(order.addresses, current, max_receive_bytes=MAX_RESPONSE_BYTES, one_at_a_time=True)
+
+    channel = ReplaceableChannel(await stack.enter_async_context(connect(identity)))
+    maintenance = CertificateMaintenance(context, channel, connected_as=identity, connect=connect, now=now)
+    stack.push_async_callback(maintenance.close)
+
+    def use_next() -> None:
+        if order.advance():
+            maintenance.reconnect()
+
+    return Managers(channel, address=", ".join(context.all_addresses), use_next=use_next), maintenance
+
+
+async def _check_hourly(maintenance: CertificateMaintenance) -> None:
+    while True:
+        await asyncio.sleep(CHECK_SECONDS)
+        await maintenance.check()
+
+
+async def _keep_certificate(settings: ConsoleSettings, tls: ssl.SSLContext, managers: Managers) -> None:
+    """The server certificate: of the files that are given, which others renew, else one of the cluster's authority."""
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        certificate = ServerCertificate(tls, settings.tls_certificate, settings.tls_key)
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            certificate.check()
+    names = await asyncio.to_thread(host_names, settings.host, settings.names)
+    await IssuedCertificate(tls, managers, names).maintain()
+
+
+def _tls_context(settings: ConsoleSettings) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.tls_certificate is not None:
+        try:
+            context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            raise Unavailable(f"cannot use {settings.tls_certificate} and {settings.tls_key}: {error}") from error
+    return context
+
+
+def _listener(settings: ConsoleSettings) -> socket.socket:
+    """Raises Unavailable: the address is taken, or not one of this host."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (settings.host, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=settings.host == "::"
+        )
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"cannot listen on {settings.listen}: {error}") from error
+
+
+@asynccontextmanager
+async def _serving(app: web.Application, listener: socket.socket, tls: ssl.SSLContext | None) -> AsyncGenerator[None]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, listener, ssl_context=tls, backlog=BACKLOG).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _announce(settings: ConsoleSettings, console: Console, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    sd_notify("READY=1", os.environ)
+    if not settings.local:
+        _log.info("listening on https://%s", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        return
+    token = console.sign_ins.one_time_token(console.own.id, console.own.role)
+    shown = f"[{host}]" if ":" in host else host
+    # In the fragment, which browsers send to nobody: no log and no Referer has it.
+    address = f"http://{shown}:{port}/#token={token}"
+    sys.stdout.write(f"{address}\n")
+    sys.stdout.flush()
+    if settings.open_browser:
+        webbrowser.open(address)

@@ -1,0 +1,59 @@
+"""All rows of the cluster, and which of them a response of the managers changes. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from console.feed.rows import container_row, node_row, service_row, task_row
+from shoal.api.v1.control_pb2 import ClusterChanges
+
+Rows = dict[str, Any]
+TABLES = ("nodes", "services", "containers", "tasks")
+
+
+@dataclass
+class ClusterRows:
+    """Rows by id, in tables that are named as in what browsers get."""
+
+    nodes: Rows = field(default_factory=dict)
+    services: Rows = field(default_factory=dict)
+    containers: Rows = field(default_factory=dict)
+    tasks: Rows = field(default_factory=dict)
+
+    def apply(self, changes: ClusterChanges) -> dict[str, Any]:
+        """Apply a response; what of it browsers get: rows that are other than before, and ids of what is gone."""
+        statuses = {each.node_id: each for each in changes.node_status}
+        states = {each.service_id: each for each in changes.service_status}
+        put: dict[str, list[Any]] = {
+            "nodes": [node_row(each, statuses.get(each.meta.id)) for each in changes.nodes],
+            "services": [service_row(each, states.get(each.meta.id)) for each in changes.services],
+            "containers": [container_row(each) for each in changes.containers],
+            "tasks": [task_row(each) for each in changes.tasks],
+        }
+        gone: dict[str, Iterable[str]] = {
+            "nodes": changes.removed_nodes,
+            "services": changes.removed_services,
+            "containers": changes.removed_containers,
+            "tasks": changes.removed_tasks,
+        }
+        changed_rows: dict[str, Any] = {}
+        for name in TABLES:
+            table: Rows = getattr(self, name)
+            if other := [row for row in put[name] if _put(table, row)]:
+                changed_rows[name] = other
+            if removed := [each for each in gone[name] if table.pop(each, None) is not None]:
+                changed_rows.setdefault("removed", {})[name] = removed
+        return changed_rows
+
+    def document(self) -> dict[str, Any]:
+        """All of it."""
+        return {name: list(getattr(self, name).values()) for name in TABLES}
+
+
+def _put(table: Rows, row: Any) -> bool:
+    """Whether the row is other than the one before."""
+    identifier = row[0] if isinstance(row, list) else row["id"]
+    if table.get(identifier) == row:
+        return False
+    table[identifier] = row
+    return True

@@ -1,0 +1,1 @@
+"""HTTP of the console: who asks, from where, and the pages' files."""

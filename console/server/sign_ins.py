@@ -1,0 +1,71 @@
+"""Signing in: by the one-time token in a local console's address, or by a token of `shoal console token`."""
+
+import hmac
+import secrets
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from console.server.sessions import MAX_AGE, Session, session_for
+from shoal.errors import Busy, Unauthenticated
+from shoal.identity import sign_in_token
+from shoal.identity.roles import Role
+
+MAX_FAILURES = 20
+"""In a minute, of all who try: a token cannot be guessed, but each one costs two signature checks."""
+FAILURE_WINDOW = timedelta(minutes=1)
+MAX_USED = 10_000
+
+
+class SignIns:
+    """Checks tokens, each of which is good once.
+
+    Args:
+        authority: certificate of the cluster's authority (PEM).
+        now: the clock, with a time zone.
+    """
+
+    def __init__(self, *, authority: bytes, now: Callable[[], datetime]) -> None:
+        self._authority = authority
+        self._now = now
+        self._used: dict[str, datetime] = {}
+        self._one_time: dict[str, tuple[str, Role]] = {}
+        self._failures: list[datetime] = []
+
+    def one_time_token(self, user: str, role: Role) -> str:
+        """A new token for the address that is opened in a browser of this machine's user."""
+        token = secrets.token_urlsafe(32)
+        self._one_time[token] = (user, role)
+        return token
+
+    def sign_in(self, token: str) -> Session:
+        """The session that a token is good for.
+
+        Raises:
+            Unauthenticated: it is not good, or was used. Busy: too many were not good.
+        """
+        now = self._now()
+        self._failures = [each for each in self._failures if now - each < FAILURE_WINDOW]
+        if len(self._failures) >= MAX_FAILURES:
+            raise Busy("too many tokens were wrong; try again in a minute", FAILURE_WINDOW.total_seconds())
+        try:
+            return self._session_of(token, now)
+        except Unauthenticated:
+            self._failures.append(now)
+            raise
+
+    def _session_of(self, token: str, now: datetime) -> Session:
+        for known in list(self._one_time):
+            if hmac.compare_digest(known.encode(), token.encode(errors="replace")):
+                user, role = self._one_time.pop(known)
+                return session_for(user, role, now=now, certificate_until=now + MAX_AGE)
+        found = sign_in_token.check(token, authority=self._authority, now=now)
+        self._use(found, now)
+        return session_for(found.subject.id, found.subject.role, now=now, certificate_until=found.certificate_until)
+
+    def _use(self, found: sign_in_token.SignIn, now: datetime) -> None:
+        self._used = {number: until for number, until in self._used.items() if until >= now}
+        if found.number in self._used:
+            raise Unauthenticated("the token was used already; `shoal console token` prints a new one")
+        if len(self._used) >= MAX_USED:
+            raise Busy("too many people sign in at once; try again in a minute", FAILURE_WINDOW.total_seconds())
+        self._used[found.number] = found.until
