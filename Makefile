@@ -15,7 +15,7 @@ SOURCES := shoal manager agent cli engine console tests deploy
 # Programs start in half the time where Python may keep their bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help up down test test-plain-runtime test-debian13 test-random test-vm fuzz unit check bench fmt protos check-protos images install clean
+.PHONY: console check-console help up down test test-plain-runtime test-debian13 test-random test-vm fuzz unit check bench fmt protos check-protos images install clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -28,6 +28,7 @@ help:
 	@echo "make check   check format, lint, types, layers, generated code and vocabulary"
 	@echo "make bench   run the benchmarks (takes minutes; the machine should be idle)"
 	@echo "make fmt     format the code and apply automatic fixes"
+	@echo "make console  build the web console's pages (needs Node 20.19 or newer)"
 	@echo "make protos  generate the typed stubs of proto/"
 
 install: $(VENV)/.installed
@@ -94,6 +95,7 @@ check: install check-protos
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python deploy/check_words.py
+	$(BIN)/python deploy/check_console.py
 
 protos: install
 	PYTHON=$(CURDIR)/$(BIN)/python sh deploy/protos.sh
@@ -103,6 +105,15 @@ check-protos: install
 	@PYTHON=$(CURDIR)/$(BIN)/python sh deploy/protos.sh build/protos 2>build/protos.log || { cat build/protos.log; exit 1; }
 	@cd build/protos && for file in */*/v[0-9]/*; do \
 	  cmp -s "$$file" "$(CURDIR)/$$file" || { echo "$$file is out of date: run make protos"; exit 1; }; done
+
+# Its result is committed, so that users' machines need no Node.
+console: install
+	cd console/web && npm ci --no-audit --no-fund --silent && npm run --silent build
+	$(BIN)/python deploy/check_console.py --record
+
+# `make check` compares recorded digests, which needs no Node; this builds again and compares what is built.
+check-console: console
+	git diff --exit-code --stat -- console/built console/web/built.json
 
 fmt: install
 	$(BIN)/ruff format $(SOURCES)

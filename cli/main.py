@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "commit": ("cli.commands.container.container_commit", "Create a new image from a container's changes"),
     "completion": ("cli.commands.completion", "Print a shell completion script"),
     "config": ("cli.commands.config", "Manage configs"),
+    "console": ("cli.commands.console", "Open the web console"),
     "container": ("cli.commands.container", "Manage containers"),
     "context": ("cli.commands.context", "Manage contexts"),
     "cp": ("cli.commands.container.copy_files", "Copy files between a container and this machine"),

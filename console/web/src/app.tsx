@@ -1,0 +1,101 @@
+import { useEffect, useState } from "preact/hooks";
+import { signOut } from "./api";
+import { connect } from "./feed/connection";
+import { store } from "./feed/store";
+import { useStore } from "./feed/use-store";
+import { Text } from "./parts/basics";
+import { themeChanged } from "./parts/cells";
+import { Search } from "./parts/search";
+import { Events } from "./pages/events";
+import { NodePage, Nodes } from "./pages/nodes";
+import { Overview } from "./pages/overview";
+import { Service } from "./pages/service";
+import { Services } from "./pages/services";
+import { Link, useAddress } from "./router";
+
+export interface Session {
+  user: string;
+  role: string;
+  until: number;
+  context: string;
+  cluster: string;
+  version: string;
+}
+
+const PAGES = [["", "Overview"], ["services", "Services"], ["nodes", "Nodes"], ["events", "Events"]] as const;
+
+export function App({ session, ended }: { session: Session; ended: () => void }) {
+  const { path } = useAddress();
+  const [searching, setSearching] = useState(false);
+  useEffect(() => connect(store, ended), []);
+  useEffect(() => {
+    const key = (event: KeyboardEvent): void => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        setSearching(true);
+      }
+    };
+    window.addEventListener("keydown", key);
+    return () => window.removeEventListener("keydown", key);
+  }, []);
+  const page = path[0] ?? "";
+  useEffect(() => {
+    document.title = `${path[1] ?? PAGES.find(([each]) => each === page)?.[1] ?? "Shoal"} · Shoal`;
+  }, [path.join("/")]);
+  return (
+    <>
+      <a class="skip" href="#content">Skip to the content</a>
+      <header>
+        <Link to="/" class="brand">Shoal</Link>
+        <nav aria-label="Pages">
+          {PAGES.map(([each, title]) => <Link key={each} to={`/${each}`} current={each === page}>{title}</Link>)}
+        </nav>
+        <button type="button" onClick={() => setSearching(true)} aria-keyshortcuts="Control+K">Search <kbd>Ctrl K</kbd></button>
+        <Theme />
+        <span class="who quiet"><Text of={`${session.user} at ${session.context}`} /></span>
+        <button type="button" onClick={() => signOut().then(ended, ended)}>Sign out</button>
+      </header>
+      <Connection />
+      <main id="content" tabIndex={-1}>{pageOf(path)}</main>
+      {searching && <Search close={() => setSearching(false)} />}
+    </>
+  );
+}
+
+function pageOf(path: string[]) {
+  const [page, name] = path;
+  if (!page) return <Overview />;
+  if (page === "services") return name ? <Service name={name} /> : <Services />;
+  if (page === "nodes") return name ? <NodePage name={name} /> : <Nodes />;
+  if (page === "events") return <Events />;
+  return <><h1>There is no such page</h1><p><Link to="/">Overview</Link></p></>;
+}
+
+/** Says when what is shown may be old, and nothing else. */
+function Connection() {
+  const { problem, complete } = useStore("connection");
+  if (!problem) return null;
+  return <p class="banner" role="alert"><Text of={problem} />{complete && ". What is shown may be old."}</p>;
+}
+
+const THEMES = ["system", "light", "dark"] as const;
+
+export function applyTheme(theme: string): void {
+  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+  themeChanged();
+}
+
+function Theme() {
+  const [theme, setTheme] = useState(localStorage.getItem("theme") ?? "system");
+  const choose = (chosen: string): void => {
+    localStorage.setItem("theme", chosen);
+    applyTheme(chosen);
+    setTheme(chosen);
+  };
+  return (
+    <select aria-label="Theme" value={theme} onChange={(event) => choose(event.currentTarget.value)}>
+      {THEMES.map((each) => <option key={each} value={each}>{each}</option>)}
+    </select>
+  );
+}

@@ -1,0 +1,192 @@
+import { useEffect, useState } from "preact/hooks";
+import { get, part, post, textOf } from "../api";
+import { useStore } from "../feed/use-store";
+import { isLive, type Port, type Service as ServiceRow, type Task } from "../feed/rows";
+import type { Store } from "../feed/store";
+import { Link, navigate, useAddress } from "../router";
+import { Action, CommandLine, ConfirmByName, TaskState, Text } from "../parts/basics";
+import { nodeName, taskName } from "../parts/names";
+import { VirtualTable, type Column } from "../parts/virtual-list";
+import { Logs } from "./logs";
+import { Running } from "./services";
+import { ageText, count, shellWord } from "../text";
+
+const TABS = ["tasks", "logs", "revisions"] as const;
+
+export function Service({ name }: { name: string }) {
+  const all = useStore("services");
+  const service = [...all.services.values()].find((each) => each.name === name || each.id === name);
+  if (!service) return <><h1><Text of={name} /></h1><p>{all.complete ? "There is no such service." : "Loading…"}</p></>;
+  return <Found key={service.id} id={service.id} />;
+}
+
+function Found({ id }: { id: string }) {
+  const store = useStore(`service:${id}`, "nodes");
+  const { query } = useAddress();
+  const [removing, setRemoving] = useState(false);
+  const service = store.services.get(id);
+  if (!service) return <p>The service was removed.</p>;
+  const tab = TABS.find((each) => each === query.get("tab")) ?? "tasks";
+  const path = `/services/${part(service.name)}`;
+  return (
+    <>
+      <h1><Text of={service.name} /> <Running store={store} service={service} /></h1>
+      <p class="quiet">
+        <Text of={service.image} />, {service.mode}, revision {service.revision}
+        {service.stack && <>, stack <Text of={service.stack} /></>}
+      </p>
+      {!!service.problems.length && <ul class="problems">{service.problems.map((each) => <li key={each}><Text of={each} /></li>)}</ul>}
+      <Ports store={store} ports={service.ports} />
+      {service.mode === "replicated" && !service.autoscale && <Scale service={service} />}
+      {service.update && <Update store={store} service={service} />}
+      <nav class="tabs" aria-label="Parts of the service">
+        {TABS.map((each) => (
+          <Link key={each} to={each === "tasks" ? path : `${path}?tab=${each}`} current={each === tab}>
+            {each[0]!.toUpperCase() + each.slice(1)}
+          </Link>
+        ))}
+        <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
+      </nav>
+      {tab === "tasks" && <Tasks store={store} id={id} />}
+      {tab === "logs" && <Logs query={`target=${part(service.id)}`} line={`shoal service logs --follow ${shellWord(service.name)}`} />}
+      {tab === "revisions" && <Revisions service={service} />}
+      {removing && (
+        <ConfirmByName title="Remove service" name={service.name} close={() => setRemoving(false)}
+          consequence={`Its ${count(store.ofService(id).sums.live, "task")} will be stopped.`}
+          line={`shoal service rm ${shellWord(service.name)}`}
+          do={() => post(`/api/services/${part(id)}/remove`, { name: service.name }).then(() => navigate("/services"))} />
+      )}
+    </>
+  );
+}
+
+function Scale({ service }: { service: ServiceRow }) {
+  const [chosen, setChosen] = useState<number | null>(null);
+  const replicas = chosen ?? service.replicas ?? 0;
+  const send = async (): Promise<void> => {
+    await post(`/api/services/${part(service.id)}/scale`, { replicas });
+    setChosen(null);
+  };
+  const step = (by: number): void => setChosen(Math.max(0, replicas + by));
+  return (
+    <section class="scale" aria-label="Scale">
+      <div class="stepper">
+        <button type="button" aria-label="One fewer" onClick={() => step(-1)}>−</button>
+        <input type="number" min={0} max={1_000_000} aria-label="Replicas" value={replicas}
+          onInput={(event) => setChosen(event.currentTarget.valueAsNumber || 0)}
+          onKeyDown={(event) => event.key === "Enter" && event.currentTarget.form === null && void send()} />
+        <button type="button" aria-label="One more" onClick={() => step(1)}>+</button>
+      </div>
+      <Action class="main" do={send} disabled={replicas === service.replicas}>Scale</Action>
+      {chosen !== null && chosen !== service.replicas && (
+        <CommandLine line={`shoal service scale ${shellWord(service.name)}=${chosen}`} />
+      )}
+    </section>
+  );
+}
+
+const CONTROLS: Record<string, readonly ("pause" | "resume" | "promote")[]> = {
+  updating: ["pause"], rolling_back: ["pause"], paused: ["resume"], canary: ["promote", "pause"],
+};
+
+function Update({ store, service }: { store: Store; service: ServiceRow }) {
+  const update = service.update;
+  if (!update || update.state === "completed" || update.state === "state_unspecified") return null;
+  const live = [...store.ofService(service.id).tasks.values()].filter(isLive);
+  const done = live.filter((each) => each.revision >= service.taskRevision && each.state === "running").length;
+  const total = service.replicas ?? live.length;
+  const line = (action: string): Promise<unknown> => post(`/api/services/${part(service.id)}/update-control`, { action });
+  return (
+    <section class="update" aria-label="Update in progress">
+      <p role="status">
+        {update.state.replace("_", " ")}: {done} of {count(total, "task")} updated{update.message && <>, <Text of={update.message} /></>}
+      </p>
+      <progress max={total || 1} value={done} aria-label="Updated tasks" />
+      <div class="buttons">
+        {(CONTROLS[update.state] ?? []).map((each) => (
+          <Action key={each} do={() => line(each)}>{each[0]!.toUpperCase() + each.slice(1)}</Action>
+        ))}
+        <Action do={() => post(`/api/services/${part(service.id)}/rollback`, { revision: 0 })}>Roll back</Action>
+      </div>
+    </section>
+  );
+}
+
+function Tasks({ store, id }: { store: Store; id: string }) {
+  const rows = [...store.ofService(id).tasks.values()].sort(
+    (a, b) => a.slot - b.slot || nodeName(store, a.node).localeCompare(nodeName(store, b.node)) ||
+      Number(isLive(b)) - Number(isLive(a)) || b.since - a.since,
+  );
+  return <VirtualTable label="Tasks" rows={rows} columns={taskColumns(store)} keyOf={(each) => each.id} empty="It has no tasks." />;
+}
+
+export const taskColumns = (store: Store): Column<Task>[] => [
+  { title: "Task", width: "12rem", cell: (each) => <TaskLink store={store} task={each} /> },
+  { title: "State", width: "11rem", cell: (each) => <TaskState task={each} /> },
+  { title: "Since", width: "5rem", cell: (each) => ageText(each.since) },
+  {
+    title: "Node", width: "9rem",
+    cell: (each) => each.node && <Link to={`/nodes/${part(nodeName(store, each.node))}`}><Text of={nodeName(store, each.node)} /></Link>,
+  },
+  { title: "Revision", width: "5rem", cell: (each) => each.revision },
+  { title: "Why", width: "3fr", cell: (each) => <Text of={each.message || (each.exit === null ? "" : `exit code ${each.exit}`)} /> },
+];
+
+function TaskLink({ store, task }: { store: Store; task: Task }) {
+  const service = store.services.get(task.service), name = taskName(store, task);
+  return service ? <Link to={`/services/${part(service.name)}`}><Text of={name} /></Link> : <Text of={name} />;
+}
+
+/** Ports of every node lead to the service: those of the node that this browser most likely reaches. */
+function Ports({ store, ports }: { store: Store; ports: Port[] }) {
+  if (!ports.length) return null;
+  const node = [...store.nodes.values()].find((each) => each.state === "ready" && each.address);
+  return (
+    <p class="ports">
+      Ports:{" "}
+      {ports.map((each) => {
+        const text = `${each.published || "?"} → ${each.target}/${each.protocol}`;
+        const reachable = node && each.published && each.protocol === "tcp" && each.mode === "ingress";
+        const host = node?.address.includes(":") ? `[${node.address}]` : node?.address;
+        const scheme = each.target === 443 || each.target === 8443 ? "https" : "http";
+        return reachable
+          ? <a key={text} href={`${scheme}://${host}:${each.published}/`} target="_blank" rel="noopener noreferrer">{text}</a>
+          : <span key={text}>{text}</span>;
+      })}
+    </p>
+  );
+}
+
+interface Revision {
+  revision?: { number?: string; created_at_ms?: string; spec?: { task?: { container?: { image?: string } } } };
+  current?: boolean;
+  effective?: boolean;
+  running?: number;
+}
+
+function Revisions({ service }: { service: ServiceRow }) {
+  const [found, setFound] = useState<Revision[] | null>(null);
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    get<{ revisions?: Revision[] }>(`/api/services/${part(service.id)}/revisions`).then(
+      (answer) => setFound(answer.revisions ?? []), (error: unknown) => setProblem(textOf(error)),
+    );
+  }, [service.id, service.revision]);
+  if (problem) return <p role="alert" class="problem">{problem}</p>;
+  if (!found) return <p>Loading…</p>;
+  const columns: Column<Revision>[] = [
+    { title: "Revision", width: "7rem", cell: (each) => `${each.revision?.number ?? ""}${each.effective ? " in force" : ""}` },
+    { title: "Image", width: "3fr", cell: (each) => <Text of={each.revision?.spec?.task?.container?.image ?? ""} /> },
+    { title: "Running", width: "6rem", cell: (each) => each.running ?? 0 },
+    { title: "Made", width: "7rem", cell: (each) => ageText(Number(each.revision?.created_at_ms ?? 0)) },
+    {
+      title: "", width: "9rem",
+      cell: (each) => !each.current && (
+        <Action do={() => post(`/api/services/${part(service.id)}/rollback`, { revision: Number(each.revision?.number) })}>
+          Roll back to it
+        </Action>
+      ),
+    },
+  ];
+  return <VirtualTable label="Revisions" rows={found} columns={columns} keyOf={(each) => each.revision?.number ?? ""} empty="" />;
+}

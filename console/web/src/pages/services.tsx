@@ -1,0 +1,69 @@
+import { useMemo } from "preact/hooks";
+import { useStore } from "../feed/use-store";
+import type { Service } from "../feed/rows";
+import type { Store } from "../feed/store";
+import { Link, setQuery, useAddress } from "../router";
+import { Dot, Text } from "../parts/basics";
+import { desiredOf } from "../parts/problems";
+import { VirtualTable, type Column } from "../parts/virtual-list";
+import { ageText, count } from "../text";
+
+export function Services() {
+  const store = useStore("services", "tasks");
+  const { query } = useAddress();
+  const filter = query.get("q") ?? "", stack = query.get("stack") ?? "", only = query.get("only") ?? "";
+  const stacks = useMemo(
+    () => [...new Set([...store.services.values()].map((each) => each.stack).filter(Boolean))].sort(),
+    [store.services.size],
+  );
+  const rows = [...store.services.values()]
+    .filter((each) => matches(each, filter) && (!stack || each.stack === stack) && (!only || isTroubled(store, each)))
+    .sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  return (
+    <>
+      <h1>Services</h1>
+      <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+        <input type="search" aria-label="Filter by name, image or label" placeholder="Name, image or label" value={filter}
+          onInput={(event) => setQuery({ q: event.currentTarget.value })} />
+        <select aria-label="Stack" value={stack} onChange={(event) => setQuery({ stack: event.currentTarget.value })}>
+          <option value="">All stacks</option>
+          {stacks.map((each) => <option key={each} value={each}>{each}</option>)}
+        </select>
+        <label>
+          <input type="checkbox" checked={!!only} onChange={(event) => setQuery({ only: event.currentTarget.checked ? "1" : "" })} />
+          Only with problems
+        </label>
+        <span class="quiet" role="status">{count(rows.length, "service")}</span>
+      </form>
+      <VirtualTable label="Services" rows={rows} columns={columns(store)} keyOf={(each) => each.id}
+        empty={store.services.size ? "No service fits the filter." : "There are no services yet."} />
+    </>
+  );
+}
+
+const matches = (service: Service, filter: string): boolean =>
+  !filter || [service.name, service.image, ...Object.entries(service.labels).flat()].some((each) => each.includes(filter));
+
+function isTroubled(store: Store, service: Service): boolean {
+  const desired = desiredOf(service);
+  return !!service.problems.length || (desired !== null && store.ofService(service.id).sums.running < desired);
+}
+
+const columns = (store: Store): Column<Service>[] => [
+  { title: "Name", width: "2fr", cell: (each) => <Link to={`/services/${encodeURIComponent(each.name)}`}><Text of={each.name} /></Link> },
+  { title: "Tasks", width: "7rem", cell: (each) => <Running store={store} service={each} /> },
+  { title: "Image", width: "3fr", cell: (each) => <Text of={each.image} /> },
+  { title: "Stack", width: "1fr", cell: (each) => <Text of={each.stack} /> },
+  { title: "Update", width: "1fr", cell: (each) => each.update?.state.replace("_", " ") ?? "" },
+  { title: "Changed", width: "6rem", cell: (each) => ageText(each.updated) },
+];
+
+export function Running({ store, service }: { store: Store; service: Service }) {
+  const { running } = store.ofService(service.id).sums, desired = desiredOf(service);
+  return (
+    <span class="state">
+      <Dot look={isTroubled(store, service) ? "failed" : "running"} />
+      {running.toLocaleString("en")}{desired === null ? "" : `/${desired.toLocaleString("en")}`}
+    </span>
+  );
+}

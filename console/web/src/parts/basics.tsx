@@ -1,0 +1,108 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { Look, Task } from "../feed/rows";
+import { lookOf, stateText } from "../feed/rows";
+import { textOf } from "../api";
+import { visible } from "../text";
+
+/** A text that anybody may have written. */
+export const Text = ({ of }: { of: string }) => <bdi>{visible(of)}</bdi>;
+
+export const Dot = ({ look }: { look: Look }) => <span class={`dot look-${look}`} aria-hidden="true" />;
+
+export const TaskState = ({ task }: { task: Task }) => (
+  <span class="state"><Dot look={lookOf(task)} />{stateText(task)}</span>
+);
+
+/** A bar of what is reserved of what there is. */
+export function Meter({ label, used, total, text }: { label: string; used: number; total: number; text: string }) {
+  return (
+    <div class="meter">
+      <span>{label}</span>
+      <meter min={0} max={total || 1} value={used} low={total * 0.8} high={total * 0.95} optimum={0} aria-label={label}>
+        {text}
+      </meter>
+      <span class="quiet">{text}</span>
+    </div>
+  );
+}
+
+/** The command line that does the same, to copy. */
+export function CommandLine({ line }: { line: string }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(line);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  return (
+    <div class="command">
+      <code>{visible(line)}</code>
+      <button type="button" onClick={copy}>{copied ? "Copied" : "Copy"}</button>
+    </div>
+  );
+}
+
+/** A button that does something, says that it does, and what went wrong. */
+export function Action(props: {
+  do: () => Promise<unknown>; children: ComponentChildren; class?: string; disabled?: boolean;
+}) {
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState("");
+  const run = async (): Promise<void> => {
+    setBusy(true);
+    setProblem("");
+    try {
+      await props.do();
+    } catch (error) {
+      setProblem(textOf(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <span class="action">
+      <button type="button" class={props.class} disabled={busy || props.disabled} onClick={run}>{props.children}</button>
+      {problem && <span role="alert" class="problem"><Text of={problem} /></span>}
+    </span>
+  );
+}
+
+/** A modal dialog of the browser's own: it keeps the focus and ends with Escape. */
+export function Dialog(props: { title: string; close: () => void; children: ComponentChildren }) {
+  const element = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    element.current?.showModal();
+  }, []);
+  return (
+    <dialog ref={element} onClose={props.close} aria-label={props.title}>
+      <h2>{props.title}</h2>
+      {props.children}
+    </dialog>
+  );
+}
+
+/** Asks for the name of what is to go. */
+export function ConfirmByName(props: {
+  title: string; name: string; consequence: string; line: string; do: () => Promise<unknown>; close: () => void;
+}) {
+  const [typed, setTyped] = useState("");
+  const act = async (): Promise<void> => {
+    await props.do();
+    props.close();
+  };
+  return (
+    <Dialog title={props.title} close={props.close}>
+      <p>{props.consequence}</p>
+      <label>
+        Type <strong><Text of={props.name} /></strong> to go on
+        <input value={typed} onInput={(event) => setTyped(event.currentTarget.value)} autocomplete="off" spellcheck={false} />
+      </label>
+      <CommandLine line={props.line} />
+      <div class="buttons">
+        <Action class="dangerous" do={act} disabled={typed !== props.name}>{props.title}</Action>
+        <button type="button" onClick={props.close}>Cancel</button>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,59 @@
+// A table of any number of rows, of which the document has those that are seen.
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+
+const MARGIN_ROWS = 10;
+
+export interface Column<Row> {
+  title: string;
+  /** A width of the grid: "10rem", "1fr". */
+  width: string;
+  cell: (row: Row) => ComponentChildren;
+}
+
+export function VirtualTable<Row>(props: {
+  label: string;
+  rows: readonly Row[];
+  columns: readonly Column<Row>[];
+  keyOf: (row: Row) => string;
+  rowHeight?: number;
+  empty: string;
+}) {
+  const rowHeight = props.rowHeight ?? 36;
+  const scroller = useRef<HTMLDivElement>(null);
+  const [view, setView] = useState({ top: 0, height: 800 });
+  useEffect(() => {
+    const element = scroller.current;
+    if (!element) return;
+    const measure = (): void => setView({ top: element.scrollTop, height: element.clientHeight });
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    element.addEventListener("scroll", measure, { passive: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener("scroll", measure);
+    };
+  }, []);
+  const first = Math.max(0, Math.floor(view.top / rowHeight) - MARGIN_ROWS);
+  const last = Math.min(props.rows.length, Math.ceil((view.top + view.height) / rowHeight) + MARGIN_ROWS);
+  const columns = { gridTemplateColumns: props.columns.map((each) => `minmax(0, ${each.width})`).join(" ") };
+  return (
+    <div class="table" role="table" aria-label={props.label} aria-rowcount={props.rows.length + 1}>
+      <div class="row head" role="row" style={columns}>
+        {props.columns.map((each) => <span role="columnheader" key={each.title}>{each.title}</span>)}
+      </div>
+      <div class="rows" ref={scroller} tabIndex={0} role="rowgroup" aria-label={props.label}>
+        <div class="filler" style={{ height: `${props.rows.length * rowHeight}px` }} role="presentation">
+          {props.rows.slice(first, last).map((row, at) => (
+            <div class="row" role="row" key={props.keyOf(row)} aria-rowindex={first + at + 2}
+              style={{ ...columns, height: `${rowHeight}px`, top: `${(first + at) * rowHeight}px` }}>
+              {props.columns.map((each) => <span role="cell" key={each.title}>{each.cell(row)}</span>)}
+            </div>
+          ))}
+        </div>
+      </div>
+      {!props.rows.length && <p class="quiet empty">{props.empty}</p>}
+    </div>
+  );
+}

@@ -1,0 +1,58 @@
+// Every page has an address; links are links, so that a middle click, "copy address" and "back" do what they should.
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+const MOVED = "shoal-moved";
+
+export function navigate(address: string, replace = false): void {
+  if (replace) history.replaceState(null, "", address);
+  else history.pushState(null, "", address);
+  window.dispatchEvent(new Event(MOVED));
+}
+
+/** The parts of the path, decoded, and the query. */
+export function useAddress(): { path: string[]; query: URLSearchParams } {
+  const [, update] = useState(0);
+  useEffect(() => {
+    const moved = (): void => update((count) => count + 1);
+    window.addEventListener("popstate", moved);
+    window.addEventListener(MOVED, moved);
+    return () => {
+      window.removeEventListener("popstate", moved);
+      window.removeEventListener(MOVED, moved);
+    };
+  }, []);
+  return { path: location.pathname.split("/").filter(Boolean).map(decode), query: new URLSearchParams(location.search) };
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Change the query of the address; a value of "" leaves it out. */
+export function setQuery(values: Record<string, string>): void {
+  const query = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(values)) value ? query.set(name, value) : query.delete(name);
+  navigate(location.pathname + (query.size ? `?${query}` : ""), true);
+}
+
+export function Link(props: {
+  to: string; children: ComponentChildren; class?: string; current?: boolean; label?: string;
+}) {
+  const follow = (event: MouseEvent): void => {
+    if (event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    navigate(props.to);
+  };
+  return (
+    <a href={props.to} class={props.class} onClick={follow} aria-current={props.current ? "page" : undefined}
+      aria-label={props.label}>
+      {props.children}
+    </a>
+  );
+}
