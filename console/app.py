@@ -24,6 +24,7 @@ from console.handlers.log_handlers import LogHandlers
 from console.handlers.node_handlers import NodeHandlers
 from console.handlers.service_handlers import ServiceHandlers
 from console.handlers.session_handlers import SessionHandlers
+from console.handlers.stack_handlers import StackHandlers
 from console.handlers.streams import Streams
 from console.server.assets import Assets
 from console.server.http_app import http_app
@@ -135,6 +136,7 @@ def build(
         ServiceHandlers(managers),
         NodeHandlers(managers),
         LogHandlers(managers, streams),
+        StackHandlers(managers),
     )
     app = http_app(
         [route for each in handlers for route in each.routes()],
