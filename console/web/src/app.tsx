@@ -7,11 +7,14 @@ import { Text } from "./parts/basics";
 import { themeChanged } from "./parts/cells";
 import { Search } from "./parts/search";
 import { Events } from "./pages/events";
+import { Logs } from "./pages/logs";
 import { NodePage, Nodes } from "./pages/nodes";
 import { Overview } from "./pages/overview";
 import { Service } from "./pages/service";
 import { Services } from "./pages/services";
+import { Deploy, StackPage, Stacks } from "./pages/stacks";
 import { Link, useAddress } from "./router";
+import { shellWord } from "./text";
 
 export interface Session {
   user: string;
@@ -22,7 +25,7 @@ export interface Session {
   version: string;
 }
 
-const PAGES = [["", "Overview"], ["services", "Services"], ["nodes", "Nodes"], ["events", "Events"]] as const;
+const PAGES = [["", "Overview"], ["services", "Services"], ["stacks", "Stacks"], ["nodes", "Nodes"], ["events", "Events"]] as const;
 
 export function App({ session, ended }: { session: Session; ended: () => void }) {
   const { path } = useAddress();
@@ -67,6 +70,16 @@ function pageOf(path: string[]) {
   if (!page) return <Overview />;
   if (page === "services") return name ? <Service name={name} /> : <Services />;
   if (page === "nodes") return name ? <NodePage name={name} /> : <Nodes />;
+  if (page === "stacks") return name ? <StackPage name={name} /> : <Stacks />;
+  if (page === "deploy") return <Deploy key={name ?? ""} stack={name ?? ""} />;
+  if (page === "logs" && name) {
+    return (
+      <>
+        <h1>Logs of <Text of={name} /></h1>
+        <Logs query={`stack=${encodeURIComponent(name)}`} line={`shoal stack logs --follow ${shellWord(name)}`} />
+      </>
+    );
+  }
   if (page === "events") return <Events />;
   return <><h1>There is no such page</h1><p><Link to="/">Overview</Link></p></>;
 }

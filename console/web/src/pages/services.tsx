@@ -35,7 +35,7 @@ export function Services() {
         </label>
         <span class="quiet" role="status">{count(rows.length, "service")}</span>
       </form>
-      <VirtualTable label="Services" rows={rows} columns={columns(store)} keyOf={(each) => each.id}
+      <VirtualTable label="Services" rows={rows} columns={serviceColumns(store)} keyOf={(each) => each.id}
         empty={store.services.size ? "No service fits the filter." : "There are no services yet."} />
     </>
   );
@@ -49,7 +49,7 @@ function isTroubled(store: Store, service: Service): boolean {
   return !!service.problems.length || (desired !== null && store.ofService(service.id).sums.running < desired);
 }
 
-const columns = (store: Store): Column<Service>[] => [
+export const serviceColumns = (store: Store): Column<Service>[] => [
   { title: "Name", width: "2fr", cell: (each) => <Link to={`/services/${encodeURIComponent(each.name)}`}><Text of={each.name} /></Link> },
   { title: "Tasks", width: "7rem", cell: (each) => <Running store={store} service={each} /> },
   { title: "Image", width: "3fr", cell: (each) => <Text of={each.image} /> },

@@ -16,6 +16,8 @@ interface Hit {
 const PAGES: Hit[] = [
   { kind: "page", text: "Overview", to: "/" },
   { kind: "page", text: "Services", to: "/services" },
+  { kind: "page", text: "Stacks", to: "/stacks" },
+  { kind: "action", text: "Deploy a Compose file", to: "/deploy" },
   { kind: "page", text: "Nodes", to: "/nodes" },
   { kind: "page", text: "Events", to: "/events" },
   { kind: "page", text: "Services with problems", to: "/services?only=1" },
