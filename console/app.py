@@ -37,7 +37,7 @@ from shoal.contexts.certificate_renewal import renew_if_due
 from shoal.contexts.context_file import Context
 from shoal.contexts.context_store import ContextStore, default_directory
 from shoal.errors import Unavailable
-from shoal.identity.certificates import subject_of
+from shoal.identity.certificates import expires_at, subject_of
 from shoal.identity.identity import Identity
 from shoal.identity.private_files import make_private_directory, write_atomically
 from shoal.identity.roles import CertificateSubject
@@ -98,12 +98,18 @@ class Console:
 
     Attributes:
         own: whom its context names.
+        certificate_until: when that certificate expires.
     """
 
     app: web.Application
     feed: LiveFeed
     sign_ins: SignIns
     own: CertificateSubject
+    certificate_until: datetime
+
+    def one_time_token(self) -> str:
+        """A token that lets a browser in as the context's user."""
+        return self.sign_ins.one_time_token(self.own.id, self.own.role, certificate_until=self.certificate_until)
 
 
 def build(
@@ -151,7 +157,7 @@ def build(
         await streams.close()
 
     app.on_shutdown.append(close_streams)
-    return Console(app=app, feed=feed, sign_ins=sign_ins, own=own)
+    return Console(app=app, feed=feed, sign_ins=sign_ins, own=own, certificate_until=expires_at(identity.certificate))
 
 
 def _names(settings: ConsoleSettings) -> Callable[[], frozenset[str]]:
@@ -257,11 +263,22 @@ def _announce(settings: ConsoleSettings, console: Console, listener: socket.sock
     if not settings.local:
         _log.info("listening on https://%s", f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
         return
-    token = console.sign_ins.one_time_token(console.own.id, console.own.role)
+    token = console.one_time_token()
     shown = f"[{host}]" if ":" in host else host
     # In the fragment, which browsers send to nobody: no log and no Referer has it.
     address = f"http://{shown}:{port}/#token={token}"
-    sys.stdout.write(f"{address}\n")
-    sys.stdout.flush()
+    if settings.address_file is not None:
+        _write_address(settings.address_file, address)
+    else:
+        sys.stdout.write(f"{address}\n")
+        sys.stdout.flush()
     if settings.open_browser:
         webbrowser.open(address)
+
+
+def _write_address(path: Path, address: str) -> None:
+    """Raises Unavailable: the file cannot be written."""
+    try:
+        write_atomically(path, f"{address}\n".encode())
+    except OSError as error:
+        raise Unavailable(f"cannot write {path}: {error.strerror}") from error

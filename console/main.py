@@ -45,6 +45,7 @@ def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command
 )
 @click.option("--local", is_flag=True, help="Serve this machine's user on loopback; prints the address to open.")
 @click.option("--browser/--no-browser", "open_browser", default=False, help="With --local: open the address.")
+@click.option("--address-file", type=_PATH, help="With --local: write the address there, in place of printing it.")
 @_option(
     "--log-level",
     default="info",

@@ -23,6 +23,7 @@ class ConsoleSettings:
         tls_certificate, tls_key: PEM files of the server; both or none: then the cluster's authority issues one.
         session_key_file: file with the key of sessions, made if it is not there; None: sessions end with the process.
         open_browser: of a local console: open the address in the browser.
+        address_file: of a local console: file for the address, readable by its owner alone; None: it is printed.
         log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
         log_json: one JSON object a line.
     Raises:
@@ -37,6 +38,7 @@ class ConsoleSettings:
     tls_key: Path | None = None
     session_key_file: Path | None = None
     open_browser: bool = False
+    address_file: Path | None = None
     log_level: str = "info"
     log_json: bool = False
 

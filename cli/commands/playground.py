@@ -46,6 +46,7 @@ def playground(name: str, **plan: Any):  # type: ignore[no-untyped-def]  # impor
         report=lambda line: click.echo(line, err=True),
         any_subnet="subnet" not in plan,
         with_engine=True,
+        with_console=True,
     )
 
 

@@ -56,6 +56,7 @@ def _commands(state: PlaygroundState) -> list[str]:
         lines.append(f"curl http://{state.host}:{EXAMPLE_PORT}          # the example service, on any host")
     if state.engine_socket:
         lines.append(f"export DOCKER_HOST=unix://{state.engine_socket}          # then docker ps, docker compose up, …")
+    lines.append("shoal console          # the web console, in a browser")
     lines.append(f"shoal playground down{own_name}          # removes everything")
     return lines
 

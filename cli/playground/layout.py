@@ -124,6 +124,11 @@ class Layout:
         return self.run / "engine.sock"
 
     @property
+    def console_address_file(self) -> Path:
+        """Where the web console writes its address, with a token, for its owner alone."""
+        return self.run / "console.address"
+
+    @property
     def manager_state(self) -> Path:
         return self.state / "manager"
 

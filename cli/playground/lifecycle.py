@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from cli.client import Client
-from cli.playground import daemons, engine_server, manager_servers, subnets, virtual_network
+from cli.playground import console_server, daemons, engine_server, manager_servers, subnets, virtual_network
 from cli.playground.layout import REGISTRY_PORT, Layout, PlaygroundHost
 from cli.playground.leftovers import agent_processes, leftovers, summarize
 from cli.playground.pids_file import load_pids, save_pids
@@ -51,6 +51,7 @@ class Playground:
         manager_options: more of `shoal-manager run`.
         any_subnet: where the layout's subnet is in use on this machine, take the next one that is free.
         with_engine: serve Docker's clients too, on `Layout.engine_socket`.
+        with_console: serve the web console too, and report its address.
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class Playground:
         manager_options: Sequence[str] = (),
         any_subnet: bool = False,
         with_engine: bool = False,
+        with_console: bool = False,
     ) -> None:
         self.layout = layout
         self._any_subnet = any_subnet
         self._with_engine = with_engine
+        self._with_console = with_console
         self._manager_options = manager_options
         self._ready_seconds = ready_seconds
         self._contexts = contexts
@@ -143,6 +146,9 @@ class Playground:
         if self._with_engine:
             self._report(f"engine: unix://{layout.engine_socket}")
             self.start_engine()
+        if self._with_console:
+            self.start_console()
+            self._report(f"console: {console_server.address_of(layout)}")
 
     def down(self) -> None:
         """End every process and remove every trace but the user's images on disk. Works on half a playground too.
@@ -151,7 +157,8 @@ class Playground:
             Unavailable: something is left, which the text names; another call tries again.
         """
         layout = self.layout
-        daemons.stop(engine_server.engine_processes(layout), grace_seconds=GRACE_SECONDS)
+        outside = [*engine_server.engine_processes(layout), *console_server.console_processes(layout)]
+        daemons.stop(outside, grace_seconds=GRACE_SECONDS)
         failures = [
             each
             for name in virtual_network.playground_namespaces(layout)
@@ -229,6 +236,13 @@ class Playground:
         log = self.layout.state / "logs" / "engine.log"
         self._spawn("engine", "", engine_server.engine_command(self.layout, self._contexts.directory), log)
         self.wait_until(lambda: engine_server.accepts(self.layout.engine_socket), "the engine", {"engine": log})
+
+    def start_console(self) -> None:
+        """Serve the web console on this machine, and wait until its address can be opened."""
+        log = self.layout.state / "logs" / "console.log"
+        self.layout.console_address_file.unlink(missing_ok=True)
+        self._spawn("console", "", console_server.console_command(self.layout, self._contexts.directory), log)
+        self.wait_until(lambda: bool(console_server.address_of(self.layout)), "the console", {"console": log})
 
     def start_agent(self, host: PlaygroundHost) -> None:
         """Start the agent of a host; it joins when it has no identity yet."""

@@ -44,7 +44,7 @@ class SessionSigner:
     def cookie_of(self, session: Session) -> str:
         """The value of the cookie."""
         document = {"user": session.user, "role": session.role, "until": int(session.until.timestamp())}
-        claims = base64.urlsafe_b64encode(json.dumps(document).encode())
+        claims = base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=")
         return f"{claims.decode()}.{self._signature(claims)}"
 
     def session_of(self, cookie: str, now: datetime) -> Session | None:
@@ -55,7 +55,7 @@ class SessionSigner:
         ):
             return None
         try:
-            document = json.loads(base64.urlsafe_b64decode(claims))
+            document = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
             until = datetime.fromtimestamp(document["until"], UTC)
             session = Session(document["user"], Role(document["role"]), until)
         except (ValueError, KeyError, TypeError, binascii.Error):

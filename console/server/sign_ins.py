@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from console.server.sessions import MAX_AGE, Session, session_for
+from console.server.sessions import Session, session_for
 from shoal.errors import Busy, Unauthenticated
 from shoal.identity import sign_in_token
 from shoal.identity.roles import Role
@@ -28,13 +28,17 @@ class SignIns:
         self._authority = authority
         self._now = now
         self._used: dict[str, datetime] = {}
-        self._one_time: dict[str, tuple[str, Role]] = {}
+        self._one_time: dict[str, tuple[str, Role, datetime]] = {}
         self._failures: list[datetime] = []
 
-    def one_time_token(self, user: str, role: Role) -> str:
-        """A new token for the address that is opened in a browser of this machine's user."""
+    def one_time_token(self, user: str, role: Role, *, certificate_until: datetime) -> str:
+        """A new token for the address that is opened in a browser of this machine's user.
+
+        Args:
+            certificate_until: when the certificate of the user's context expires.
+        """
         token = secrets.token_urlsafe(32)
-        self._one_time[token] = (user, role)
+        self._one_time[token] = (user, role, certificate_until)
         return token
 
     def sign_in(self, token: str) -> Session:
@@ -56,8 +60,8 @@ class SignIns:
     def _session_of(self, token: str, now: datetime) -> Session:
         for known in list(self._one_time):
             if hmac.compare_digest(known.encode(), token.encode(errors="replace")):
-                user, role = self._one_time.pop(known)
-                return session_for(user, role, now=now, certificate_until=now + MAX_AGE)
+                user, role, until = self._one_time.pop(known)
+                return session_for(user, role, now=now, certificate_until=until)
         found = sign_in_token.check(token, authority=self._authority, now=now)
         self._use(found, now)
         return session_for(found.subject.id, found.subject.role, now=now, certificate_until=found.certificate_until)

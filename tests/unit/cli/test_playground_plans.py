@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from cli.playground.console_server import console_command
 from cli.playground.engine_server import engine_command
 from cli.playground.hints import PlaygroundState, hints
 from cli.playground.layout import Layout
 from cli.playground.leftovers import summarize
 from cli.playground.subnets import first_free
+from console.main import main as console_main
 from engine.main import main as engine_main
 from shoal.errors import Refused
 
@@ -81,6 +83,16 @@ def test_docker_clients_are_hinted_at_where_an_engine_serves_them() -> None:
         "export",
         "DOCKER_HOST=unix:///run/shoal-playground/shoal/engine.sock",
     ]
+
+
+def test_the_console_shows_the_playgrounds_context_and_tells_its_owner_alone() -> None:
+    layout = Layout(name="other")
+    setting, *command = [str(each) for each in console_command(layout, Path("/contexts"))][1:]
+    assert setting == "SHOAL_CONFIG=/contexts"
+    options = console_main.make_context("shoal-console", command[1:]).params
+    assert (options["local"], options["context"]) == (True, "other")
+    assert options["address_file"].is_relative_to(layout.run)
+    assert "shoal console" in hints(FOUND)
 
 
 def test_the_engine_serves_the_playgrounds_context_in_its_directory() -> None:

@@ -86,8 +86,7 @@ class Browser:
         return await self.client.ws_connect(path, headers={"Origin": self.origin})
 
     async def sign_in(self) -> None:
-        token = self.console.sign_ins.one_time_token("ada", Role.ADMIN)
-        assert (await self.post("/api/session", {"token": token})).status == 200
+        assert (await self.post("/api/session", {"token": self.console.one_time_token()})).status == 200
 
 
 @asynccontextmanager
