@@ -26,6 +26,7 @@ from console.handlers.service_handlers import ServiceHandlers
 from console.handlers.session_handlers import SessionHandlers
 from console.handlers.stack_handlers import StackHandlers
 from console.handlers.streams import Streams
+from console.handlers.terminal_handlers import TerminalHandlers
 from console.server.assets import Assets
 from console.server.http_app import http_app
 from console.server.request_checks import LOOPBACK_NAMES
@@ -143,6 +144,7 @@ def build(
         NodeHandlers(managers),
         LogHandlers(managers, streams),
         StackHandlers(managers),
+        TerminalHandlers(managers, streams),
     )
     app = http_app(
         [route for each in handlers for route in each.routes()],

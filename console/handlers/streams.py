@@ -1,7 +1,7 @@
-"""WebSockets: one sender, a bound for all of them, and an end with the session."""
+"""WebSockets: a bound for all of them, and an end with the session."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from datetime import datetime
 
@@ -14,10 +14,15 @@ from shoal.errors import Exhausted, ShoalError
 
 MAX_STREAMS = 500
 HEARTBEAT_SECONDS = 20.0
-COMPRESSED_BYTES = 16 << 10
+MAX_MESSAGE = 1 << 20
+"""Bytes of a message of a browser: what is pasted into a terminal."""
+COMPRESSED_CHARACTERS = 16 << 10
 """A message of more is worth compressing: a snapshot, lines of a log."""
 SESSION_ENDED = 4401
 """Close code (RFC 6455 section 7.4.2: private use)."""
+CLOSING = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
+
+Serve = Callable[[web.WebSocketResponse], Awaitable[None]]
 
 
 class Streams:
@@ -31,39 +36,35 @@ class Streams:
         self._now = now
         self._open: set[web.WebSocketResponse] = set()
 
-    async def send_all(self, request: web.Request, messages: AsyncGenerator[str]) -> web.StreamResponse:
-        """Open a WebSocket and send messages until they end, the browser leaves or its session is over.
+    async def serve(self, request: web.Request, serve: Serve) -> web.StreamResponse:
+        """Open a WebSocket and serve it until that ends, or its session does.
 
-        An error of the messages is the last one: {"type": "error", "error": TEXT}.
+        Args:
+            serve: ends when the browser leaves. An error of it is the last message: {"type": "error", "error": TEXT}.
         """
-        async with aclosing(messages):
-            if len(self._open) >= MAX_STREAMS:
-                return error_answer(Exhausted(f"too many open pages; the maximum is {MAX_STREAMS} streams"))
-            socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, compress=True, max_msg_size=1 << 16)
-            await socket.prepare(request)
-            self._open.add(socket)
-            try:
-                await self._serve(request, socket, messages)
-            finally:
-                self._open.discard(socket)
-            return socket
-
-    async def _serve(self, request: web.Request, socket: web.WebSocketResponse, messages: AsyncGenerator[str]) -> None:
-        left = (request[SESSION].until - self._now()).total_seconds()
-        sending = asyncio.create_task(_send(socket, messages), name="stream to a browser")
-        reading = asyncio.create_task(_read_until_closed(socket), name="a browser's side of a stream")
+        if len(self._open) >= MAX_STREAMS:
+            return error_answer(Exhausted(f"too many open pages; the maximum is {MAX_STREAMS} streams"))
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, compress=True, max_msg_size=MAX_MESSAGE)
+        await socket.prepare(request)
+        self._open.add(socket)
         try:
-            done, _ = await asyncio.wait(
-                {sending, reading}, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED
-            )
+            async with asyncio.timeout((request[SESSION].until - self._now()).total_seconds()):
+                await _reporting_errors(socket, serve)
+        except TimeoutError:
+            await socket.close(code=SESSION_ENDED, message=b"the session has ended")
         finally:
-            for task in (sending, reading):
-                task.cancel()
-            await asyncio.gather(sending, reading, return_exceptions=True)
-        with suppress(ConnectionError):
-            if not done:
-                await socket.close(code=SESSION_ENDED, message=b"the session has ended")
-            await socket.close()
+            self._open.discard(socket)
+        await socket.close()
+        return socket
+
+    async def send_all(self, request: web.Request, messages: AsyncGenerator[str]) -> web.StreamResponse:
+        """Send messages until they end or the browser leaves."""
+
+        async def send(socket: web.WebSocketResponse) -> None:
+            await until_first_ends(_send(socket, messages), _read_until_closed(socket))
+
+        async with aclosing(messages):
+            return await self.serve(request, send)
 
     async def close(self) -> None:
         """End all of them: the console stops."""
@@ -72,17 +73,34 @@ class Streams:
                 await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the console stops")
 
 
-async def _send(socket: web.WebSocketResponse, messages: AsyncGenerator[str]) -> None:
-    """Each message waits until the browser has read enough of those before it."""
+async def until_first_ends(*sides: Awaitable[None]) -> None:
+    """Run the sides of a stream until one of them ends; raise its error."""
+    running = [asyncio.ensure_future(each) for each in sides]
+    try:
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    for each in done:
+        each.result()
+
+
+async def _reporting_errors(socket: web.WebSocketResponse, serve: Serve) -> None:
     with suppress(ConnectionError):
         try:
-            async for message in messages:
-                await socket.send_str(message, compress=None if len(message) >= COMPRESSED_BYTES else 0)
+            await serve(socket)
         except ShoalError as error:
             await socket.send_str(encode({"type": "error", "error": str(error)}))
 
 
+async def _send(socket: web.WebSocketResponse, messages: AsyncGenerator[str]) -> None:
+    """Each message waits until the browser has read enough of those before it."""
+    async for message in messages:
+        await socket.send_str(message, compress=None if len(message) >= COMPRESSED_CHARACTERS else 0)
+
+
 async def _read_until_closed(socket: web.WebSocketResponse) -> None:
     """What browsers say on these streams is nothing."""
-    while (await socket.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+    while (await socket.receive()).type not in CLOSING:
         pass

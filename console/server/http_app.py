@@ -56,6 +56,8 @@ def http_app(
                 request[SESSION] = session
             elif request.path not in OPEN_PATHS:
                 raise Unauthenticated("sign in first")
+            if session is not None and request.method not in SAFE_METHODS:
+                _log.info("%s %s by %s", request.method, request.path, session.user)
         return await handler(request)
 
     async def page(request: web.Request) -> web.StreamResponse:
