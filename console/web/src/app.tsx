@@ -5,6 +5,7 @@ import { store } from "./feed/store";
 import { useStore } from "./feed/use-store";
 import { Text } from "./parts/basics";
 import { themeChanged } from "./parts/cells";
+import { Later } from "./parts/later";
 import { Search } from "./parts/search";
 import { Events } from "./pages/events";
 import { Logs } from "./pages/logs";
@@ -79,6 +80,9 @@ function pageOf(path: string[]) {
         <Logs query={`stack=${encodeURIComponent(name)}`} line={`shoal stack logs --follow ${shellWord(name)}`} />
       </>
     );
+  }
+  if (page === "terminal" && name) {
+    return <Later key={name} load={() => import("./pages/terminal")} props={{ id: name }} />;
   }
   if (page === "events") return <Events />;
   return <><h1>There is no such page</h1><p><Link to="/">Overview</Link></p></>;

@@ -129,6 +129,10 @@ export const taskColumns = (store: Store): Column<Task>[] => [
     cell: (each) => each.node && <Link to={`/nodes/${part(nodeName(store, each.node))}`}><Text of={nodeName(store, each.node)} /></Link>,
   },
   { title: "Revision", width: "5rem", cell: (each) => each.revision },
+  {
+    title: "Terminal", width: "5rem",
+    cell: (each) => each.state === "running" && <Link to={`/terminal/${part(each.id)}`} label={`Terminal in ${taskName(store, each)}`}>Open</Link>,
+  },
   { title: "Why", width: "3fr", cell: (each) => <Text of={each.message || (each.exit === null ? "" : `exit code ${each.exit}`)} /> },
 ];
 
