@@ -22,6 +22,7 @@ from console.feed.live_feed import LiveFeed
 from console.handlers.feed_handlers import FeedHandlers
 from console.handlers.log_handlers import LogHandlers
 from console.handlers.node_handlers import NodeHandlers
+from console.handlers.object_handlers import ObjectHandlers
 from console.handlers.service_handlers import ServiceHandlers
 from console.handlers.session_handlers import SessionHandlers
 from console.handlers.stack_handlers import StackHandlers
@@ -144,6 +145,7 @@ def build(
         NodeHandlers(managers),
         LogHandlers(managers, streams),
         StackHandlers(managers),
+        ObjectHandlers(managers),
         TerminalHandlers(managers, streams),
     )
     app = http_app(

@@ -1,5 +1,19 @@
 // Builds the pages into console/built, which is committed: users' machines need no Node.
+import { readFileSync } from "node:fs";
+
+const SHIPPED = ["preact", "@xterm/xterm", "@xterm/addon-fit"];
+
+/** The licences of what is in the built files, which ask to go with them. */
+const licences = {
+  name: "licences",
+  generateBundle() {
+    const text = (name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8").trim()}\n`;
+    this.emitFile({ type: "asset", fileName: "licences.txt", source: SHIPPED.map(text).join("\n\n") });
+  },
+};
+
 export default {
+  plugins: [licences],
   build: {
     outDir: "../built",
     emptyOutDir: true,

@@ -9,6 +9,7 @@ import { Later } from "./parts/later";
 import { Search } from "./parts/search";
 import { Events } from "./pages/events";
 import { Logs } from "./pages/logs";
+import { KINDS, Objects } from "./pages/objects";
 import { NodePage, Nodes } from "./pages/nodes";
 import { Overview } from "./pages/overview";
 import { Service } from "./pages/service";
@@ -26,7 +27,10 @@ export interface Session {
   version: string;
 }
 
-const PAGES = [["", "Overview"], ["services", "Services"], ["stacks", "Stacks"], ["nodes", "Nodes"], ["events", "Events"]] as const;
+const PAGES = [["", "Overview"], ["services", "Services"], ["stacks", "Stacks"], ["nodes", "Nodes"], ["containers", "Containers"], ["images", "Images"],
+  ["networks", "Networks"], ["volumes", "Volumes"], ["secrets", "Secrets"], ["configs", "Configs"], ["managers", "Managers"],
+  ["events", "Events"],
+] as const;
 
 export function App({ session, ended }: { session: Session; ended: () => void }) {
   const { path } = useAddress();
@@ -85,6 +89,7 @@ function pageOf(path: string[]) {
     return <Later key={name} load={() => import("./pages/terminal")} props={{ id: name }} />;
   }
   if (page === "events") return <Events />;
+  if (page in KINDS) return <Objects key={page} kind={page} />;
   return <><h1>There is no such page</h1><p><Link to="/">Overview</Link></p></>;
 }
 

@@ -49,6 +49,8 @@ class FakeManagers:
     streams: dict[str, Callable[[], AsyncIterable[Message]]] = field(default_factory=dict)
     requests: list[tuple[str, Message]] = field(default_factory=list)
     control: Any = field(default_factory=_Stub)
+    containers: Any = field(default_factory=_Stub)
+    images: Any = field(default_factory=_Stub)
 
     async def call(self, method: str, request: Message, **_: object) -> Message:
         copy = type(request)()

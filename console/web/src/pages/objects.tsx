@@ -1,0 +1,212 @@
+// Lists that are asked for, again every few seconds while they are seen.
+
+import type { ComponentChildren } from "preact";
+import { useCallback, useEffect, useState } from "preact/hooks";
+import { get, part, post, textOf } from "../api";
+import { Link, setQuery, useAddress } from "../router";
+import { Action, ConfirmByName, Dot, Text } from "../parts/basics";
+import { VirtualTable, type Column } from "../parts/virtual-list";
+import { ageText, count, memoryText, shellWord } from "../text";
+import type { Look } from "../feed/rows";
+
+const AGAIN_MS = 3000;
+
+interface Row {
+  id: string;
+  name: string;
+  [field: string]: unknown;
+}
+
+interface Kind {
+  title: string;
+  one: string;
+  columns: readonly [title: string, width: string, cell: (row: Row) => ComponentChildren][];
+  /** The command that removes one; none: it is not removed from here. */
+  remove?: (name: string) => string;
+  actions?: (row: Row, again: () => void) => ComponentChildren;
+  above?: () => ComponentChildren;
+}
+
+const text = (field: string) => (row: Row) => <Text of={String(row[field] ?? "")} />;
+const list = (field: string) => (row: Row) => <Text of={((row[field] as string[] | undefined) ?? []).join(", ")} />;
+const age = (field: string) => (row: Row) => ageText(Number(row[field] ?? 0));
+const name: Kind["columns"][number] = ["Name", "2fr", text("name")];
+
+const LOOK_OF: Record<string, Look> = {
+  running: "running", paused: "warning", restarting: "warning", created: "waiting", exited: "ended", dead: "failed",
+  removing: "stopping", leader: "running", ready: "running", down: "failed",
+};
+const state = (row: Row) => (
+  <span class="state"><Dot look={LOOK_OF[String(row.state)] ?? "ended"} />{String(row.state)}</span>
+);
+
+export const KINDS: Record<string, Kind> = {
+  containers: {
+    title: "Containers", one: "container",
+    columns: [
+      name, ["State", "8rem", state], ["Image", "2fr", text("image")], ["Command", "2fr", text("command")],
+      ["Node", "8rem", text("node")], ["Made", "5rem", age("created")], ["Problems", "2fr", list("problems")],
+    ],
+    remove: (each) => `shoal rm ${shellWord(each)}`,
+    actions: (row, again) => (
+      <>
+        {row.state === "running"
+          ? <Action do={() => post(`/api/containers/${part(row.id)}/stop`, {}).then(again)}>Stop</Action>
+          : <Action do={() => post(`/api/containers/${part(row.id)}/start`, {}).then(again)}>Start</Action>}
+        {row.state === "running" && !!row.task && <Link to={`/terminal/${part(String(row.task))}`} label={`Terminal in ${row.name}`}>Terminal</Link>}
+      </>
+    ),
+  },
+  images: {
+    title: "Images", one: "image",
+    columns: [
+      ["Names", "3fr", list("names")], ["Digest", "2fr", text("id")], ["Platforms", "2fr", list("platforms")],
+      ["Nodes", "5rem", text("nodes")], ["Used by", "5rem", text("users")], ["Made", "5rem", age("created")],
+    ],
+  },
+  networks: {
+    title: "Networks", one: "network",
+    columns: [
+      name, ["Driver", "6rem", text("driver")], ["Subnet", "2fr", text("subnet")], ["Addresses", "6rem", text("addresses")],
+      ["Encrypted", "6rem", (row) => (row.encrypted ? "yes" : "")], ["Services", "2fr", list("services")], ["Problem", "2fr", text("problem")],
+    ],
+    remove: (each) => `shoal network rm ${shellWord(each)}`,
+    above: () => <Matrix />,
+  },
+  volumes: {
+    title: "Volumes", one: "volume",
+    columns: [
+      name, ["Driver", "8rem", text("driver")], ["Nodes", "2fr", list("nodes")], ["Services", "2fr", list("services")],
+      ["Problem", "2fr", text("problem")],
+    ],
+    remove: (each) => `shoal volume rm ${shellWord(each)}`,
+  },
+  secrets: { title: "Secrets", one: "secret", columns: fileColumns(), remove: (each) => `shoal secret rm ${shellWord(each)}` },
+  configs: { title: "Configs", one: "config", columns: fileColumns(), remove: (each) => `shoal config rm ${shellWord(each)}` },
+  managers: {
+    title: "Managers", one: "manager",
+    columns: [
+      ["Id", "2fr", text("id")], ["State", "7rem", state], ["Address", "2fr", text("address")], ["Nodes", "5rem", text("nodes")],
+      ["Version", "6rem", text("version")], ["Since", "5rem", age("started")],
+    ],
+  },
+};
+
+function fileColumns(): Kind["columns"] {
+  return [
+    name, ["Stack", "1fr", text("stack")], ["Size", "6rem", (row) => memoryText(Number(row.size))],
+    ["Versions", "6rem", text("versions")], ["Services", "2fr", list("services")], ["Changed", "5rem", age("updated")],
+  ];
+}
+
+export function Objects({ kind }: { kind: string }) {
+  const about = KINDS[kind]!;
+  const filter = useAddress().query.get("q") ?? "";
+  const [rows, setRows] = useState<Row[] | null>(null);
+  const [problem, setProblem] = useState("");
+  const [removing, setRemoving] = useState<Row | null>(null);
+  const load = useCallback(async (): Promise<void> => {
+    try {
+      setRows(await get<Row[]>(`/api/${kind}`));
+      setProblem("");
+    } catch (error) {
+      setProblem(textOf(error));
+    }
+  }, [kind]);
+  useEffect(() => {
+    void load();
+    const timer = setInterval(() => document.hidden || void load(), AGAIN_MS);
+    return () => clearInterval(timer);
+  }, [load]);
+  const found = (rows ?? []).filter((each) => !filter || JSON.stringify(Object.values(each)).includes(filter));
+  const columns: Column<Row>[] = about.columns.map(([title, width, cell]) => ({ title, width, cell }));
+  if (about.actions || about.remove) {
+    columns.push({
+      title: "Actions", width: "13rem",
+      cell: (row) => (
+        <span class="buttons">
+          {about.actions?.(row, () => void load())}
+          {about.remove && <button type="button" aria-label={`Remove ${row.name}`} onClick={() => setRemoving(row)}>Remove…</button>}
+        </span>
+      ),
+    });
+  }
+  return (
+    <>
+      <h1>{about.title}</h1>
+      {about.above?.()}
+      <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+        <input type="search" aria-label="Filter" placeholder="Filter" value={filter}
+          onInput={(event) => setQuery({ q: event.currentTarget.value })} />
+        <span class="quiet" role="status">{rows ? count(found.length, about.one) : "Loading…"}</span>
+      </form>
+      {problem && <p role="alert" class="problem"><Text of={problem} /></p>}
+      <VirtualTable label={about.title} rows={found} columns={columns} keyOf={(each) => each.id}
+        empty={rows ? `There is no ${about.one}${filter ? " that fits the filter" : " yet"}.` : ""} />
+      {removing && about.remove && (
+        <ConfirmByName title={`Remove ${about.one}`} name={removing.name} close={() => setRemoving(null)}
+          consequence={kind === "volumes" ? "Its data is deleted on all nodes." : "It cannot be brought back."}
+          line={about.remove(removing.name)}
+          do={() => post(`/api/${kind}/${part(removing.id)}/remove`, { name: removing.name }).then(load)} />
+      )}
+    </>
+  );
+}
+
+interface Path {
+  sent?: number;
+  received?: number;
+  median_us?: number;
+  mtu?: number;
+  expected_mtu?: number;
+}
+
+interface Check {
+  pairs?: { from_hostname: string; to_hostname: string; underlay?: Path; overlay?: Path }[];
+  ports?: { service_name: string; node_hostname: string; port: number; open?: boolean; error?: string }[];
+  problems?: string[];
+}
+
+/** How nodes reach each other: a row from, a column to. */
+function Matrix() {
+  const [found, setFound] = useState<Check | null>(null);
+  const pairs = new Map((found?.pairs ?? []).map((each) => [`${each.from_hostname}\n${each.to_hostname}`, each]));
+  const names = [...new Set((found?.pairs ?? []).flatMap((each) => [each.from_hostname, each.to_hostname]))].sort();
+  const closed = (found?.ports ?? []).filter((each) => !each.open);
+  return (
+    <section aria-label="Check of the network">
+      <Action do={async () => setFound(await post<Check>("/api/network-check", {}))}>Check how nodes reach each other</Action>
+      {found && (
+        <table class="matrix">
+          <thead><tr><th scope="col">from \ to</th>{names.map((each) => <th scope="col" key={each}><Text of={each} /></th>)}</tr></thead>
+          <tbody>
+            {names.map((from) => (
+              <tr key={from}>
+                <th scope="row"><Text of={from} /></th>
+                {names.map((to) => {
+                  const pair = pairs.get(`${from}\n${to}`), path = pair?.overlay ?? pair?.underlay;
+                  const good = path && (path.received ?? 0) === (path.sent ?? 0) && (path.mtu ?? 0) >= (path.expected_mtu ?? 0);
+                  return <td key={to} class={!path ? "" : good ? "good" : "bad"}>{path ? textOfPath(path) : ""}</td>;
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      {found?.problems?.map((each) => <p key={each} class="problem"><Text of={each} /></p>)}
+      {closed.map((each) => (
+        <p key={each.service_name + each.node_hostname + each.port} class="problem">
+          <Text of={`${each.service_name}: port ${each.port} on ${each.node_hostname}: ${each.error ?? "closed"}`} />
+        </p>
+      ))}
+    </section>
+  );
+}
+
+function textOfPath(path: Path): string {
+  const lost = (path.sent ?? 0) - (path.received ?? 0);
+  if (lost === path.sent) return "unreachable";
+  const time = `${((path.median_us ?? 0) / 1000).toFixed(1)} ms`;
+  if (lost) return `${time}, ${lost} lost`;
+  return (path.mtu ?? 0) < (path.expected_mtu ?? 0) ? `${time}, MTU ${path.mtu}` : time;
+}
