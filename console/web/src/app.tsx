@@ -16,7 +16,7 @@ import { Service } from "./pages/service";
 import { Services } from "./pages/services";
 import { Deploy, StackPage, Stacks } from "./pages/stacks";
 import { Link, useAddress } from "./router";
-import { shellWord } from "./text";
+import { shellWord, visible } from "./text";
 
 export interface Session {
   user: string;
@@ -48,7 +48,7 @@ export function App({ session, ended }: { session: Session; ended: () => void })
   }, []);
   const page = path[0] ?? "";
   useEffect(() => {
-    document.title = `${path[1] ?? PAGES.find(([each]) => each === page)?.[1] ?? "Shoal"} · Shoal`;
+    document.title = `${(path[1] && visible(path[1])) || PAGES.find(([each]) => each === page)?.[1] || "Shoal"} · Shoal`;
   }, [path.join("/")]);
   return (
     <>

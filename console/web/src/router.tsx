@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { visible } from "./text";
 
 const MOVED = "shoal-moved";
 
@@ -51,7 +52,7 @@ export function Link(props: {
   };
   return (
     <a href={props.to} class={props.class} onClick={follow} aria-current={props.current ? "page" : undefined}
-      aria-label={props.label}>
+      aria-label={props.label && visible(props.label)}>
       {props.children}
     </a>
   );

@@ -22,6 +22,7 @@ export class Sums {
     if (!isLive(task)) return;
     this.live += sign;
     if (task.state === "running" && !isStopping(task)) this.running += sign;
+    if (!task.node) return;
     this.cpus += sign * task.cpus;
     this.memory += sign * task.memory;
   }

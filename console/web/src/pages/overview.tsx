@@ -1,11 +1,10 @@
-import { useMemo } from "preact/hooks";
 import { useStore } from "../feed/use-store";
 import { LOOKS, lookOf, type Look, type Node, type Task } from "../feed/rows";
 import { Link } from "../router";
 import { Dot, Meter, Text } from "../parts/basics";
 import { Cells, shownTasks } from "../parts/cells";
 import { Problems } from "../parts/problems";
-import { count, cpuText, memoryText } from "../text";
+import { count, cpuText, memoryText, visible } from "../text";
 
 const BOX_WIDTH = 166;
 const LEGEND: readonly Look[] = ["running", "warning", "starting", "waiting", "stopping"];
@@ -25,8 +24,7 @@ export function Overview() {
 
 function Totals() {
   const store = useStore("totals", "nodes", "services");
-  const { cpus, memory } = useMemo(() => capacity(store.nodes.values()), [store.nodes.size, store.complete]);
-  const { sums } = { sums: store.totals };
+  const { cpus, memory } = capacity(store.nodes.values()), sums = store.totals;
   return (
     <section class="totals" aria-label="Totals">
       <p>
@@ -93,5 +91,5 @@ function Box({ id }: { id: string }) {
 function labelOf(node: Node, tasks: Task[]): string {
   const looks = LOOKS.map((look) => [look, tasks.filter((each) => lookOf(each) === look).length] as const);
   const parts = looks.filter(([, number]) => number).map(([look, number]) => `${number} ${look}`);
-  return `${node.name}, ${node.state}, ${parts.join(", ") || "no tasks"}`;
+  return `${visible(node.name)}, ${node.state}, ${parts.join(", ") || "no tasks"}`;
 }

@@ -9,6 +9,7 @@ import { nodeName, taskName } from "../parts/names";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { Logs } from "./logs";
 import { Running } from "./services";
+import { UpdateDialog } from "./update-dialog";
 import { ageText, count, shellWord } from "../text";
 
 const TABS = ["tasks", "logs", "revisions"] as const;
@@ -24,6 +25,7 @@ function Found({ id }: { id: string }) {
   const store = useStore(`service:${id}`, "nodes");
   const { query } = useAddress();
   const [removing, setRemoving] = useState(false);
+  const [updating, setUpdating] = useState(false);
   const service = store.services.get(id);
   if (!service) return <p>The service was removed.</p>;
   const tab = TABS.find((each) => each === query.get("tab")) ?? "tasks";
@@ -45,8 +47,10 @@ function Found({ id }: { id: string }) {
             {each[0]!.toUpperCase() + each.slice(1)}
           </Link>
         ))}
+        <button type="button" onClick={() => setUpdating(true)}>Update…</button>
         <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
       </nav>
+      {updating && <UpdateDialog service={service} close={() => setUpdating(false)} />}
       {tab === "tasks" && <Tasks store={store} id={id} />}
       {tab === "logs" && <Logs query={`target=${part(service.id)}`} line={`shoal service logs --follow ${shellWord(service.name)}`} />}
       {tab === "revisions" && <Revisions service={service} />}

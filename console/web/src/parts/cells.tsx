@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { isLive, lookOf, LOOKS, type Look, type Task } from "../feed/rows";
 import { navigate } from "../router";
 import { store, type Group } from "../feed/store";
+import { visible } from "../text";
 import { taskName } from "./names";
 
 const GAP = 2;
@@ -67,7 +68,7 @@ export function Cells({ tasks, width, version }: { tasks: Task[]; width: number;
   };
   const point = (event: MouseEvent): void => {
     const task = taskAt(event), element = canvas.current;
-    if (element) element.title = task ? `${taskName(store, task)}: ${task.state}${task.message ? `, ${task.message}` : ""}` : "";
+    if (element) element.title = task ? visible(`${taskName(store, task)}: ${task.state}${task.message ? `, ${task.message}` : ""}`) : "";
   };
   const open = (event: MouseEvent): void => {
     const service = store.services.get(taskAt(event)?.service ?? "");
