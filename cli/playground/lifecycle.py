@@ -244,6 +244,11 @@ class Playground:
         self._spawn("console", "", console_server.console_command(self.layout, self._contexts.directory), log)
         self.wait_until(lambda: bool(console_server.address_of(self.layout)), "the console", {"console": log})
 
+    def restart_console(self) -> None:
+        """Serve the web console anew: with another address, and without the sessions of before."""
+        daemons.stop(console_server.console_processes(self.layout), grace_seconds=GRACE_SECONDS)
+        self.start_console()
+
     def start_agent(self, host: PlaygroundHost) -> None:
         """Start the agent of a host; it joins when it has no identity yet."""
         token = self.layout.state / "token"

@@ -9,10 +9,11 @@ import { nodeName, taskName } from "../parts/names";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { Logs } from "./logs";
 import { Running } from "./services";
+import { Usage } from "./usage";
 import { UpdateDialog } from "./update-dialog";
 import { ageText, count, shellWord } from "../text";
 
-const TABS = ["tasks", "logs", "revisions"] as const;
+const TABS = ["tasks", "logs", "usage", "revisions"] as const;
 
 export function Service({ name }: { name: string }) {
   const all = useStore("services");
@@ -53,6 +54,9 @@ function Found({ id }: { id: string }) {
       {updating && <UpdateDialog service={service} close={() => setUpdating(false)} />}
       {tab === "tasks" && <Tasks store={store} id={id} />}
       {tab === "logs" && <Logs query={`target=${part(service.id)}`} line={`shoal service logs --follow ${shellWord(service.name)}`} />}
+      {tab === "usage" && (
+        <Usage query={`target=${part(service.id)}`} line={<CommandLine line={`shoal stats ${shellWord(service.name)}`} />} />
+      )}
       {tab === "revisions" && <Revisions service={service} />}
       {removing && (
         <ConfirmByName title="Remove service" name={service.name} close={() => setRemoving(false)}

@@ -1,0 +1,180 @@
+"""The console in a real browser, over a real cluster."""
+
+from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from cli.playground import console_server
+from tests.integration.cluster.harness import Cluster
+from tests.integration.console.conftest import HELLO, OpenPage
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def create(cluster: Cluster, name: str = "web", *more: str, replicas: int = 3) -> None:
+    cluster.shoal("service", "create", "--name", name, "--replicas", str(replicas), *more, HELLO)
+
+
+def running(page: Page, text: str) -> None:
+    """The heading of a service's page counts so many."""
+    expect(page.locator("main h1")).to_contain_text(text)
+
+
+def test_the_printed_address_signs_in_once(cluster: Cluster, chromium: Browser) -> None:
+    cluster.playground.restart_console()
+    address = console_server.address_of(cluster.layout)
+    first, second = chromium.new_context(), chromium.new_context()
+    page = first.new_page()
+    page.goto(address)
+    page.get_by_role("navigation", name="Pages").wait_for()
+    assert "token" not in page.url
+    other = second.new_page()
+    other.goto(address)
+    expect(other.get_by_role("alert")).to_be_visible()
+    page.reload()
+    page.get_by_role("navigation", name="Pages").wait_for()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("Token")).to_be_visible()
+    for each in (first, second):
+        each.close()
+
+
+def test_the_overview_moves_as_the_cluster_moves(cluster: Cluster, open_page: OpenPage) -> None:
+    page = open_page("/")
+    expect(page.get_by_role("list", name="Nodes").get_by_role("listitem")).to_have_count(3)
+    create(cluster)
+    expect(page.get_by_role("link", name="1 running")).to_have_count(3)
+    cluster.shoal("service", "scale", "web=30")
+    expect(page.get_by_role("region", name="Totals")).to_contain_text("30 running tasks")
+
+
+def test_a_service_is_scaled_in_one_browser_and_seen_in_another(
+    cluster: Cluster, open_page: OpenPage, chromium: Browser, address: str
+) -> None:
+    create(cluster)
+    mine = open_page("/services/web")
+    other = chromium.new_context(base_url=address)
+    theirs = open_page("/services/web", context=other)
+    for page in (mine, theirs):
+        running(page, "3/3")
+    mine.get_by_role("button", name="One more").click()
+    expect(mine.locator(".scale code")).to_have_text("shoal service scale web=4")
+    mine.get_by_role("button", name="Scale").click()
+    for page in (mine, theirs):
+        running(page, "4/4")
+    other.close()
+
+
+def test_what_is_wrong_is_said_first(cluster: Cluster, open_page: OpenPage) -> None:
+    page = open_page("/")
+    create(cluster, "never", "--detach", "--constraint", "node.labels.disk == ssd", replicas=2)
+    problems = page.get_by_role("region", name="What is wrong")
+    expect(problems).to_contain_text("never")
+    problems.get_by_role("link", name="never").first.click()
+    expect(page).to_have_url(lambda url: url.endswith("/services/never"))
+    page.go_back()
+    expect(page.locator("main h1")).to_have_text("Overview")
+
+
+def test_logs_are_followed_searched_and_paused(cluster: Cluster, open_page: OpenPage) -> None:
+    create(cluster, "talk", replicas=2)
+    for task in cluster.tasks("talk"):
+        cluster.shoal("exec", task["id"], "sh", "-c", f"echo '{HOSTILE}' > /proc/1/fd/1")
+    page = open_page("/services/talk?tab=logs")
+    log = page.get_by_role("log")
+    expect(log.get_by_text(HOSTILE)).to_have_count(2)
+    assert log.locator("img").count() == 0
+    page.get_by_label("Search in the log").fill("nothing like it")
+    expect(log.get_by_text(HOSTILE)).to_have_count(0)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert HOSTILE in Path(download.value.path()).read_text()
+
+
+def test_a_terminal(cluster: Cluster, open_page: OpenPage) -> None:
+    create(cluster, replicas=1)
+    page = open_page("/services/web")
+    page.get_by_role("link", name="Terminal in web.1").click()
+    screen = page.locator(".terminal .xterm-rows")
+    expect(screen).to_contain_text("#")
+    page.keyboard.type("echo $((6 * 7)) $TERM\n")
+    expect(screen).to_contain_text("42 xterm-256color")
+    colours = page.evaluate("getComputedStyle(document.querySelector('.xterm-rows')).color")
+    assert colours == "rgb(255, 255, 255)"  # its styles are there, though no <style> may be
+    page.keyboard.type("exit 3\n")
+    expect(page.get_by_role("status")).to_contain_text("exit code 3")
+
+
+def test_a_compose_file_is_planned_and_deployed(cluster: Cluster, open_page: OpenPage) -> None:
+    page = open_page("/deploy/shop")
+    editor = page.get_by_label("Compose file")
+    editor.fill("services:\n  web:\n    image: registry:5000/hello:1\n    replicas: 2\n")
+    page.get_by_role("button", name="Show the plan").click()
+    errors = page.get_by_role("list", name="Errors in the file")
+    expect(errors).to_contain_text("Line 4")
+    expect(page.get_by_role("button", name="Deploy", exact=True)).to_be_disabled()
+    editor.fill("services:\n  web:\n    image: registry:5000/hello:1\n    deploy:\n      replicas: 2\n")
+    page.get_by_role("button", name="Show the plan").click()
+    expect(page.get_by_role("region", name="Plan")).to_contain_text("create service shop_web")
+    page.get_by_role("button", name="Deploy", exact=True).click()
+    expect(page.get_by_role("table", name="Services")).to_contain_text("2/2")
+    page.get_by_role("button", name="Remove…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Remove stack")).to_be_disabled()
+    dialog.get_by_role("textbox").fill("shop")
+    dialog.get_by_role("button", name="Remove stack").click()
+    cluster.until(lambda: not cluster.json("service", "ls", "--format", "json"), "the stack to go")
+
+
+def test_a_manager_that_is_restarted_under_an_open_page(cluster: Cluster, open_page: OpenPage) -> None:
+    create(cluster)
+    page = open_page("/services/web")
+    running(page, "3/3")
+    cluster.playground.stop_manager()
+    expect(page.get_by_role("alert")).to_contain_text("What is shown may be old")
+    running(page, "3/3")
+    cluster.playground.start_manager()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    cluster.shoal("service", "scale", "web=5")
+    running(page, "5/5")
+
+
+def test_by_keyboard_alone(cluster: Cluster, open_page: OpenPage) -> None:
+    create(cluster, replicas=1)
+    page = open_page("/")
+    page.keyboard.press("Control+K")
+    page.keyboard.type("web")
+    expect(page.get_by_role("option").first).to_contain_text("web")
+    page.keyboard.press("Enter")
+    running(page, "1/1")
+    more = page.get_by_role("button", name="One more")
+    while not more.evaluate("element => element === document.activeElement"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    scale = page.get_by_role("button", name="Scale")
+    while not scale.evaluate("element => element === document.activeElement"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    running(page, "2/2")
+
+
+def test_hostile_labels_are_text(cluster: Cluster, open_page: OpenPage) -> None:
+    cluster.shoal("node", "update", "--label-add", f"note={HOSTILE}\u202e", "h1")
+    page = open_page("/nodes/h1")
+    expect(page.locator("main")).to_contain_text(f"note={HOSTILE}")
+    assert page.locator("main img").count() == 0
+    cluster.shoal("node", "update", "--label-rm", "note", "h1")
+
+
+def test_a_slow_network(cluster: Cluster, open_page: OpenPage, window: BrowserContext) -> None:
+    create(cluster)
+    page = open_page("/services/web")
+    session = window.new_cdp_session(page)
+    slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 20_000}
+    session.send("Network.emulateNetworkConditions", slow)
+    page.reload()
+    running(page, "3/3")
+    cluster.shoal("service", "scale", "web=4")
+    running(page, "4/4")
