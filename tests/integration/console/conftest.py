@@ -40,9 +40,8 @@ def shared_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
     try:
         cluster = Cluster(playground, root / "config")
         for number in (1, 2):
-            cluster.shoal(
-                "image", "push", "--quiet", str(IMAGES / f"hello-{number}.tar"), f"registry:5000/hello:{number}"
-            )
+            archive = IMAGES / f"hello-{number}.tar"
+            cluster.shoal("image", "push", "--quiet", str(archive), f"registry:5000/hello:{number}")
         yield cluster
     finally:
         playground.down()
@@ -79,10 +78,8 @@ def window(chromium: Browser, address: str) -> Iterator[BrowserContext]:
     complaints: list[str] = []
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    context.on(
-        "request",
-        lambda request: None if request.url.startswith((address, "ws://")) else complaints.append(request.url),
-    )
+    own = (address, address.replace("http:", "ws:"))
+    context.on("request", lambda each: None if each.url.startswith(own) else complaints.append(each.url))
     yield context
     context.close()
     expected = re.compile(r"WebSocket connection|Failed to load resource|ERR_CONNECTION")

@@ -20,6 +20,7 @@ from shoal.api.v1.control_pb2 import (
     RemoveServiceRequest,
     RemoveServiceResponse,
     ServiceView,
+    StatsResponse,
     UpdateNodeRequest,
     UpdateServiceRequest,
     UpdateServiceResponse,
@@ -229,5 +230,24 @@ def test_events() -> None:
         found = await received(socket, "event")
         assert (found["kind"], found["action"], found["message"]) == ("task", "failed", "exit code 1")
         assert (await received(socket, "warning"))["message"] == "slow"
+
+    with_browser(managers, scenario)
+
+
+def test_what_tasks_use() -> None:
+    response = StatsResponse(warnings=["node h2 does not respond"])
+    task = response.tasks.add(task_id="t1", name="web.1", nano_cpus=250_000_000, memory_bytes=1 << 20)
+    task.counters.links.add(received_bytes=5, sent_bytes=7)
+    task.counters.links.add(received_bytes=1)
+    managers = FakeManagers(streams={"Stats": stream_of(response)})
+
+    async def scenario(page: Browser) -> None:
+        socket = await page.open("/api/usage?target=web")
+        found = await received(socket, "usage")
+        (row,) = found["tasks"]
+        assert (row["name"], row["cpus"], row["received"], row["sent"]) == ("web.1", 250, 6, 7)
+        assert found["warnings"] == ["node h2 does not respond"]
+        for query in ("", "target=a&node=b"):
+            assert (await page.get(f"/api/usage?{query}")).status == 400
 
     with_browser(managers, scenario)
