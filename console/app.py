@@ -31,24 +31,26 @@ from console.handlers.terminal_handlers import TerminalHandlers
 from console.server.assets import Assets
 from console.server.http_app import http_app
 from console.server.request_checks import LOOPBACK_NAMES
-from console.server.sessions import KEY_BYTES, SessionSigner
+from console.server.sessions import KEY_BYTES, Session, SessionSigner
 from console.server.sign_ins import SignIns
 from console.settings import ConsoleSettings
 from shoal.api.v1.control_pb2 import WatchClusterRequest
 from shoal.contexts.certificate_renewal import renew_if_due
 from shoal.contexts.context_file import Context
 from shoal.contexts.context_store import ContextStore, default_directory
-from shoal.errors import Unavailable
+from shoal.errors import InvalidInput, Unavailable
 from shoal.identity.certificates import expires_at, subject_of
 from shoal.identity.identity import Identity
 from shoal.identity.private_files import make_private_directory, write_atomically
-from shoal.identity.roles import CertificateSubject
+from shoal.identity.roles import CertificateSubject, Role
+from shoal.manager_calls.acting_user import acting_for
 from shoal.manager_calls.certificate_maintenance import CHECK_SECONDS, CertificateMaintenance, ServerCertificate
 from shoal.manager_calls.issued_certificate import IssuedCertificate, host_names
 from shoal.manager_calls.manager_order import ManagerOrder
 from shoal.manager_calls.managers import Managers
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.channel import connect_aio
+from shoal.rpc.on_behalf import User
 from shoal.sd_notify import sd_notify
 from shoal.task_group import TaskGroup
 
@@ -77,6 +79,7 @@ async def run(settings: ConsoleSettings) -> None:
         _log.warning("%s", warning)
     assets = Assets.read()
     identity = Identity.load(context.directory)
+    _check_role(settings, identity)
     listener = _listener(settings)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
@@ -92,6 +95,15 @@ async def run(settings: ConsoleSettings) -> None:
             if tls is not None:
                 group.create_task(_keep_certificate(settings, tls, managers))
             _announce(settings, console, listener)
+
+
+def _check_role(settings: ConsoleSettings, identity: Identity) -> None:
+    """Raises InvalidInput: the context's role cannot do what this console has to."""
+    role = subject_of(identity.certificate).role
+    admitted = (Role.ADMIN,) if settings.local else (Role.CONSOLE, Role.ADMIN)
+    if role not in admitted:
+        required = " or ".join(admitted)
+        raise InvalidInput(f"the context has role {role}; a console of this kind needs one of role {required}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +166,7 @@ def build(
         signer=signer,
         cookie_name=cookie_name,
         names=_names(settings),
+        acting_for=lambda session: acting_for(user_for(session, own.role)),
         now=now,
     )
 
@@ -162,6 +175,14 @@ def build(
 
     app.on_shutdown.append(close_streams)
     return Console(app=app, feed=feed, sign_ins=sign_ins, own=own, certificate_until=expires_at(identity.certificate))
+
+
+def user_for(session: Session, own_role: Role) -> User | None:
+    """Whom managers are told that a request is for; None: nobody but the console's context itself.
+
+    Only a console may name a user; with an admin's context all that is asked of a console is that admin's doing.
+    """
+    return User(session.user, session.role) if own_role is Role.CONSOLE else None
 
 
 def _names(settings: ConsoleSettings) -> Callable[[], frozenset[str]]:

@@ -48,6 +48,7 @@ from manager.leadership.leadership import Leadership
 from manager.logs.log_handler import LogHandler
 from manager.manager_identity import ManagerIdentity, keep_credentials_valid, write_admin, write_engine
 from manager.membership.member_api import RemovedFromCluster
+from manager.manager_identity import ManagerIdentity, keep_credentials_valid, write_admin, write_console, write_engine
 from manager.networks.network_check_handler import NetworkCheckHandler
 from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes
@@ -224,7 +225,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         group.create_task(trim_heap_forever(), name="heap")
         write_credentials = partial(_write_credentials, settings, authority, manager.api_address)
         renewal = keep_credentials_valid(write_credentials, time.time)
-        group.create_task(renewal, name="renewal of the admin's and the engine's certificates")
+        group.create_task(renewal, name="renewal of certificates for contexts")
         async with _started(api_server), _started(join_server), _closed_at_exit(agents), registry_images, repository:
             write_credentials(datetime.now(UTC))
             _log.info("ready; serving the API on %s and joins on %s", manager.api_address, manager.join_address)
@@ -291,6 +292,7 @@ def _control_service(
 def _write_credentials(settings: Settings, authority: CertificateAuthority, address: str, now: datetime) -> None:
     write_admin(authority, settings.admin_directory, address, now)
     write_engine(authority, settings.engine_directory, address, now)
+    write_console(authority, settings.console_directory, address, now)
 
 
 async def _authority(store: Store, keyring: Keyring) -> CertificateAuthority:

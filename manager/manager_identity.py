@@ -72,7 +72,7 @@ async def keep_credentials_valid(write: Callable[[datetime], None], clock: Calla
     """Write credentials again until cancelled, so that `shoal context create --admin` always finds valid ones.
 
     Args:
-        write: `write_admin` or `write_engine`, given the time.
+        write: `write_admin` or its like, given the time.
     """
     while True:
         await asyncio.sleep(CHECK_SECONDS)
@@ -96,6 +96,11 @@ def write_admin(authority: CertificateAuthority, directory: Path, address: str, 
 def write_engine(authority: CertificateAuthority, directory: Path, address: str, now: datetime) -> None:
     """The same for the context of a `shoal-engine`: an identity that calls on behalf of the engine's users."""
     _write(authority, directory, address, now, lambda: authority.issue_engine("engine"))
+
+
+def write_console(authority: CertificateAuthority, directory: Path, address: str, now: datetime) -> None:
+    """The same for the context of a `shoal-console`: an identity that calls on behalf of those who have signed in."""
+    _write(authority, directory, address, now, lambda: authority.issue_console("console"))
 
 
 def _write(

@@ -79,6 +79,11 @@ class Settings:
         """The directory with the files for an engine's context."""
         return self.state_directory / "engine"
 
+    @property
+    def console_directory(self) -> Path:
+        """The directory with the files for a console's context."""
+        return self.state_directory / "console"
+
 
 def _faults(settings: Settings) -> Iterator[Fault]:
     if not settings.state_directory.is_absolute():

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from aiohttp import web
@@ -31,6 +32,7 @@ def http_app(
     signer: SessionSigner,
     cookie_name: str,
     names: Callable[[], frozenset[str]],
+    acting_for: Callable[[Session], AbstractContextManager[None]],
     now: Callable[[], datetime],
 ) -> web.Application:
     """The application.
@@ -39,6 +41,7 @@ def http_app(
         routes: of the API, below `API`.
         cookie_name: of the session.
         names: what browsers may call this console.
+        acting_for: around the calls of a request, so that managers know whom they are for.
         now: the clock, with a time zone.
     """
 
@@ -58,7 +61,10 @@ def http_app(
                 raise Unauthenticated("sign in first")
             if session is not None and request.method not in SAFE_METHODS:
                 _log.info("%s %s by %s", request.method, request.path, session.user)
-        return await handler(request)
+        if (session := request.get(SESSION)) is None:
+            return await handler(request)
+        with acting_for(session):
+            return await handler(request)
 
     async def page(request: web.Request) -> web.StreamResponse:
         return assets.respond(request)

@@ -119,6 +119,10 @@ class CertificateAuthority:
         """An identity for an engine, which calls on behalf of its users; good for a year."""
         return self._issue(name, Role.ENGINE)
 
+    def issue_console(self, name: str) -> Identity:
+        """An identity for a console, which calls on behalf of those who have signed in; good for a year."""
+        return self._issue(name, Role.CONSOLE)
+
     def reissue(self, identity: Identity) -> Identity:
         """The same subject with a new certificate for the same key, so that certificate and key on disk always match.
 

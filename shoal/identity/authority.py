@@ -56,7 +56,7 @@ class Authority:
         """
         public = certificates.requested_key(csr)
         issuer, key = certificates.load_certificate(self.certificate), certificates.load_key(self.key)
-        lifetime = ADMIN_LIFETIME if caller.role in (Role.ADMIN, Role.ENGINE) else NODE_LIFETIME
+        lifetime = ADMIN_LIFETIME if caller.role in (Role.ADMIN, Role.ENGINE, Role.CONSOLE) else NODE_LIFETIME
         builder = _builder(_subject(caller), issuer.subject, public, now, lifetime)
         for extension, critical in _leaf_extensions(caller, public, key.public_key()):
             builder = builder.add_extension(extension, critical=critical)

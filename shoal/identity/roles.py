@@ -18,6 +18,7 @@ class Role(StrEnum):
     AGENT = "agent"
     ADMIN = "admin"
     ENGINE = "engine"
+    CONSOLE = "console"
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ def agent_server_name(node_id: str) -> str:
 
 
 def server_names(caller: CertificateSubject) -> tuple[str, ...]:
-    """The names that this party may serve under. An admin serves nothing, an engine nothing of the cluster's own."""
+    """The names that this party may serve under. Admins serve nothing, engines and consoles none of the cluster's."""
     match caller.role:
         case Role.MANAGER:
             return (MANAGER_SERVER_NAME,)
         case Role.AGENT:
             return (AGENT_SERVER_NAME, agent_server_name(caller.id))
-        case Role.ADMIN | Role.ENGINE:
+        case Role.ADMIN | Role.ENGINE | Role.CONSOLE:
             return ()

@@ -114,7 +114,11 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(text: str) -> bytes:
+    """Raises ValueError: it is not what `_encode` makes, to the last bit."""
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        found = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error as error:
         raise ValueError("not base64url") from error
+    if _encode(found) != text:
+        raise ValueError("not canonical base64url")
+    return found

@@ -31,7 +31,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 def authorize(access: Access, method: str, context: Context) -> Caller | None:
     """The caller, who may call the method. None where the method asks for no certificate.
 
-    Of a call on behalf of a user both must be admitted, the user and the engine.
+    Of a call on behalf of a user both must be admitted, the user and the engine or console.
 
     Raises:
         Unauthenticated, PermissionDenied
@@ -183,6 +183,6 @@ def _cause(error: Exception) -> Exception:
 
 
 def _describe(caller: Caller) -> str:
-    if caller.engine:
-        return f"the {caller.role} {caller.name}, through the engine {caller.engine},"
+    if caller.gateway:
+        return f"the {caller.role} {caller.name}, through the {caller.gateway.role} {caller.gateway.id},"
     return "an admin" if caller.role is Role.ADMIN else f"the {caller.role} {caller.name}"

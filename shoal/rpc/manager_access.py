@@ -46,15 +46,63 @@ ENGINE_CALLS = (
 """Of `Control`, what an engine may call, for itself and on behalf of users: what Docker's API has. Neither join tokens,
 managers and keys of the cluster nor its store."""
 
+CONSOLE_CALLS = (
+    "CheckNetwork",
+    "DeployStack",
+    "Exec",
+    "GetNode",
+    "GetService",
+    "ListConfigs",
+    "ListManagers",
+    "ListNetworks",
+    "ListNodes",
+    "ListRevisions",
+    "ListSecrets",
+    "ListTasks",
+    "ListVolumes",
+    "Logs",
+    "ManageUpdate",
+    "RebalanceService",
+    "RemoveConfig",
+    "RemoveNetwork",
+    "RemoveSecret",
+    "RemoveService",
+    "RemoveStack",
+    "RemoveVolume",
+    "RollbackService",
+    "ScaleServices",
+    "Stats",
+    "UpdateNode",
+    "UpdateService",
+    "WatchCluster",
+    "WatchEvents",
+)
+"""Of `Control`, what a console may call, for itself and on behalf of users: what its pages do."""
+CONSOLE_CONTAINER_CALLS = ("ListContainers", "RemoveContainer", "StartContainer", "StopContainer")
+CONSOLE_IMAGE_CALLS = ("ListImages",)
+
+
+def _user_roles() -> Access:
+    """What users call, with the engines and consoles that do so on their behalf."""
+    roles: dict[str, frozenset[Role] | None] = {}
+    engine = {"Control": ENGINE_CALLS, "Containers": None, "Images": None, "Builds": None}
+    console = {"Control": CONSOLE_CALLS, "Containers": CONSOLE_CONTAINER_CALLS, "Images": CONSOLE_IMAGE_CALLS}
+    files = {"Control": control_pb2, "Containers": engine_pb2, "Images": engine_pb2, "Builds": builds_pb2}
+    for service, file in files.items():
+        for method in methods_of(file.DESCRIPTOR, service):
+            name, of_engine = method.rpartition("/")[2], engine[service]
+            is_engine = of_engine is None or name in of_engine
+            is_console = name in console.get(service, ())
+            also = {role for role, admitted in ((Role.ENGINE, is_engine), (Role.CONSOLE, is_console)) if admitted}
+            roles[method] = frozenset({Role.ADMIN, *also})
+    return roles
+
+
 MANAGER_API: Access = {
-    **allow(methods_of(control_pb2.DESCRIPTOR, "Control"), Role.ADMIN),
-    **allow([f"/shoal.api.v1.Control/{name}" for name in ENGINE_CALLS], Role.ADMIN, Role.ENGINE),
-    **allow(methods_of(engine_pb2.DESCRIPTOR, "Containers"), Role.ADMIN, Role.ENGINE),
-    **allow(methods_of(engine_pb2.DESCRIPTOR, "Images"), Role.ADMIN, Role.ENGINE),
-    **allow(methods_of(builds_pb2.DESCRIPTOR, "Builds"), Role.ADMIN, Role.ENGINE),
+    **_user_roles(),
     **allow(methods_of(dispatcher_pb2.DESCRIPTOR, "Dispatcher"), Role.AGENT),
     **allow(methods_of(dispatcher_pb2.DESCRIPTOR, "ManagerPeers"), Role.MANAGER),
     **allow([f"{AUTHORITY}/GetRoot", f"{AUTHORITY}/Renew"], *Role),
-    **allow([f"{AUTHORITY}/IssueServerCertificate"], Role.ADMIN, Role.ENGINE),
+    **allow([f"{AUTHORITY}/IssueServerCertificate"], Role.ADMIN, Role.ENGINE, Role.CONSOLE),
 }
 """On a manager's API port, with mutual TLS."""

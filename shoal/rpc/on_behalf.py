@@ -1,4 +1,4 @@
-"""Calls on behalf of a user: an engine names in the metadata of a call who has asked it. Pure: no I/O."""
+"""Calls on behalf of a user: an engine or a console names in the metadata of a call who has asked it. Pure: no I/O."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,10 @@ ON_BEHALF_KEY = "shoal-on-behalf"
 """Metadata of a call: role and name of the user, with a blank in between; the name is percent-encoded UTF-8."""
 
 USER_ROLES = frozenset({Role.ADMIN})
-"""Whom an engine may act for: people, never managers, agents or other engines."""
+"""Whom an engine or a console may act for: people, never managers, agents or each other."""
+
+GATEWAYS = frozenset({Role.ENGINE, Role.CONSOLE})
+"""Who may name a user."""
 
 MAX_NAME = 256
 

@@ -58,10 +58,11 @@ def test_handlers_see_the_user_and_the_engine() -> None:
             with acting_for(None):
                 await managers.call(managers.control.ListNodes, ListNodesRequest())
         cluster_id = made.authority.cluster().meta.id
-        user = Caller(ADA.name, Role.ADMIN, cluster_id, "127.0.0.1", engine="gate")
+        gate = CertificateSubject("gate", Role.ENGINE, cluster_id)
+        user = Caller(ADA.name, Role.ADMIN, cluster_id, "127.0.0.1", gateway=gate)
         assert handler.callers == [user, user, Caller("gate", Role.ENGINE, cluster_id, "127.0.0.1")]
         assert str(user) == "admin ada lovelace é through engine gate at 127.0.0.1"
-        assert user.subject == CertificateSubject("gate", Role.ENGINE, cluster_id)
+        assert user.subject == gate
 
     run(scenario)
 

@@ -15,7 +15,9 @@ from console.server.assets import Asset, Assets
 from console.settings import ConsoleSettings
 from shoal.api.v1.control_pb2 import ClusterChanges
 from shoal.identity.authority import Authority
+from shoal.identity.identity import Identity
 from shoal.identity.roles import CertificateSubject, Role
+from shoal.manager_calls.acting_user import acting_metadata
 
 PAGE = b"<!doctype html><title>Shoal</title>"
 ASSETS = Assets(
@@ -43,16 +45,19 @@ class FakeManagers:
         answers: by method: a message, or an error to raise.
         streams: by method: messages, after which the stream stays open; an error ends it.
         requests: what was asked, in order.
+        acting: whom the newest call was made for, as metadata.
     """
 
     answers: dict[str, Message | Exception] = field(default_factory=dict)
     streams: dict[str, Callable[[], AsyncIterable[Message]]] = field(default_factory=dict)
     requests: list[tuple[str, Message]] = field(default_factory=list)
+    acting: tuple[tuple[str, str], ...] = ()
     control: Any = field(default_factory=_Stub)
     containers: Any = field(default_factory=_Stub)
     images: Any = field(default_factory=_Stub)
 
     async def call(self, method: str, request: Message, **_: object) -> Message:
+        self.acting = acting_metadata()
         copy = type(request)()
         copy.CopyFrom(request)
         self.requests.append((method, copy))
@@ -62,6 +67,7 @@ class FakeManagers:
         return found
 
     async def stream(self, method: str, request: Message) -> AsyncGenerator[Message]:
+        self.acting = acting_metadata()
         self.requests.append((method, request))
         async for each in self.streams[method]():
             yield each
@@ -92,11 +98,13 @@ class Browser:
 
 
 @asynccontextmanager
-async def browser(managers: FakeManagers, *, signed_in: bool = True) -> AsyncGenerator[Browser]:
+async def browser(
+    managers: FakeManagers, *, signed_in: bool = True, identity: Identity = IDENTITY
+) -> AsyncGenerator[Browser]:
     """A browser and its console, which does not follow the managers unless the test runs the feed."""
     settings = ConsoleSettings(local=True, listen="127.0.0.1:0")
     untyped: Any = managers
-    console = build(settings, untyped, identity=IDENTITY, context="prod", port=1, assets=ASSETS)
+    console = build(settings, untyped, identity=identity, context="prod", port=1, assets=ASSETS)
     async with TestClient(TestServer(console.app), cookie_jar=CookieJar(unsafe=True)) as client:
         found = Browser(client, console)
         if signed_in:

@@ -1,14 +1,21 @@
 """Who is served: hosts, origins, sessions, and the headers of every response."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import WSServerHandshakeError
+from google.protobuf.message import Message
 
 from console.server.request_checks import host_name, is_own_origin, is_served_host
 from shoal.api.v1.control_pb2 import ScaleServicesRequest, ScaleServicesResponse
 from shoal.errors import Fault, InvalidInput, NotFound
-from tests.unit.console.console_rig import PAGE, Browser, FakeManagers, Scenario, browser
+from shoal.identity import sign_in_token
+from shoal.identity.identity import Identity
+from shoal.identity.roles import CertificateSubject, Role
+from shoal.rpc.on_behalf import User, metadata_of
+from tests.unit.console.console_rig import AUTHORITY, IDENTITY, PAGE, Browser, FakeManagers, Scenario, browser
 
 
 def with_browser(scenario: Scenario, managers: FakeManagers | None = None, *, signed_in: bool = True) -> None:
@@ -144,3 +151,28 @@ def test_files_are_kept_by_browsers_and_the_first_page_is_not() -> None:
         assert (await page.get("/assets/old.js")).status == 404  # never the page in place of a script
 
     with_browser(scenario)
+
+
+def test_a_console_for_a_team_names_who_has_signed_in() -> None:
+    own = AUTHORITY.issue(CertificateSubject("console", Role.CONSOLE, "cluster1"), datetime.now(UTC))
+    managers = FakeManagers({"ScaleServices": ScaleServicesResponse()}, {"Logs": no_lines})
+
+    async def run(identity: Identity, expected: tuple[tuple[str, str], ...]) -> None:
+        async with asyncio.timeout(20), browser(managers, signed_in=False, identity=identity) as page:
+            token = sign_in_token.make(IDENTITY, number="n1", now=datetime.now(UTC))
+            assert (await page.post("/api/session", {"token": token})).status == 200
+            assert (await page.post("/api/services/web/scale", {"replicas": 3})).status == 200
+            assert managers.acting == expected
+            managers.acting = ()
+            await (await page.open("/api/logs?target=web")).receive(timeout=5)
+            assert managers.acting == expected
+
+    asyncio.run(run(own, metadata_of(User("ada", Role.ADMIN))))
+    asyncio.run(run(IDENTITY, ()))
+
+
+async def no_lines() -> AsyncGenerator[Message]:
+    """A log that is empty."""
+    none: list[Message] = []
+    for each in none:
+        yield each

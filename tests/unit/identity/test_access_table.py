@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import console
 import engine
 from shoal.api.v1 import (
     agent_containers_pb2,
@@ -16,8 +17,19 @@ from shoal.api.v1 import (
 )
 from shoal.identity.roles import Role
 from shoal.rpc import access
-from shoal.rpc.manager_access import ENGINE_CALLS, MANAGER_API
+from shoal.rpc.manager_access import (
+    CONSOLE_CALLS,
+    CONSOLE_CONTAINER_CALLS,
+    CONSOLE_IMAGE_CALLS,
+    ENGINE_CALLS,
+    MANAGER_API,
+)
 
+CALLS_OF_CONSOLES = {
+    "Control": CONSOLE_CALLS,
+    "Containers": CONSOLE_CONTAINER_CALLS,
+    "Images": CONSOLE_IMAGE_CALLS,
+}
 AUTHORITY = "/shoal.api.v1.CertificateAuthority/"
 
 
@@ -51,9 +63,11 @@ def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
             "CertificateAuthority": set(Role),
         }
         if method == AUTHORITY + "IssueServerCertificate":
-            expected["CertificateAuthority"] = {Role.ADMIN, Role.ENGINE}
-        engine = {Role.ENGINE} if service == "Control" and method.rpartition("/")[2] in ENGINE_CALLS else set()
-        assert roles == frozenset(expected[service] | engine)
+            expected["CertificateAuthority"] = {Role.ADMIN, Role.ENGINE, Role.CONSOLE}
+        name = method.rpartition("/")[2]
+        engine = {Role.ENGINE} if service == "Control" and name in ENGINE_CALLS else set()
+        console = {Role.CONSOLE} if name in CALLS_OF_CONSOLES.get(service, ()) else set()
+        assert roles == frozenset(expected[service] | engine | console)
 
 
 def test_an_engine_has_what_it_calls_and_no_tokens_keys_or_managers() -> None:
@@ -63,6 +77,12 @@ def test_an_engine_has_what_it_calls_and_no_tokens_keys_or_managers() -> None:
     own = {"ListJoinTokens", "RotateJoinTokens"}
     assert called - set(ENGINE_CALLS) == own, "which are the administrators' alone"
     assert set(ENGINE_CALLS) <= called
+
+
+def test_a_console_has_what_it_calls_and_no_more() -> None:
+    text = "".join(module.read_text() for module in Path(console.__file__).parent.rglob("*.py"))
+    for service, stub in (("Control", "control"), ("Containers", "containers"), ("Images", "images")):
+        assert set(re.findall(rf"\b_?{stub}\.([A-Z]\w+)", text)) == set(CALLS_OF_CONSOLES[service]), service
 
 
 def test_only_joining_needs_no_certificate_and_it_has_a_port_of_its_own() -> None:

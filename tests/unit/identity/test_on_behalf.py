@@ -33,6 +33,7 @@ def test_most_calls_name_nobody() -> None:
         "manager m1",
         "agent n1",
         "engine gate",
+        "console gate",
         "root ada",
         "admin a%0Ab",
         "admin " + "a" * (MAX_NAME + 1),

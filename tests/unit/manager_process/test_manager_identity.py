@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from manager.certificate_authority.cluster_authority import CertificateAuthority
-from manager.manager_identity import ManagerIdentity, write_admin, write_engine
+from manager.manager_identity import ManagerIdentity, write_admin, write_console, write_engine
 from shoal.identity.certificates import subject_of
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import Keyring
@@ -69,5 +69,7 @@ def test_the_admin_files_are_kept_while_good(tmp_path: Path) -> None:
             assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
             write_engine(authority, tmp_path / "engine", "10.0.0.2:7440", now)
             assert subject_of(Identity.load(tmp_path / "engine").certificate).role is Role.ENGINE
+            write_console(authority, tmp_path / "console", "10.0.0.2:7440", now)
+            assert subject_of(Identity.load(tmp_path / "console").certificate).role is Role.CONSOLE
 
     asyncio.run(scenario())
