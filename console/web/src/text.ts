@@ -28,6 +28,11 @@ export function memoryText(bytes: number): string {
 
 const trim = (value: number): string => value.toFixed(value < 10 ? 1 : 0).replace(/\.0$/, "");
 
+const collator = new Intl.Collator("en", { numeric: true });
+
+/** Orders "web2" before "web10"; a collator of its own each time would cost a hundredfold. */
+export const byName = (a: { name: string }, b: { name: string }): number => collator.compare(a.name, b.name);
+
 /** "3 tasks". */
 export const count = (number: number, one: string, many = `${one}s`): string =>
   `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

@@ -6,7 +6,7 @@ import type { Store } from "../feed/store";
 import { Link, setQuery, useAddress } from "../router";
 import { Action, CommandLine, Dot, Meter, Text } from "../parts/basics";
 import { VirtualTable, type Column } from "../parts/virtual-list";
-import { ageText, count, cpuText, memoryText, shellWord } from "../text";
+import { ageText, byName, count, cpuText, memoryText, shellWord } from "../text";
 import { taskColumns } from "./service";
 
 export function Nodes() {
@@ -14,7 +14,7 @@ export function Nodes() {
   const filter = useAddress().query.get("q") ?? "";
   const rows = [...store.nodes.values()]
     .filter((each) => !filter || [each.name, each.address, ...Object.entries(each.labels).flat()].some((text) => text.includes(filter)))
-    .sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+    .sort(byName);
   return (
     <>
       <h1>Nodes</h1>

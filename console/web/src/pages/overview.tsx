@@ -4,7 +4,7 @@ import { Link } from "../router";
 import { Dot, Meter, Text } from "../parts/basics";
 import { Cells, shownTasks } from "../parts/cells";
 import { Problems } from "../parts/problems";
-import { count, cpuText, memoryText, visible } from "../text";
+import { byName, count, cpuText, memoryText, visible } from "../text";
 
 const BOX_WIDTH = 166;
 const LEGEND: readonly Look[] = ["running", "warning", "starting", "waiting", "stopping"];
@@ -60,7 +60,7 @@ function Waiting() {
 
 function Boxes() {
   const store = useStore("nodes");
-  const nodes = [...store.nodes.values()].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  const nodes = [...store.nodes.values()].sort(byName);
   return (
     <ul class="boxes" aria-label="Nodes">
       {nodes.map((node) => <Box key={node.id} id={node.id} />)}

@@ -7,6 +7,7 @@ import { Link, navigate, useAddress } from "../router";
 import { Action, CommandLine, ConfirmByName, TaskState, Text } from "../parts/basics";
 import { nodeName, taskName } from "../parts/names";
 import { VirtualTable, type Column } from "../parts/virtual-list";
+import { Difference } from "../parts/difference";
 import { Logs } from "./logs";
 import { Running } from "./services";
 import { Usage } from "./usage";
@@ -82,7 +83,7 @@ function Scale({ service }: { service: ServiceRow }) {
         <button type="button" aria-label="One fewer" onClick={() => step(-1)}>−</button>
         <input type="number" min={0} max={1_000_000} aria-label="Replicas" value={replicas}
           onInput={(event) => setChosen(event.currentTarget.valueAsNumber || 0)}
-          onKeyDown={(event) => event.key === "Enter" && event.currentTarget.form === null && void send()} />
+          onKeyDown={(event) => event.key === "Enter" && void send()} />
         <button type="button" aria-label="One more" onClick={() => step(1)}>+</button>
       </div>
       <Action class="main" do={send} disabled={replicas === service.replicas}>Scale</Action>
@@ -184,6 +185,7 @@ function Revisions({ service }: { service: ServiceRow }) {
       (answer) => setFound(answer.revisions ?? []), (error: unknown) => setProblem(textOf(error)),
     );
   }, [service.id, service.revision]);
+  const [compared, setCompared] = useState<number | null>(null);
   if (problem) return <p role="alert" class="problem">{problem}</p>;
   if (!found) return <p>Loading…</p>;
   const columns: Column<Revision>[] = [
@@ -192,13 +194,32 @@ function Revisions({ service }: { service: ServiceRow }) {
     { title: "Running", width: "6rem", cell: (each) => each.running ?? 0 },
     { title: "Made", width: "7rem", cell: (each) => ageText(Number(each.revision?.created_at_ms ?? 0)) },
     {
-      title: "", width: "9rem",
-      cell: (each) => !each.current && (
-        <Action do={() => post(`/api/services/${part(service.id)}/rollback`, { revision: Number(each.revision?.number) })}>
-          Roll back to it
-        </Action>
+      title: "Actions", width: "16rem",
+      cell: (each) => (
+        <span class="buttons">
+          {found.indexOf(each) < found.length - 1 && (
+            <button type="button" onClick={() => setCompared(found.indexOf(each))}>What changed</button>
+          )}
+          {!each.current && (
+            <Action do={() => post(`/api/services/${part(service.id)}/rollback`, { revision: Number(each.revision?.number) })}>
+              Roll back to it
+            </Action>
+          )}
+        </span>
       ),
     },
   ];
-  return <VirtualTable label="Revisions" rows={found} columns={columns} keyOf={(each) => each.revision?.number ?? ""} empty="" />;
+  const after = compared === null ? undefined : found[compared], before = compared === null ? undefined : found[compared + 1];
+  return (
+    <>
+      <VirtualTable label="Revisions" rows={found} columns={columns} keyOf={(each) => each.revision?.number ?? ""} empty="" />
+      {after && before && (
+        <section aria-label="What changed" role="status">
+          <h2>Revision {before.revision?.number} to {after.revision?.number}</h2>
+          <Difference before={before.revision?.spec} after={after.revision?.spec} />
+          <CommandLine line={`shoal service diff ${shellWord(service.name)} ${before.revision?.number} ${after.revision?.number}`} />
+        </section>
+      )}
+    </>
+  );
 }

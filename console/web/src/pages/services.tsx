@@ -6,7 +6,7 @@ import { Link, setQuery, useAddress } from "../router";
 import { Dot, Text } from "../parts/basics";
 import { desiredOf } from "../parts/problems";
 import { VirtualTable, type Column } from "../parts/virtual-list";
-import { ageText, count } from "../text";
+import { ageText, byName, count } from "../text";
 
 export function Services() {
   const store = useStore("services", "tasks");
@@ -18,7 +18,7 @@ export function Services() {
   );
   const rows = [...store.services.values()]
     .filter((each) => matches(each, filter) && (!stack || each.stack === stack) && (!only || isTroubled(store, each)))
-    .sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+    .sort(byName);
   return (
     <>
       <h1>Services</h1>
