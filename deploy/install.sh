@@ -6,6 +6,7 @@
 #   deploy/install.sh agent --join HOST:7442 --token TOKEN [--advertise ADDRESS]
 #   deploy/install.sh registry [--address ADDRESS:5000]
 #   deploy/install.sh engine [--context FILE] [--group GROUP] [--socket PATH]
+#   deploy/install.sh console [--context FILE] [--listen HOST:PORT] [--names NAMES]
 #   deploy/install.sh remove [--purge]
 #
 # `remove` stops all containers of this host and uninstalls Shoal. Volumes, the cluster's state and the registry's images
@@ -19,6 +20,7 @@
 #   registry  5000/tcp from managers, agents and clients that push images
 #   engine    none: it serves Docker's Engine API on a Unix socket, /run/docker.sock for the group docker; FILE is of `shoal context
 #             export`, and not needed on a manager's host
+#   console   7443/tcp from browsers (TLS); NAMES are further names that they have for this host, comma-separated
 set -eu
 
 prefix=/opt/shoal
@@ -32,7 +34,7 @@ packages() {
     manager) echo python3 python3-venv ca-certificates etcd-server ;;
     agent) echo python3 python3-venv ca-certificates iproute2 util-linux mount libnftables1 crun conmon runc tini apparmor ;;
     registry) echo docker-registry ;;
-    engine) echo python3 python3-venv ca-certificates ;;
+    engine|console) echo python3 python3-venv ca-certificates ;;
   esac
 }
 
@@ -47,7 +49,7 @@ install_venv() {
   test -x "$prefix/venv/bin/python" || python3 -m venv "$prefix/venv"
   "$prefix/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$top"
   cp "$top/README.md" "$prefix/"
-  for program in shoal shoal-manager shoal-agent shoal-engine; do ln -sf "$prefix/venv/bin/$program" "/usr/local/bin/$program"; done
+  for program in shoal shoal-manager shoal-agent shoal-engine shoal-console; do ln -sf "$prefix/venv/bin/$program" "/usr/local/bin/$program"; done
 }
 
 enable() {
@@ -109,21 +111,41 @@ install_registry() {
   echo "The registry is running on $address without TLS and authentication; see deploy/registry/README.md."
 }
 
-install_engine() {
-  test -n "$context" || test -d /var/lib/shoal/manager/engine || fail "--context FILE is required; write it with \`shoal context export\`"
+check_context() { # ROLE: an engine's or a console's, which is a manager's own unless a file is given
+  test -n "$context" || test -d "/var/lib/shoal/manager/$1" || fail "--context FILE is required; write it with \`shoal context export\`"
   test -z "$context" || test -r "$context" || fail "$context cannot be read"
+}
+
+install_context() { # ROLE
+  install -d -m 700 "/var/lib/shoal/$1"
+  SHOAL_CONFIG=/var/lib/shoal/$1
+  export SHOAL_CONFIG
+  if test -n "$context"; then # a file that is given takes the place of what was there
+    test ! -d "/var/lib/shoal/$1/contexts/default" || shoal context rm --force default
+    shoal context import default "$context"
+  elif test ! -d "/var/lib/shoal/$1/contexts/default"; then
+    shoal context create --admin "/var/lib/shoal/manager/$1" default # of that role
+  fi
+}
+
+install_console() {
+  check_context console
+  install_packages console
+  install_venv
+  mkdir -p /etc/shoal
+  install_context console
+  test -z "$listen" || setting SHOAL_CONSOLE_LISTEN "$listen" /etc/shoal/console.env
+  test -z "$names" || setting SHOAL_CONSOLE_NAMES "$names" /etc/shoal/console.env
+  enable shoal-console
+  echo "The console is running. To sign in, run where you have a context: shoal console token"
+}
+
+install_engine() {
+  check_context engine
   install_packages engine
   install_venv
   mkdir -p /etc/shoal
-  install -d -m 700 /var/lib/shoal/engine
-  SHOAL_CONFIG=/var/lib/shoal/engine
-  export SHOAL_CONFIG
-  if test -n "$context"; then # a file that is given takes the place of what was there
-    test ! -d /var/lib/shoal/engine/contexts/default || shoal context rm --force default
-    shoal context import default "$context"
-  elif test ! -d /var/lib/shoal/engine/contexts/default; then
-    shoal context create --admin /var/lib/shoal/manager/engine default # of role engine
-  fi
+  install_context engine
   getent group "$group" > /dev/null || groupadd --system "$group"
   cp "$top/deploy/systemd/shoal-engine.socket" /etc/systemd/system/
   sed -i "s|^ListenStream=.*|ListenStream=$socket|; s|^SocketGroup=.*|SocketGroup=$group|" /etc/systemd/system/shoal-engine.socket
@@ -137,16 +159,16 @@ install_engine() {
 remove() {
   systemctl disable --now shoal-engine.socket 2>/dev/null || true
   rm -f /etc/systemd/system/shoal-engine.socket
-  for unit in shoal-engine shoal-agent shoal-manager shoal-registry; do
+  for unit in shoal-console shoal-engine shoal-agent shoal-manager shoal-registry; do
     systemctl disable --now "$unit" 2>/dev/null || true
     rm -f "/etc/systemd/system/$unit.service"
   done
-  rm -rf /var/lib/shoal/engine
+  rm -rf /var/lib/shoal/engine /var/lib/shoal/console
   test ! -x "$prefix/venv/bin/shoal-agent" || "$prefix/venv/bin/shoal-agent" reset --yes
   printf shoal-default 2>/dev/null > /sys/kernel/security/apparmor/.remove || true
   systemctl daemon-reload
-  rm -f /usr/local/bin/shoal /usr/local/bin/shoal-manager /usr/local/bin/shoal-agent /usr/local/bin/shoal-engine
-  rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/engine.env /etc/shoal/join-token /var/lib/shoal/agent/images
+  rm -f /usr/local/bin/shoal /usr/local/bin/shoal-manager /usr/local/bin/shoal-agent /usr/local/bin/shoal-engine /usr/local/bin/shoal-console
+  rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/engine.env /etc/shoal/console.env /etc/shoal/join-token /var/lib/shoal/agent/images
   test -z "$purge" || purge
   echo "Shoal was removed. $(kept)"
 }
@@ -171,7 +193,7 @@ kept() {
 
 role=${1:-}
 test $# -eq 0 || shift
-advertise="" join="" token="" purge="" address="127.0.0.1:5000" context="" group="docker" socket="/run/docker.sock"
+advertise="" join="" token="" purge="" address="127.0.0.1:5000" context="" group="docker" socket="/run/docker.sock" listen="" names=""
 while test $# -gt 0; do
   if test "$role $1" = "remove --purge"; then purge=yes; shift; continue; fi
   test $# -ge 2 || fail "option $1 requires a value"
@@ -183,13 +205,15 @@ while test $# -gt 0; do
     --context) context=$2 ;;
     --group) group=$2 ;;
     --socket) socket=$2 ;;
+    --listen) listen=$2 ;;
+    --names) names=$2 ;;
     *) fail "unknown option $1; see $0 --help" ;;
   esac
   shift 2
 done
 case $role in
   -h|--help|help) usage; exit 0 ;;
-  manager|agent|registry|engine|remove) test "$(id -u)" = 0 || fail "must be run as root"; ;;
+  manager|agent|registry|engine|console|remove) test "$(id -u)" = 0 || fail "must be run as root"; ;;
   *) usage; exit 2 ;;
 esac
 case $role in
@@ -197,5 +221,6 @@ case $role in
   agent) install_agent ;;
   registry) install_registry ;;
   engine) install_engine ;;
+  console) install_console ;;
   remove) remove ;;
 esac

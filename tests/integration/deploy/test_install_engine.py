@@ -1,4 +1,4 @@
-"""`deploy/install.sh engine` in a mount namespace where all that it touches is a copy, or empty."""
+"""`deploy/install.sh engine` and `console` in a mount namespace where all that it touches is a copy, or empty."""
 
 import subprocess
 import sys
@@ -95,3 +95,26 @@ def test_a_file_that_is_no_context_is_an_error(tmp_path: Path) -> None:
     done = on_a_host(f"$install engine --context {tmp_path}/prod.tar")
     assert done.returncode != 0
     assert "The engine is running" not in done.stdout
+
+
+def test_a_console_has_its_settings_and_its_context_for_itself_alone(context: Path) -> None:
+    done = on_a_host(
+        f"$install console --context {context} --listen 10.0.0.5:443 --names console.example.com",
+        "echo; stat -c '%a %n' /var/lib/shoal/console /var/lib/shoal/console/contexts/default/key.pem",
+        "stat -c '%a' /etc/shoal/console.env; cat /etc/shoal/console.env /opt/systemctl",
+        "$install remove; find /etc/systemd/system /usr/local/bin /var/lib/shoal /etc/shoal -name '*console*'",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said, _, made = done.stdout.partition("\n\n")
+    assert said.endswith("shoal console token")
+    assert made.splitlines() == [
+        "700 /var/lib/shoal/console",
+        "600 /var/lib/shoal/console/contexts/default/key.pem",
+        "600",
+        "SHOAL_CONSOLE_LISTEN=10.0.0.5:443",
+        "SHOAL_CONSOLE_NAMES=console.example.com",
+        "daemon-reload",
+        "enable shoal-console",
+        "restart shoal-console",
+        "Shoal was removed. No data was kept.",
+    ]
