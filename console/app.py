@@ -8,8 +8,8 @@ import socket
 import ssl
 import sys
 import webbrowser
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -30,6 +30,7 @@ from console.handlers.streams import Streams
 from console.handlers.terminal_handlers import TerminalHandlers
 from console.server.assets import Assets
 from console.server.http_app import http_app
+from console.server.listener import listen, serving
 from console.server.request_checks import LOOPBACK_NAMES
 from console.server.sessions import KEY_BYTES, Session, SessionSigner
 from console.server.sign_ins import SignIns
@@ -57,8 +58,6 @@ from shoal.task_group import TaskGroup
 MAX_RESPONSE_BYTES = 256 << 20
 """A list of a million tasks."""
 DISTRIBUTION = "shoal"
-BACKLOG = 128
-STOP_SECONDS = 3.0
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ async def run(settings: ConsoleSettings) -> None:
     assets = Assets.read()
     identity = Identity.load(context.directory)
     _check_role(settings, identity)
-    listener = _listener(settings)
+    listener = listen(settings.host, settings.port)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
         managers, maintenance = await _connect(stack, context, identity)
@@ -88,7 +87,7 @@ async def run(settings: ConsoleSettings) -> None:
             settings, managers, identity=identity, context=context.name, port=listener.getsockname()[1], assets=assets
         )
         tls = None if settings.local else _tls_context(settings)
-        await stack.enter_async_context(_serving(console.app, listener, tls))
+        await stack.enter_async_context(serving(console.app, listener, tls))
         async with TaskGroup() as group:
             group.create_task(console.feed.run())
             group.create_task(_check_hourly(maintenance))
@@ -258,28 +257,6 @@ def _tls_context(settings: ConsoleSettings) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise Unavailable(f"cannot use {settings.tls_certificate} and {settings.tls_key}: {error}") from error
     return context
-
-
-def _listener(settings: ConsoleSettings) -> socket.socket:
-    """Raises Unavailable: the address is taken, or not one of this host."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server(
-            (settings.host, settings.port), family=family, backlog=BACKLOG, dualstack_ipv6=settings.host == "::"
-        )
-    except (OSError, ValueError) as error:
-        raise Unavailable(f"cannot listen on {settings.listen}: {error}") from error
-
-
-@asynccontextmanager
-async def _serving(app: web.Application, listener: socket.socket, tls: ssl.SSLContext | None) -> AsyncGenerator[None]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_SECONDS, handler_cancellation=True)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, listener, ssl_context=tls, backlog=BACKLOG).start()
-        yield
-    finally:
-        await runner.cleanup()
 
 
 def _announce(settings: ConsoleSettings, console: Console, listener: socket.socket) -> None:
