@@ -68,7 +68,7 @@ class ServiceHandlers:
         return answer({})
 
     async def update(self, request: web.Request) -> web.StreamResponse:
-        """Change image and environment; `dry_run` answers with what would be stored."""
+        """Change image and environment; `dry_run` answers with what would be stored, and where tasks would go."""
         document, name = await body_of(request), request.match_info["service"]
         view = await self._managers.call(self._control.GetService, GetServiceRequest(service=name))
         container = view.service.spec.task.container
@@ -88,6 +88,7 @@ class ServiceHandlers:
                 else view.service.meta.version,
                 spec=view.service.spec,
                 dry_run=document.get("dry_run") is True,
+                with_moves=True,
             ),
         )
         return answer(message_document(done))

@@ -1,5 +1,6 @@
 """Service calls: create, update, scale, roll back, remove, get, list."""
 
+import asyncio
 from collections.abc import Sequence
 
 from manager.interfaces import ImageResolver, NowMs
@@ -11,6 +12,7 @@ from manager.records.object_lookup import find_service
 from manager.records.versions import check_version
 from manager.records.write_groups import WriteGroup
 from manager.services import file_references, service_revisions
+from manager.services.dry_run import DryRun, DryRunStore
 from manager.services.job_progress import job_view
 from manager.services.service_dependencies import dependency_faults
 from manager.services.spec_submission import ResolveImage, prepare
@@ -85,7 +87,24 @@ class ServiceHandler:
         service = find_service(self._store.tables, request.service)
         check_version(f'service "{service.spec.name}"', request.version, service.meta.version)
         images = None if request.no_resolve_image else self._images
-        return await self._change(service, request.spec, images=images, dry_run=request.dry_run)
+        response = await self._change(service, request.spec, images=images, dry_run=request.dry_run)
+        if request.dry_run and request.with_moves and response.service.revision != service.revision:
+            await self._add_moves(response, service)
+        return response
+
+    async def _add_moves(self, response: UpdateServiceResponse, service: Service) -> None:
+        """Add to a dry run's answer where the planner would run the tasks.
+
+        In a thread: a pass over all tasks of a large cluster takes a second.
+        """
+        dry_run, changed = DryRunStore(self._store), response.service
+        await routing_mesh.ensure_network(dry_run, [changed.spec], self._now_ms)
+        await volume_references.create_missing(dry_run, [changed.spec], self._new_id, self._now_ms)
+        await dry_run.commit(alteration(dry_run.tables, service, changed)[0])
+        run = await asyncio.to_thread(DryRun, dry_run.tables, now_ms=self._now_ms(), new_id=self._new_id)
+        if not await asyncio.to_thread(run.run, [service.meta.id]):
+            response.warnings.append("the dry run did not settle; the task moves shown are incomplete")
+        response.moves.extend(run.moves(service.meta.id, service.spec.name))
 
     async def rollback(self, request: RollbackServiceRequest, caller: Caller) -> UpdateServiceResponse:
         """Raises NotFound when that revision is no longer kept."""

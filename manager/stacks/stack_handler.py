@@ -9,10 +9,10 @@ from manager.interfaces import ImageResolver, NowMs
 from manager.networks import network_handler, routing_mesh
 from manager.planner.spec.effective_spec import spec_in_force
 from manager.records.write_groups import commit_all
+from manager.services.dry_run import DryRun, DryRunStore
 from manager.services.service_dependencies import dependency_faults, dependency_warnings
 from manager.services.spec_submission import ResolveImage, Submission, prepare
 from manager.stacks import stack_file_plan, stack_plan
-from manager.stacks.dry_run import DryRun, DryRunStore
 from manager.stacks.stack_volume_plan import plan_volumes
 from manager.store.record_store import RecordStore
 from manager.store.tables import Tables

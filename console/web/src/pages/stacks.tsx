@@ -5,6 +5,7 @@ import type { Service } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { Link, navigate } from "../router";
 import { Action, CommandLine, ConfirmByName, Text } from "../parts/basics";
+import { Moves, type Move } from "../parts/moves";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { count, shellWord } from "../text";
 import { serviceColumns } from "./services";
@@ -75,7 +76,7 @@ interface Change {
   name: string;
   action: string;
   fields?: { path?: string; before?: string; after?: string }[];
-  moves?: { name?: string; from_hostname?: string; to_hostname?: string; pending_reason?: string }[];
+  moves?: Move[];
 }
 
 interface Plan {
@@ -170,8 +171,6 @@ function Numbers({ lines, wrong, of }: { lines: number; wrong: Set<number>; of: 
   );
 }
 
-const MOVES_SHOWN = 20;
-
 function PlanView({ plan }: { plan: Plan }) {
   const changes = (plan.changes ?? []).filter((each) => each.action !== "unchanged");
   return (
@@ -186,13 +185,8 @@ function PlanView({ plan }: { plan: Plan }) {
               {(each.fields ?? []).map((field) => (
                 <li key={field.path}><Text of={`${field.path ?? ""}: ${field.before || "–"} → ${field.after || "–"}`} /></li>
               ))}
-              {(each.moves ?? []).slice(0, MOVES_SHOWN).map((move) => (
-                <li key={move.name}>
-                  <Text of={`${move.name ?? ""} ${move.pending_reason ? `waits: ${move.pending_reason}` : `→ ${move.to_hostname ?? "removed"}`}`} />
-                </li>
-              ))}
-              {(each.moves?.length ?? 0) > MOVES_SHOWN && <li>and {count((each.moves?.length ?? 0) - MOVES_SHOWN, "more task", "more tasks")}</li>}
             </ul>
+            <Moves moves={each.moves ?? []} />
           </li>
         ))}
       </ul>

@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { get, part, post, textOf } from "../api";
 import type { Service } from "../feed/rows";
 import { Action, CommandLine, Dialog, Text } from "../parts/basics";
+import { Moves, type Move } from "../parts/moves";
 import { shellWord } from "../text";
 
 interface Container {
@@ -20,7 +21,7 @@ export function UpdateDialog({ service, close }: { service: Service; close: () =
   const [problem, setProblem] = useState("");
   const [image, setImage] = useState("");
   const [env, setEnv] = useState("");
-  const [preview, setPreview] = useState<{ after: Container; warnings: string[] } | null>(null);
+  const [preview, setPreview] = useState<{ after: Container; warnings: string[]; moves: Move[] } | null>(null);
   useEffect(() => {
     get<View>(`/api/services/${part(service.id)}`).then(
       ({ service: found }) => {
@@ -37,9 +38,9 @@ export function UpdateDialog({ service, close }: { service: Service; close: () =
     const changes: Record<string, unknown> = { dry_run: dryRun, version: Number(now?.meta?.version ?? 0) };
     if (image !== before.image) changes.image = image;
     if (lines.join("\n") !== (before.env ?? []).join("\n")) changes.env = lines;
-    const found = await post<View & { warnings?: string[] }>(`/api/services/${part(service.id)}/update`, changes);
+    const found = await post<View & { warnings?: string[]; moves?: Move[] }>(`/api/services/${part(service.id)}/update`, changes);
     if (!dryRun) return close();
-    setPreview({ after: found.service?.spec?.task?.container ?? {}, warnings: found.warnings ?? [] });
+    setPreview({ after: found.service?.spec?.task?.container ?? {}, warnings: found.warnings ?? [], moves: found.moves ?? [] });
   };
   const edit = (change: () => void) => {
     setPreview(null);
@@ -53,7 +54,7 @@ export function UpdateDialog({ service, close }: { service: Service; close: () =
         Environment, a NAME=VALUE a line
         <textarea rows={8} value={env} spellcheck={false} onInput={(event) => edit(() => setEnv(event.currentTarget.value))} />
       </label>
-      {preview && <Preview before={before} after={preview.after} warnings={preview.warnings} />}
+      {preview && <Preview before={before} after={preview.after} warnings={preview.warnings} moves={preview.moves} />}
       <CommandLine line={commandLine(service.name, before, image, lines)} />
       <div class="buttons">
         <Action do={() => send(true)} disabled={!now}>Show what changes</Action>
@@ -64,7 +65,7 @@ export function UpdateDialog({ service, close }: { service: Service; close: () =
   );
 }
 
-function Preview({ before, after, warnings }: { before: Container; after: Container; warnings: string[] }) {
+function Preview({ before, after, warnings, moves }: { before: Container; after: Container; warnings: string[]; moves: Move[] }) {
   const old = new Set(before.env ?? []), fresh = new Set(after.env ?? []);
   const gone = [...old].filter((each) => !fresh.has(each)), added = [...fresh].filter((each) => !old.has(each));
   const same = before.image === after.image && !gone.length && !added.length;
@@ -76,6 +77,7 @@ function Preview({ before, after, warnings }: { before: Container; after: Contai
         {gone.map((each) => <li key={each}>− <Text of={each} /></li>)}
         {added.map((each) => <li key={each}>+ <Text of={each} /></li>)}
       </ul>
+      <Moves moves={moves} />
       {warnings.map((each) => <p key={each} class="quiet"><Text of={each} /></p>)}
     </section>
   );

@@ -245,3 +245,26 @@ def test_a_tag_is_kept_when_asked() -> None:
         assert answer.service.spec.task.container.image == "registry:5000/hello:2"
 
     with_api(scenario)
+
+
+def test_a_dry_run_of_an_update_says_where_tasks_go_and_writes_nothing() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        await api.add_node("node2", "h2")
+        service = await create(api, spec_of(replicas=2))
+        spec = changed(service)
+        spec.task.container.env.append("A=2")
+        request = UpdateServiceRequest(
+            service=service.meta.id, version=service.meta.version, spec=spec, dry_run=True, with_moves=True
+        )
+        answer = await api.services.update(request, ADMIN)
+        assert sorted((move.name, move.to_hostname) for move in answer.moves) == [("web.1", "h1"), ("web.2", "h2")]
+        request.with_moves = False
+        assert not (await api.services.update(request, ADMIN)).moves
+        request.with_moves = True
+        request.spec.CopyFrom(service.spec)
+        assert not (await api.services.update(request, ADMIN)).moves  # nothing changes
+        assert api.store.tables.services[service.meta.id] == service
+        assert not api.store.tables.tasks
+
+    with_api(scenario)

@@ -1,4 +1,4 @@
-"""Dry run of a deployment: the real planner on a copy of the records, with simulated agents.
+"""Dry run of a change: the real planner on a copy of the records, with simulated agents.
 
 Time is virtual: nothing is waited for, every container starts and is healthy, and those of jobs complete.
 """
