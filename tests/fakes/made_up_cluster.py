@@ -1,0 +1,86 @@
+"""A cluster that is not there, for the console's pages: nodes, services and tasks, and as many changes a second as wanted."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, Iterator
+
+from shoal.api.v1.control_pb2 import ClusterChanges, TaskSummary
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+
+PART = 500
+INTERVAL_SECONDS = 0.05
+_STATES = (TaskState.RUNNING,) * 6 + (TaskState.STARTING, TaskState.PREPARING, TaskState.FAILED)
+
+
+class MadeUpCluster:
+    """The same for the same numbers.
+
+    Args:
+        changes: tasks that change in a second.
+    """
+
+    def __init__(self, *, nodes: int, tasks: int, services: int, changes: int) -> None:
+        self._random = random.Random(1)  # nothing secret
+        self._nodes, self._tasks, self._services, self._changes = nodes, tasks, services, changes
+
+    async def watch(self) -> AsyncGenerator[ClusterChanges]:
+        """What WatchCluster would say, forever."""
+        for part in self._snapshot():
+            yield part
+        yield ClusterChanges(complete=True)
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            if self._changes:
+                numbers = self._random.sample(range(self._tasks), max(1, round(self._changes * INTERVAL_SECONDS)))
+                yield ClusterChanges(tasks=[self._task(each, self._random.choice(_STATES)) for each in numbers])
+
+    def _snapshot(self) -> Iterator[ClusterChanges]:
+        first = ClusterChanges()
+        for number in range(self._nodes):
+            self._add_node(first, number)
+        first.services.extend(self._service(number) for number in range(self._services))
+        yield first
+        for begin in range(0, self._tasks, PART):
+            numbers = range(begin, min(begin + PART, self._tasks))
+            yield ClusterChanges(tasks=[self._task(each, TaskState.RUNNING) for each in numbers])
+
+    def _add_node(self, changes: ClusterChanges, number: int) -> None:
+        changes.nodes.add().meta.id = f"node{number}"
+        status = changes.node_status.add(node_id=f"node{number}", state=NodeStatus.READY, since_ms=_now_ms())
+        about = status.description
+        about.hostname, about.address, about.agent_version = f"h{number + 1}", "10.0.0.1", "0.1.0"
+        about.resources.nano_cpus, about.resources.memory_bytes = 16 * 10**9, 64 << 30
+        about.platform.os, about.platform.architecture = "linux", "amd64"
+        if number % 97 == 3:
+            status.network_condition.problems.append("the path to h7 lets through packets of 1,400 bytes alone")
+
+    def _service(self, number: int) -> Service:
+        service = Service(revision=1, task_revision=1)
+        service.meta.id, service.meta.updated_at_ms = f"service{number}", _now_ms()
+        service.spec.name, service.spec.stack = f"web{number}", "shop" if number % 3 == 0 else ""
+        service.spec.replicated.replicas = self._tasks // self._services
+        service.spec.task.container.image = "registry:5000/hello:1"
+        return service
+
+    def _task(self, number: int, state: "TaskState.ValueType") -> TaskSummary:
+        return TaskSummary(
+            id=f"task{number:09d}",
+            service_id=f"service{number % self._services}",
+            revision=1,
+            slot=number // self._services + 1,
+            node_id=f"node{number % self._nodes}",
+            state=state,
+            desired_state=TaskState.RUNNING,
+            health=TaskStatus.HEALTHY,
+            message="exit code 1" if state == TaskState.FAILED else "",
+            since_ms=_now_ms(),
+            reserved_nano_cpus=10**9,
+            reserved_memory_bytes=1 << 30,
+        )
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
