@@ -1,4 +1,4 @@
-"""A cluster that is not there, for the console's pages: nodes, services and tasks, and as many changes a second as wanted."""
+"""A cluster that is not there, for the console's pages: nodes, services, tasks, and changes at any rate."""
 
 import asyncio
 import random

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { signOut } from "./api";
+import { get, signOut } from "./api";
 import { connect } from "./feed/connection";
 import { store } from "./feed/store";
 import { useStore } from "./feed/use-store";
@@ -27,6 +27,8 @@ export interface Session {
   version: string;
 }
 
+const WARNINGS_AGAIN_MS = 15_000;
+
 const PAGES = [["", "Overview"], ["services", "Services"], ["stacks", "Stacks"], ["nodes", "Nodes"], ["containers", "Containers"], ["images", "Images"],
   ["networks", "Networks"], ["volumes", "Volumes"], ["secrets", "Secrets"], ["configs", "Configs"], ["managers", "Managers"],
   ["events", "Events"],
@@ -36,6 +38,14 @@ export function App({ session, ended }: { session: Session; ended: () => void })
   const { path } = useAddress();
   const [searching, setSearching] = useState(false);
   useEffect(() => connect(store, ended), []);
+  useEffect(() => {
+    const load = (): void => {
+      if (!document.hidden) get<Record<string, string[]>>("/api/node-warnings").then((found) => store.setWarnings(found), () => undefined);
+    };
+    load();
+    const timer = setInterval(load, WARNINGS_AGAIN_MS);
+    return () => clearInterval(timer);
+  }, []);
   useEffect(() => {
     const key = (event: KeyboardEvent): void => {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {

@@ -42,6 +42,8 @@ export class Store {
   readonly containers = new Map<string, Container>();
   readonly tasks = new Map<string, Task>();
   readonly totals = new Sums();
+  /** Of nodes that are ready, by id: what only a comparison of all nodes shows. */
+  warnings: Record<string, string[]> = {};
   problem = "connecting to the console";
   complete = false;
   private readonly byNode = new Map<string, Group>();
@@ -86,6 +88,16 @@ export class Store {
 
   notify(topic: string): void {
     this.touch(topic);
+  }
+
+  setWarnings(warnings: Record<string, string[]>): void {
+    this.warnings = warnings;
+    this.touch("problems", ...Object.keys(warnings).map((id) => `node:${id}`));
+  }
+
+  /** What is wrong with a node. */
+  problemsOf(node: Node): string[] {
+    return [...new Set([...node.problems, ...(this.warnings[node.id] ?? [])])];
   }
 
   setProblem(problem: string): void {

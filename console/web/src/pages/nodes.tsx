@@ -8,6 +8,7 @@ import { Action, CommandLine, Dot, Meter, Text } from "../parts/basics";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { ageText, byName, count, cpuText, memoryText, shellWord } from "../text";
 import { taskColumns } from "./service";
+import { Usage } from "./usage";
 
 export function Nodes() {
   const store = useStore("nodes", "tasks");
@@ -42,7 +43,7 @@ const columns = (store: Store): Column<Node>[] => [
   { title: "CPU", width: "9rem", cell: (each) => `${cpuText(store.onNode(each.id).sums.cpus)} of ${cpuText(each.cpus)}` },
   { title: "Memory", width: "12rem", cell: (each) => `${memoryText(store.onNode(each.id).sums.memory)} of ${memoryText(each.memory)}` },
   { title: "Address", width: "2fr", cell: (each) => each.address },
-  { title: "Problems", width: "3fr", cell: (each) => <Text of={each.problems.join("; ")} /> },
+  { title: "Problems", width: "3fr", cell: (each) => <Text of={store.problemsOf(each).join("; ")} /> },
 ];
 
 export function NodePage({ name }: { name: string }) {
@@ -58,6 +59,7 @@ const TITLES = { active: "Activate", pause: "Pause", drain: "Drain" };
 function Found({ id }: { id: string }) {
   const store = useStore(`node:${id}`, "services");
   const [ended, setEnded] = useState(false);
+  const [measured, setMeasured] = useState(false);
   const node = store.nodes.get(id);
   if (!node) return <p>The node was removed.</p>;
   const { tasks, sums } = store.onNode(id);
@@ -69,7 +71,7 @@ function Found({ id }: { id: string }) {
         {node.address}, {node.platform}, Shoal {node.version || "of an unknown version"}, {node.state} for {ageText(node.since)}
         {node.manager && ", a manager runs here"}
       </p>
-      {!!node.problems.length && <ul class="problems">{node.problems.map((each) => <li key={each}><Text of={each} /></li>)}</ul>}
+      {!!store.problemsOf(node).length && <ul class="problems">{store.problemsOf(node).map((each) => <li key={each}><Text of={each} /></li>)}</ul>}
       <Meter label="CPU reserved" used={sums.cpus} total={node.cpus} text={`${cpuText(sums.cpus)} of ${cpuText(node.cpus)}`} />
       <Meter label="Memory reserved" used={sums.memory} total={node.memory}
         text={`${memoryText(sums.memory)} of ${memoryText(node.memory)}`} />
@@ -82,6 +84,8 @@ function Found({ id }: { id: string }) {
         ))}
       </div>
       <CommandLine line={`shoal node update --availability ${node.availability === "drain" ? "active" : "drain"} ${shellWord(node.name)}`} />
+      <p><button type="button" aria-expanded={measured} onClick={() => setMeasured(!measured)}>Usage</button></p>
+      {measured && <Usage query={`node=${part(id)}`} line={<CommandLine line={`shoal stats --node ${shellWord(node.name)}`} />} />}
       <h2>{count(rows.length, "task")}</h2>
       <label><input type="checkbox" checked={ended} onChange={(event) => setEnded(event.currentTarget.checked)} /> With those that have ended</label>
       <VirtualTable label="Tasks" rows={rows} columns={taskColumns(store)} keyOf={(each) => each.id} empty="It has no tasks." />

@@ -75,7 +75,7 @@ function Box({ id }: { id: string }) {
   const group = store.onNode(id), tasks = shownTasks(group);
   const about = node.state !== "ready" ? node.state : node.availability !== "active" ? node.availability : "";
   return (
-    <li class={`box ${node.state !== "ready" ? "down" : node.problems.length ? "troubled" : ""}`}>
+    <li class={`box ${node.state !== "ready" ? "down" : store.problemsOf(node).length ? "troubled" : ""}`}>
       <Link to={`/nodes/${encodeURIComponent(node.name)}`} label={labelOf(node, tasks)}>
         <span class="name"><Text of={node.name} /></span>
         <span class="quiet">{about || tasks.length}</span>

@@ -24,7 +24,7 @@ export function problemsOf(store: Store): Problem[] {
   for (const node of store.nodes.values()) {
     const to = `/nodes/${encodeURIComponent(node.name)}`;
     if (node.state !== "ready") found.push({ subject: node.name, to, text: `is ${node.state}` });
-    for (const text of node.problems) found.push({ subject: node.name, to, text });
+    for (const text of store.problemsOf(node)) found.push({ subject: node.name, to, text });
   }
   for (const service of store.services.values()) {
     const to = `/services/${encodeURIComponent(service.name)}`, { running } = store.ofService(service.id).sums;
