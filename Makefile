@@ -15,7 +15,7 @@ SOURCES := shoal manager agent cli engine console tests deploy
 # Programs start in half the time where Python may keep their bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: console check-console help up down test test-plain-runtime test-debian13 test-random test-vm fuzz unit check bench fmt protos check-protos images install clean
+.PHONY: console check-console screenshots help up down test test-plain-runtime test-debian13 test-random test-vm fuzz unit check bench fmt protos check-protos images install clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -29,6 +29,7 @@ help:
 	@echo "make bench   run the benchmarks (takes minutes; the machine should be idle)"
 	@echo "make fmt     format the code and apply automatic fixes"
 	@echo "make console  build the web console's pages (needs Node 20.19 or newer)"
+	@echo "make screenshots  take pictures of the web console's pages"
 	@echo "make protos  generate the typed stubs of proto/"
 
 install: $(VENV)/.installed
@@ -114,6 +115,10 @@ console: install
 # `make check` compares recorded digests, which needs no Node; this builds again and compares what is built.
 check-console: console
 	git diff --exit-code --stat -- console/built console/web/built.json
+
+# Looked at before a release; needs Chromium.
+screenshots: install
+	$(BIN)/python -m tests.screenshots build/screenshots
 
 fmt: install
 	$(BIN)/ruff format $(SOURCES)

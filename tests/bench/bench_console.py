@@ -17,6 +17,7 @@ from console.app import Console, build
 from console.server.assets import Assets
 from console.server.listener import listen, serving
 from console.settings import ConsoleSettings
+from shoal.api.v1.control_pb2 import ListNodesResponse
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
 from tests.fakes.made_up_cluster import MadeUpCluster
@@ -41,7 +42,7 @@ async def made_up_console(cluster: MadeUpCluster) -> AsyncGenerator[tuple[Consol
     """A console that serves on loopback, and its address."""
     now = datetime.now(UTC)
     identity = Authority.create("cluster1", now).issue(CertificateSubject("ada", Role.ADMIN, "cluster1"), now)
-    managers: Any = FakeManagers(streams={"WatchCluster": cluster.watch})
+    managers: Any = FakeManagers({"ListNodes": ListNodesResponse()}, {"WatchCluster": cluster.watch})
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     settings = ConsoleSettings(local=True, listen=f"127.0.0.1:{port}")
