@@ -46,7 +46,7 @@ async def main(directory: Path) -> None:
                 viewport = {"width": width, "height": height}
                 page = await browser.new_page(color_scheme=scheme, viewport=viewport)  # type: ignore[arg-type]
                 await page.goto(f"{address}#token={console.one_time_token()}")
-                await page.get_by_role("navigation", name="Pages").wait_for()
+                await page.locator("#content h1").wait_for()
                 await take(page, address, directory, f"-{scheme}{size}")
                 await page.context.close()
         await browser.close()

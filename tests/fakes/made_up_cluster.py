@@ -77,7 +77,7 @@ class MadeUpCluster:
             health=TaskStatus.HEALTHY,
             message="exit code 1" if state == TaskState.FAILED else "",
             since_ms=_now_ms(),
-            reserved_nano_cpus=10**9,
+            reserved_nano_cpus=25 * 10**7,
             reserved_memory_bytes=1 << 30,
         )
 

@@ -15,6 +15,7 @@ import { Overview } from "./pages/overview";
 import { Service } from "./pages/service";
 import { Services } from "./pages/services";
 import { Deploy, StackPage, Stacks } from "./pages/stacks";
+import { TaskPage } from "./pages/task";
 import { Link, useAddress } from "./router";
 import { shellWord, visible } from "./text";
 
@@ -29,14 +30,22 @@ export interface Session {
 
 const WARNINGS_AGAIN_MS = 15_000;
 
-const PAGES = [["", "Overview"], ["services", "Services"], ["stacks", "Stacks"], ["nodes", "Nodes"], ["containers", "Containers"], ["images", "Images"],
-  ["networks", "Networks"], ["volumes", "Volumes"], ["secrets", "Secrets"], ["configs", "Configs"], ["managers", "Managers"],
-  ["events", "Events"],
-] as const;
+const GROUPS: readonly { title: string; pages: readonly (readonly [page: string, title: string])[] }[] = [
+  { title: "Cluster", pages: [["", "Overview"], ["nodes", "Nodes"], ["managers", "Managers"], ["events", "Events"]] },
+  { title: "Workloads", pages: [["services", "Services"], ["stacks", "Stacks"], ["containers", "Containers"]] },
+  {
+    title: "Resources",
+    pages: [["images", "Images"], ["networks", "Networks"], ["volumes", "Volumes"], ["secrets", "Secrets"], ["configs", "Configs"]],
+  },
+];
+const PAGES = GROUPS.flatMap((each) => each.pages);
+/** Whose page of the menu another page belongs to. */
+const UNDER: Record<string, string> = { deploy: "stacks", logs: "stacks", tasks: "services", terminal: "services" };
 
 export function App({ session, ended }: { session: Session; ended: () => void }) {
   const { path } = useAddress();
   const [searching, setSearching] = useState(false);
+  const [menu, setMenu] = useState(false);
   useEffect(() => connect(store, ended), []);
   useEffect(() => {
     const load = (): void => {
@@ -57,24 +66,43 @@ export function App({ session, ended }: { session: Session; ended: () => void })
     return () => window.removeEventListener("keydown", key);
   }, []);
   const page = path[0] ?? "";
+  useEffect(() => setMenu(false), [path.join("/")]);
   useEffect(() => {
     document.title = `${(path[1] && visible(path[1])) || PAGES.find(([each]) => each === page)?.[1] || "Shoal"} · Shoal`;
   }, [path.join("/")]);
   return (
     <>
       <a class="skip" href="#content">Skip to the content</a>
-      <header>
-        <Link to="/" class="brand">Shoal</Link>
-        <nav aria-label="Pages">
-          {PAGES.map(([each, title]) => <Link key={each} to={`/${each}`} current={each === page}>{title}</Link>)}
-        </nav>
-        <button type="button" onClick={() => setSearching(true)} aria-keyshortcuts="Control+K">Search <kbd>Ctrl K</kbd></button>
-        <Theme />
-        <span class="who quiet"><Text of={`${session.user} at ${session.context}`} /></span>
-        <button type="button" onClick={() => signOut().then(ended, ended)}>Sign out</button>
+      <header class={menu ? "open" : ""}>
+        <div class="bar">
+          <Link to="/" class="brand">Shoal</Link>
+          <button type="button" class="search-button" onClick={() => setSearching(true)} aria-keyshortcuts="Control+K">
+            Search <kbd>Ctrl K</kbd>
+          </button>
+          <button type="button" class="menu-button" aria-expanded={menu} aria-controls="menu" onClick={() => setMenu(!menu)}>Menu</button>
+        </div>
+        <div id="menu" class="menu">
+          <nav aria-label="Pages">
+            {GROUPS.map((group) => (
+              <div key={group.title} class="group" role="group" aria-label={group.title}>
+                <span class="quiet" aria-hidden="true">{group.title}</span>
+                {group.pages.map(([each, title]) => (
+                  <Link key={each} to={`/${each}`} current={each === (UNDER[page] ?? page)}>{title}</Link>
+                ))}
+              </div>
+            ))}
+          </nav>
+          <div class="who">
+            <span class="quiet"><Text of={`${session.user} at ${session.context}`} /></span>
+            <Theme />
+            <button type="button" onClick={() => signOut().then(ended, ended)}>Sign out</button>
+          </div>
+        </div>
       </header>
-      <Connection />
-      <main id="content" tabIndex={-1}>{pageOf(path)}</main>
+      <div class="side">
+        <Connection />
+        <main id="content" tabIndex={-1}>{pageOf(path)}</main>
+      </div>
       {searching && <Search close={() => setSearching(false)} />}
     </>
   );
@@ -98,6 +126,7 @@ function pageOf(path: string[]) {
   if (page === "terminal" && name) {
     return <Later key={name} load={() => import("./pages/terminal")} props={{ id: name }} />;
   }
+  if (page === "tasks" && name) return <TaskPage key={name} id={name} />;
   if (page === "events") return <Events />;
   if (page in KINDS) return <Objects key={page} kind={page} />;
   return <><h1>There is no such page</h1><p><Link to="/">Overview</Link></p></>;
@@ -127,7 +156,7 @@ function Theme() {
   };
   return (
     <select aria-label="Theme" value={theme} onChange={(event) => choose(event.currentTarget.value)}>
-      {THEMES.map((each) => <option key={each} value={each}>{each}</option>)}
+      {THEMES.map((each) => <option key={each} value={each}>{each === "system" ? "As the system" : each === "light" ? "Light" : "Dark"}</option>)}
     </select>
   );
 }

@@ -15,6 +15,8 @@ export interface Changes {
 export class Sums {
   live = 0;
   running = 0;
+  /** Running, or on the way to it on a node. */
+  placed = 0;
   cpus = 0;
   memory = 0;
 
@@ -23,6 +25,7 @@ export class Sums {
     this.live += sign;
     if (task.state === "running" && !isStopping(task)) this.running += sign;
     if (!task.node) return;
+    if (!isStopping(task)) this.placed += sign;
     this.cpus += sign * task.cpus;
     this.memory += sign * task.memory;
   }

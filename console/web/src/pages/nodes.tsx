@@ -66,29 +66,53 @@ function Found({ id }: { id: string }) {
   const rows = [...tasks.values()].filter((each) => ended || isLive(each)).sort((a, b) => b.since - a.since);
   return (
     <>
-      <h1><Text of={node.name} /> <StateOf node={node} /></h1>
+      <div class="title">
+        <h1><Text of={node.name} /> <StateOf node={node} /></h1>
+        <div class="buttons">
+          {AVAILABILITIES.filter((each) => each !== node.availability).map((each) => (
+            <Action key={each} do={() => post(`/api/nodes/${part(id)}/availability`, { availability: each })}>{TITLES[each]}</Action>
+          ))}
+        </div>
+      </div>
       <p class="quiet">
         {node.address}, {node.platform}, Shoal {node.version || "of an unknown version"}, {node.state} for {ageText(node.since)}
         {node.manager && ", a manager runs here"}
       </p>
-      {!!store.problemsOf(node).length && <ul class="problems">{store.problemsOf(node).map((each) => <li key={each}><Text of={each} /></li>)}</ul>}
+      {!!store.problemsOf(node).length && (
+        <ul class="problems">{store.problemsOf(node).map((each) => <li key={each}><Text of={each} /></li>)}</ul>
+      )}
       <Meter label="CPU reserved" used={sums.cpus} total={node.cpus} text={`${cpuText(sums.cpus)} of ${cpuText(node.cpus)}`} />
       <Meter label="Memory reserved" used={sums.memory} total={node.memory}
         text={`${memoryText(sums.memory)} of ${memoryText(node.memory)}`} />
-      {!!Object.keys(node.labels).length && (
-        <p>Labels: {Object.entries(node.labels).map(([key, value]) => <code key={key}>{key}={value} </code>)}</p>
-      )}
-      <div class="buttons">
-        {AVAILABILITIES.filter((each) => each !== node.availability).map((each) => (
-          <Action key={each} do={() => post(`/api/nodes/${part(id)}/availability`, { availability: each })}>{TITLES[each]}</Action>
-        ))}
-      </div>
+      <Labels node={node} />
       <CommandLine line={`shoal node update --availability ${node.availability === "drain" ? "active" : "drain"} ${shellWord(node.name)}`} />
       <p><button type="button" aria-expanded={measured} onClick={() => setMeasured(!measured)}>Usage</button></p>
       {measured && <Usage query={`node=${part(id)}`} line={<CommandLine line={`shoal stats --node ${shellWord(node.name)}`} />} />}
       <h2>{count(rows.length, "task")}</h2>
-      <label><input type="checkbox" checked={ended} onChange={(event) => setEnded(event.currentTarget.checked)} /> With those that have ended</label>
+      <label class="above"><input type="checkbox" checked={ended} onChange={(event) => setEnded(event.currentTarget.checked)} /> With those that have ended</label>
       <VirtualTable label="Tasks" rows={rows} columns={taskColumns(store)} keyOf={(each) => each.id} empty="It has no tasks." />
     </>
+  );
+}
+
+/** Labels, each of which can go, and a field for another. */
+function Labels({ node }: { node: Node }) {
+  const [text, setText] = useState("");
+  const [key, value] = [text.split("=", 1)[0]!.trim(), text.slice(text.indexOf("=") + 1).trim()];
+  const send = (labels: Record<string, string>): Promise<unknown> => post(`/api/nodes/${part(node.id)}/labels`, { labels });
+  const without = (gone: string): Record<string, string> => Object.fromEntries(Object.entries(node.labels).filter(([each]) => each !== gone));
+  return (
+    <section class="labels" aria-label="Labels">
+      <span class="quiet">Labels</span>
+      {Object.entries(node.labels).map(([each, given]) => (
+        <span key={each} class="chip">
+          <Text of={`${each}=${given}`} />
+          <Action label={`Remove label ${each}`} do={() => send(without(each))}>×</Action>
+        </span>
+      ))}
+      <input aria-label="New label" placeholder="KEY=VALUE" value={text} spellcheck={false} onInput={(event) => setText(event.currentTarget.value)} />
+      <Action disabled={!key || !text.includes("=")} do={() => send({ ...node.labels, [key]: value }).then(() => setText(""))}>Add label</Action>
+      {key && text.includes("=") && <CommandLine line={`shoal node update --label-add ${shellWord(`${key}=${value}`)} ${shellWord(node.name)}`} />}
+    </section>
   );
 }

@@ -44,7 +44,8 @@ export const KINDS: Record<string, Kind> = {
   containers: {
     title: "Containers", one: "container",
     columns: [
-      name, ["State", "8rem", state], ["Image", "2fr", text("image")], ["Command", "2fr", text("command")],
+      ["Name", "2fr", (row) => (row.task ? <Link to={`/tasks/${part(String(row.task))}`}><Text of={row.name} /></Link> : <Text of={row.name} />)],
+      ["State", "8rem", state], ["Image", "2fr", text("image")], ["Command", "2fr", text("command")],
       ["Node", "8rem", text("node")], ["Made", "5rem", age("created")], ["Problems", "2fr", list("problems")],
     ],
     remove: (each) => `shoal rm ${shellWord(each)}`,

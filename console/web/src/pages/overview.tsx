@@ -6,7 +6,7 @@ import { Cells, shownTasks } from "../parts/cells";
 import { Problems } from "../parts/problems";
 import { byName, count, cpuText, memoryText, visible } from "../text";
 
-const BOX_WIDTH = 166;
+const BOX_WIDTH = 148;
 const LEGEND: readonly Look[] = ["running", "warning", "starting", "waiting", "stopping"];
 
 export function Overview() {
@@ -81,11 +81,18 @@ function Box({ id }: { id: string }) {
         <span class="quiet">{about || tasks.length}</span>
       </Link>
       <Cells tasks={tasks} width={BOX_WIDTH} version={tasks.map((each) => each.id + lookOf(each)).join()} />
-      <meter min={0} max={node.cpus || 1} value={group.sums.cpus} aria-label="CPU reserved" title="CPU reserved" />
-      <meter min={0} max={node.memory || 1} value={group.sums.memory} aria-label="Memory reserved" title="Memory reserved" />
+      <Bar label="CPU" used={group.sums.cpus} total={node.cpus} />
+      <Bar label="Memory" used={group.sums.memory} total={node.memory} />
     </li>
   );
 }
+
+const Bar = ({ label, used, total }: { label: string; used: number; total: number }) => (
+  <div class="bar-of">
+    <span class="quiet" aria-hidden="true">{label}</span>
+    <meter min={0} max={total || 1} value={used} low={total * 0.8} high={total * 0.95} optimum={0} aria-label={`${label} reserved`} />
+  </div>
+);
 
 /** What the picture shows, in words. */
 function labelOf(node: Node, tasks: Task[]): string {

@@ -34,10 +34,16 @@ function Found({ id }: { id: string }) {
   const path = `/services/${part(service.name)}`;
   return (
     <>
-      <h1><Text of={service.name} /> <Running store={store} service={service} /></h1>
+      <div class="title">
+        <h1><Text of={service.name} /> <Running store={store} service={service} /></h1>
+        <div class="buttons">
+          <button type="button" onClick={() => setUpdating(true)}>Update…</button>
+          <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
+        </div>
+      </div>
       <p class="quiet">
         <Text of={service.image} />, {service.mode}, revision {service.revision}
-        {service.stack && <>, stack <Text of={service.stack} /></>}
+        {service.stack && <>, stack <Link to={`/stacks/${part(service.stack)}`}><Text of={service.stack} /></Link></>}
       </p>
       {!!service.problems.length && <ul class="problems">{service.problems.map((each) => <li key={each}><Text of={each} /></li>)}</ul>}
       <Ports store={store} ports={service.ports} />
@@ -49,8 +55,6 @@ function Found({ id }: { id: string }) {
             {each[0]!.toUpperCase() + each.slice(1)}
           </Link>
         ))}
-        <button type="button" onClick={() => setUpdating(true)}>Update…</button>
-        <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
       </nav>
       {updating && <UpdateDialog service={service} close={() => setUpdating(false)} />}
       {tab === "tasks" && <Tasks store={store} id={id} />}
@@ -146,8 +150,7 @@ export const taskColumns = (store: Store): Column<Task>[] => [
 ];
 
 function TaskLink({ store, task }: { store: Store; task: Task }) {
-  const service = store.services.get(task.service), name = taskName(store, task);
-  return service ? <Link to={`/services/${part(service.name)}`}><Text of={name} /></Link> : <Text of={name} />;
+  return <Link to={`/tasks/${part(task.id)}`}><Text of={taskName(store, task)} /></Link>;
 }
 
 /** Ports of every node lead to the service: those of the node that this browser most likely reaches. */

@@ -4,7 +4,7 @@ import type { Service } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { Link, setQuery, useAddress } from "../router";
 import { Dot, Text } from "../parts/basics";
-import { desiredOf } from "../parts/problems";
+import { desiredOf, isChanging } from "../parts/problems";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { ageText, byName, count } from "../text";
 
@@ -53,7 +53,7 @@ export const serviceColumns = (store: Store): Column<Service>[] => [
   { title: "Name", width: "2fr", cell: (each) => <Link to={`/services/${encodeURIComponent(each.name)}`}><Text of={each.name} /></Link> },
   { title: "Tasks", width: "7rem", cell: (each) => <Running store={store} service={each} /> },
   { title: "Image", width: "3fr", cell: (each) => <Text of={each.image} /> },
-  { title: "Stack", width: "1fr", cell: (each) => <Text of={each.stack} /> },
+  { title: "Stack", width: "1fr", cell: (each) => each.stack && <Link to={`/stacks/${encodeURIComponent(each.stack)}`}><Text of={each.stack} /></Link> },
   { title: "Update", width: "1fr", cell: (each) => each.update?.state.replace("_", " ") ?? "" },
   { title: "Changed", width: "6rem", cell: (each) => ageText(each.updated) },
 ];
@@ -62,7 +62,7 @@ export function Running({ store, service }: { store: Store; service: Service }) 
   const { running } = store.ofService(service.id).sums, desired = desiredOf(service);
   return (
     <span class="state">
-      <Dot look={isTroubled(store, service) ? "failed" : "running"} />
+      <Dot look={!isTroubled(store, service) ? "running" : isChanging(store, service) ? "starting" : "failed"} />
       {running.toLocaleString("en")}{desired === null ? "" : `/${desired.toLocaleString("en")}`}
     </span>
   );

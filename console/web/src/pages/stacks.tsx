@@ -33,8 +33,10 @@ export function Stacks() {
   ];
   return (
     <>
-      <h1>Stacks</h1>
-      <p><Link to="/deploy">Deploy a Compose file…</Link></p>
+      <div class="title">
+        <h1>Stacks</h1>
+        <Link class="button" to="/deploy">Deploy a Compose file…</Link>
+      </div>
       <VirtualTable label="Stacks" rows={stacksOf(store)} columns={columns} keyOf={(each) => each.name} empty="There are no stacks yet." />
     </>
   );
@@ -46,11 +48,13 @@ export function StackPage({ name }: { name: string }) {
   const services = [...store.services.values()].filter((each) => each.stack === name).sort((a, b) => (a.name < b.name ? -1 : 1));
   return (
     <>
-      <h1><Text of={name} /></h1>
-      <div class="buttons">
-        <Link to={`/deploy/${part(name)}`}>Deploy another version…</Link>
-        <Link to={`/logs/${part(name)}`}>Logs</Link>
-        <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
+      <div class="title">
+        <h1><Text of={name} /></h1>
+        <div class="buttons">
+          <Link class="button" to={`/logs/${part(name)}`}>Logs</Link>
+          <Link class="button" to={`/deploy/${part(name)}`}>Deploy another version…</Link>
+          <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
+        </div>
       </div>
       <VirtualTable label="Services" rows={services} columns={serviceColumns(store)} keyOf={(each) => each.id}
         empty={store.complete ? "It has no services." : "Loading…"} />

@@ -7,7 +7,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { openStream } from "../feed/connection";
 import { useStore } from "../feed/use-store";
 import { CommandLine, Text } from "../parts/basics";
-import { documentWithAdoptedStyles } from "../parts/adopted-styles";
+import { adoptStyles } from "../parts/adopted-styles";
 import { taskName } from "../parts/names";
 import { shellWord } from "../text";
 
@@ -26,7 +26,8 @@ export default function Terminal({ id }: { id: string }) {
 
   useEffect(() => {
     if (!place.current) return;
-    const screen = new Screen({ documentOverride: documentWithAdoptedStyles(), screenReaderMode: true, scrollback: 5000 });
+    const release = adoptStyles();
+    const screen = new Screen({ screenReaderMode: true, scrollback: 5000 });
     const fit = new FitAddon();
     screen.loadAddon(fit);
     screen.open(place.current);
@@ -56,6 +57,7 @@ export default function Terminal({ id }: { id: string }) {
       socket.onclose = null;
       socket.close();
       screen.dispose();
+      release();
     };
   }, [id, run]);
 

@@ -1,21 +1,31 @@
-// The terminal writes <style> elements, which the Content-Security-Policy refuses. It takes another document to make its
-// elements with: in this one such an element hands its rules to a constructed sheet, which the policy has nothing against.
+// The terminal writes <style> elements and style attributes, which the Content-Security-Policy refuses. While one is open, an
+// element of style that is created hands its rules to a constructed sheet instead, and an attribute of style becomes properties
+// of style. The policy has nothing against either. The terminal's option of a document of its own covers some elements alone.
 
-/** The page's document, but for elements of style. */
-export function documentWithAdoptedStyles(): Document {
-  const create = (name: string, options?: ElementCreationOptions): HTMLElement =>
-    name.toLowerCase() === "style" ? adoptedStyle() : document.createElement(name, options);
-  return new Proxy(document, {
-    get(target, property) {
-      if (property === "createElement") return create;
-      const value: unknown = Reflect.get(target, property, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+let users = 0;
+
+/** Adopt styles until the returned function is called. */
+export function adoptStyles(): () => void {
+  if (!users++) document.createElement = create as typeof document.createElement;
+  return () => {
+    if (!--users) delete (document as Partial<Document>).createElement; // the prototype's is in force again
+  };
+}
+
+function create(name: string, options?: ElementCreationOptions): HTMLElement {
+  if (name.toLowerCase() === "style") return adoptedStyle();
+  const element = Document.prototype.createElement.call(document, name, options);
+  element.setAttribute = setAttribute;
+  return element;
+}
+
+function setAttribute(this: HTMLElement, name: string, value: string): void {
+  if (name === "style") this.style.cssText = value;
+  else Element.prototype.setAttribute.call(this, name, value);
 }
 
 function adoptedStyle(): HTMLElement {
-  const sheet = new CSSStyleSheet(), element = document.createElement("span");
+  const sheet = new CSSStyleSheet(), element = Document.prototype.createElement.call(document, "span");
   element.hidden = true;
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
   let rules = "";

@@ -45,7 +45,7 @@ export function CommandLine({ line }: { line: string }) {
 
 /** A button that does something, says that it does, and what went wrong. */
 export function Action(props: {
-  do: () => Promise<unknown>; children: ComponentChildren; class?: string; disabled?: boolean;
+  do: () => Promise<unknown>; children: ComponentChildren; class?: string; disabled?: boolean; label?: string;
 }) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
@@ -62,7 +62,7 @@ export function Action(props: {
   };
   return (
     <span class="action">
-      <button type="button" class={props.class} disabled={busy || props.disabled} onClick={run}>{props.children}</button>
+      <button type="button" class={props.class} disabled={busy || props.disabled} onClick={run} aria-label={props.label && visible(props.label)}>{props.children}</button>
       {problem && <span role="alert" class="problem"><Text of={problem} /></span>}
     </span>
   );

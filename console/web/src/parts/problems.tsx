@@ -1,5 +1,6 @@
 // What is wrong now, and why, in words, first.
 
+import { useState } from "preact/hooks";
 import { Link } from "../router";
 import { useStore } from "../feed/use-store";
 import type { Service } from "../feed/rows";
@@ -7,17 +8,25 @@ import type { Store } from "../feed/store";
 import { count } from "../text";
 import { Text } from "./basics";
 
-const SHOWN = 12;
+const SHOWN = 6;
 
 interface Problem {
   subject: string;
   to: string;
   text: string;
+  /** Nothing is wrong: tasks start, or an update waits for a person. */
+  changing?: boolean;
 }
 
 /** How many tasks a service should have; null: the planner's affair. */
 export const desiredOf = (service: Service): number | null =>
   service.mode === "replicated" && !service.autoscale ? service.replicas : null;
+
+/** Fewer tasks run than should, and the others are on their way: nothing is wrong with it yet. */
+export function isChanging(store: Store, service: Service): boolean {
+  const desired = desiredOf(service);
+  return !service.problems.length && desired !== null && store.ofService(service.id).sums.placed >= desired;
+}
 
 export function problemsOf(store: Store): Problem[] {
   const found: Problem[] = [];
@@ -31,11 +40,11 @@ export function problemsOf(store: Store): Problem[] {
     for (const text of service.problems) found.push({ subject: service.name, to, text });
     const desired = desiredOf(service);
     if (!service.problems.length && desired !== null && running < desired) {
-      found.push({ subject: service.name, to, text: `${running} of ${count(desired, "task")} running` });
+      found.push({ subject: service.name, to, text: `${running} of ${count(desired, "task")} running`, changing: isChanging(store, service) });
     }
     if (service.update && (service.paused || service.update.state === "paused" || service.update.state === "canary")) {
       const waits = service.update.state === "canary" ? "the update waits for promotion" : "the update is paused";
-      found.push({ subject: service.name, to, text: service.update.message || waits });
+      found.push({ subject: service.name, to, text: service.update.message || waits, changing: service.update.state === "canary" });
     }
   }
   return found;
@@ -43,18 +52,33 @@ export function problemsOf(store: Store): Problem[] {
 
 export function Problems() {
   const store = useStore("problems");
-  const found = problemsOf(store);
-  if (!found.length) return <p class="fine">{store.complete ? "Everything runs as it should." : "Loading…"}</p>;
+  const found = problemsOf(store), wrong = found.filter((each) => !each.changing), changing = found.filter((each) => each.changing);
   return (
-    <section aria-label="What is wrong">
-      <ul class="problems">
-        {found.slice(0, SHOWN).map((each) => (
+    <>
+      {!wrong.length && <p class="fine">{store.complete ? "Everything runs as it should." : "Loading…"}</p>}
+      <List label="What is wrong" class="problems" rows={wrong} />
+      <List label="What is changing" class="changing" rows={changing} />
+    </>
+  );
+}
+
+function List({ label, class: looks, rows }: { label: string; class: string; rows: Problem[] }) {
+  const [all, setAll] = useState(false);
+  if (!rows.length) return null;
+  return (
+    <section aria-label={label} class={looks}>
+      <ul>
+        {(all ? rows : rows.slice(0, SHOWN)).map((each) => (
           <li key={each.subject + each.text}>
             <Link to={each.to}><Text of={each.subject} /></Link> <Text of={each.text} />
           </li>
         ))}
       </ul>
-      {found.length > SHOWN && <p class="quiet">and {(found.length - SHOWN).toLocaleString("en")} more</p>}
+      {rows.length > SHOWN && (
+        <button type="button" aria-expanded={all} onClick={() => setAll(!all)}>
+          {all ? "Show fewer" : `Show ${(rows.length - SHOWN).toLocaleString("en")} more`}
+        </button>
+      )}
     </section>
   );
 }

@@ -8,7 +8,7 @@ import pytest
 from shoal.api.v1.cluster_pb2 import AddressPools
 from shoal.api.v1.control_pb2 import GetClusterRequest, UpdateClusterRequest
 from shoal.errors import Conflict, InvalidInput, PermissionDenied
-from shoal.identity.roles import Role
+from shoal.identity.roles import CertificateSubject, Role
 from tests.unit.manager_api.cluster.cluster_rig import cluster_handler
 from tests.unit.manager_api.control_rig import ADMIN
 
@@ -55,7 +55,8 @@ def test_a_long_spec_is_refused() -> None:
 def test_an_engine_sets_the_swarm_side_and_no_image_repository() -> None:
     async def run() -> None:
         async with cluster_handler() as cluster:
-            for caller in (replace(ADMIN, role=Role.ENGINE), replace(ADMIN, engine="gate")):
+            gateway = CertificateSubject("gate", Role.ENGINE, ADMIN.cluster)
+            for caller in (replace(ADMIN, role=Role.ENGINE), replace(ADMIN, gateway=gateway)):
                 assert (await cluster.update(UpdateClusterRequest(swarm_hidden=True), caller)).swarm_hidden
                 with pytest.raises(PermissionDenied, match="administrators themselves"):
                     await cluster.update(UpdateClusterRequest(image_repository="registry:5000/other"), caller)

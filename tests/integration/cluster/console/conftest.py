@@ -1,23 +1,15 @@
-"""A cluster of three hosts with its console, and Debian's Chromium, driven by Playwright."""
+"""The cluster's console, and Debian's Chromium, driven by Playwright."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from cli.playground import console_server, virtual_network
-from cli.playground.layout import Layout
-from cli.playground.lifecycle import Playground
-from shoal.contexts.context_store import ContextStore
+from cli.playground import console_server
 from tests.integration.cluster.harness import Cluster
-from tests.integration.cluster.leftovers import remove_all
-from tests.integration.cluster.subnets import free_subnet
 
 CHROMIUM = "/usr/bin/chromium"
-IMAGES = Path(__file__).parents[3] / "build" / "images"
 HELLO = "registry:5000/hello:1"
 TIMEOUT_MS = 15_000
 
@@ -25,34 +17,10 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def shared_console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster with the images `hello`, for all tests of a run."""
-    root = tmp_path_factory.mktemp("console")
-    layout = Layout(
-        name=f"w{os.getpid() % 100_000}",
-        hosts=3,
-        subnet=free_subnet(),
-        state_root=root / "state",
-        run_root=root / "run",
-    )
-    playground = Playground(layout, contexts=ContextStore(root / "config"), report=print, with_console=True)
-    playground.up()
-    try:
-        cluster = Cluster(playground, root / "config")
-        for number in (1, 2):
-            archive = IMAGES / f"hello-{number}.tar"
-            cluster.shoal("image", "push", "--quiet", str(archive), f"registry:5000/hello:{number}")
-        yield cluster
-    finally:
-        playground.down()
-    assert not virtual_network.playground_namespaces(layout)
-
-
-@pytest.fixture
-def cluster(shared_console: Cluster) -> Iterator[Cluster]:
-    """The cluster; all but images is removed after the test."""
-    yield shared_console
-    remove_all(shared_console, keep_images=True)
+def served(cluster: Cluster) -> Cluster:
+    """The cluster with its console, which ends with the playground."""
+    cluster.playground.start_console()
+    return cluster
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +33,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def address(cluster: Cluster) -> str:
+def address(served: Cluster) -> str:
     """The console's, without a token."""
-    return console_server.address_of(cluster.layout).partition("/#")[0]
+    return console_server.address_of(served.layout).partition("/#")[0]
 
 
 @pytest.fixture
@@ -87,7 +55,7 @@ def window(chromium: Browser, address: str) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def open_page(window: BrowserContext, cluster: Cluster) -> OpenPage:
+def open_page(window: BrowserContext, served: Cluster, clean: Cluster) -> OpenPage:
     """Opens an address of the console, signed in by a token of the command line."""
 
     def open_(path: str = "/", *, context: BrowserContext = window) -> Page:
@@ -96,9 +64,9 @@ def open_page(window: BrowserContext, cluster: Cluster) -> OpenPage:
         field = page.get_by_label("Token")
         page.locator("main h1").wait_for()
         if field.is_visible():
-            field.fill(cluster.shoal("console", "token").strip())
+            field.fill(served.shoal("console", "token").strip())
             page.get_by_role("button", name="Sign in").click()
-        page.get_by_role("navigation", name="Pages").wait_for()
+        page.locator("#content h1").wait_for()
         return page
 
     return open_

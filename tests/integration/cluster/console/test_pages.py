@@ -6,8 +6,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from cli.playground import console_server
+from tests.integration.cluster.console.conftest import HELLO, OpenPage
 from tests.integration.cluster.harness import Cluster
-from tests.integration.console.conftest import HELLO, OpenPage
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -21,9 +21,9 @@ def running(page: Page, text: str) -> None:
     expect(page.locator("main h1")).to_contain_text(text)
 
 
-def test_the_printed_address_signs_in_once(cluster: Cluster, chromium: Browser) -> None:
-    cluster.playground.restart_console()
-    address = console_server.address_of(cluster.layout)
+def test_the_printed_address_signs_in_once(served: Cluster, chromium: Browser) -> None:
+    served.playground.restart_console()
+    address = console_server.address_of(served.layout)
     first, second = chromium.new_context(), chromium.new_context()
     page = first.new_page()
     page.goto(address)
@@ -40,19 +40,19 @@ def test_the_printed_address_signs_in_once(cluster: Cluster, chromium: Browser) 
         each.close()
 
 
-def test_the_overview_moves_as_the_cluster_moves(cluster: Cluster, open_page: OpenPage) -> None:
+def test_the_overview_moves_as_the_cluster_moves(clean: Cluster, open_page: OpenPage) -> None:
     page = open_page("/")
     expect(page.get_by_role("list", name="Nodes").get_by_role("listitem")).to_have_count(3)
-    create(cluster)
+    create(clean)
     expect(page.get_by_role("link", name="1 running")).to_have_count(3)
-    cluster.shoal("service", "scale", "web=30")
+    clean.shoal("service", "scale", "web=30")
     expect(page.get_by_role("region", name="Totals")).to_contain_text("30 running tasks")
 
 
 def test_a_service_is_scaled_in_one_browser_and_seen_in_another(
-    cluster: Cluster, open_page: OpenPage, chromium: Browser, address: str
+    clean: Cluster, open_page: OpenPage, chromium: Browser, address: str
 ) -> None:
-    create(cluster)
+    create(clean)
     mine = open_page("/services/web")
     other = chromium.new_context(base_url=address)
     theirs = open_page("/services/web", context=other)
@@ -66,9 +66,9 @@ def test_a_service_is_scaled_in_one_browser_and_seen_in_another(
     other.close()
 
 
-def test_what_is_wrong_is_said_first(cluster: Cluster, open_page: OpenPage) -> None:
+def test_what_is_wrong_is_said_first(clean: Cluster, open_page: OpenPage) -> None:
     page = open_page("/")
-    create(cluster, "never", "--detach", "--constraint", "node.labels.disk == ssd", replicas=2)
+    create(clean, "never", "--detach", "--constraint", "node.labels.disk == ssd", replicas=2)
     problems = page.get_by_role("region", name="What is wrong")
     expect(problems).to_contain_text("never")
     problems.get_by_role("link", name="never").first.click()
@@ -77,10 +77,10 @@ def test_what_is_wrong_is_said_first(cluster: Cluster, open_page: OpenPage) -> N
     expect(page.locator("main h1")).to_have_text("Overview")
 
 
-def test_logs_are_followed_searched_and_paused(cluster: Cluster, open_page: OpenPage) -> None:
-    create(cluster, "talk", replicas=2)
-    for task in cluster.tasks("talk"):
-        cluster.shoal("exec", task["id"], "sh", "-c", f"echo '{HOSTILE}' > /proc/1/fd/1")
+def test_logs_are_followed_searched_and_paused(clean: Cluster, open_page: OpenPage) -> None:
+    create(clean, "talk", replicas=2)
+    for task in clean.tasks("talk"):
+        clean.shoal("exec", task["id"], "sh", "-c", f"echo '{HOSTILE}' > /proc/1/fd/1")
     page = open_page("/services/talk?tab=logs")
     log = page.get_by_role("log")
     expect(log.get_by_text(HOSTILE)).to_have_count(2)
@@ -94,8 +94,8 @@ def test_logs_are_followed_searched_and_paused(cluster: Cluster, open_page: Open
     assert HOSTILE in Path(download.value.path()).read_text()
 
 
-def test_a_terminal(cluster: Cluster, open_page: OpenPage) -> None:
-    create(cluster, replicas=1)
+def test_a_terminal(clean: Cluster, open_page: OpenPage) -> None:
+    create(clean, replicas=1)
     page = open_page("/services/web")
     page.get_by_role("link", name="Terminal in web.1").click()
     screen = page.locator(".terminal .xterm-rows")
@@ -104,11 +104,13 @@ def test_a_terminal(cluster: Cluster, open_page: OpenPage) -> None:
     expect(screen).to_contain_text("42 xterm-256color")
     colours = page.evaluate("getComputedStyle(document.querySelector('.xterm-rows')).color")
     assert colours == "rgb(255, 255, 255)"  # its styles are there, though no <style> may be
+    page.keyboard.type("printf '\\033[38;2;1;2;3mdeep\\033[0m\\n'\n")  # any colour: an attribute of style
+    expect(screen.locator("span", has_text=re.compile("^deep$"))).to_have_css("color", "rgb(1, 2, 3)")
     page.keyboard.type("exit 3\n")
     expect(page.get_by_role("status")).to_contain_text("exit code 3")
 
 
-def test_a_compose_file_is_planned_and_deployed(cluster: Cluster, open_page: OpenPage) -> None:
+def test_a_compose_file_is_planned_and_deployed(clean: Cluster, open_page: OpenPage) -> None:
     page = open_page("/deploy/shop")
     editor = page.get_by_label("Compose file")
     editor.fill("services:\n  web:\n    image: registry:5000/hello:1\n    replicas: 2\n")
@@ -126,28 +128,28 @@ def test_a_compose_file_is_planned_and_deployed(cluster: Cluster, open_page: Ope
     expect(dialog.get_by_role("button", name="Remove stack")).to_be_disabled()
     dialog.get_by_role("textbox").fill("shop")
     dialog.get_by_role("button", name="Remove stack").click()
-    cluster.until(lambda: not cluster.json("service", "ls", "--format", "json"), "the stack to go")
+    clean.until(lambda: not clean.json("service", "ls", "--format", "json"), "the stack to go")
 
 
-def test_a_manager_that_is_restarted_under_an_open_page(cluster: Cluster, open_page: OpenPage) -> None:
-    create(cluster)
+def test_a_manager_that_is_restarted_under_an_open_page(clean: Cluster, open_page: OpenPage) -> None:
+    create(clean)
     page = open_page("/services/web")
     running(page, "3/3")
-    cluster.playground.stop_manager()
+    clean.playground.stop_manager()
     expect(page.get_by_role("alert")).to_contain_text("What is shown may be old")
     running(page, "3/3")
-    cluster.playground.start_manager()
+    clean.playground.start_manager()
     expect(page.get_by_role("alert")).to_have_count(0)
-    cluster.shoal("service", "scale", "web=5")
+    clean.shoal("service", "scale", "web=5")
     running(page, "5/5")
 
 
-def test_by_keyboard_alone(cluster: Cluster, open_page: OpenPage) -> None:
-    create(cluster, replicas=1)
+def test_by_keyboard_alone(clean: Cluster, open_page: OpenPage) -> None:
+    create(clean, replicas=1)
     page = open_page("/")
     page.keyboard.press("Control+K")
     page.keyboard.type("web")
-    expect(page.get_by_role("option").first).to_contain_text("web")
+    expect(page.get_by_role("dialog").get_by_role("option").first).to_contain_text("web")
     page.keyboard.press("Enter")
     running(page, "1/1")
     more = page.get_by_role("button", name="One more")
@@ -161,21 +163,44 @@ def test_by_keyboard_alone(cluster: Cluster, open_page: OpenPage) -> None:
     running(page, "2/2")
 
 
-def test_hostile_labels_are_text(cluster: Cluster, open_page: OpenPage) -> None:
-    cluster.shoal("node", "update", "--label-add", f"note={HOSTILE}\u202e", "h1")
+def test_hostile_labels_are_text(clean: Cluster, open_page: OpenPage) -> None:
+    clean.shoal("node", "update", "--label-add", f"note={HOSTILE}\u202e", "h1")
     page = open_page("/nodes/h1")
     expect(page.locator("main")).to_contain_text(f"note={HOSTILE}")
     assert page.locator("main img").count() == 0
-    cluster.shoal("node", "update", "--label-rm", "note", "h1")
+    page.get_by_role("button", name="Remove label note").click()
+    expect(page.locator("main")).not_to_contain_text("note=")
+    page.get_by_label("New label").fill("disk=ssd")
+    page.get_by_role("button", name="Add label").click()
+    expect(page.get_by_role("region", name="Labels")).to_contain_text("disk=ssd")
+    assert clean.json("node", "inspect", "h1")[0]["node"]["spec"]["labels"] == {"disk": "ssd"}
+    page.get_by_role("button", name="Remove label disk").click()
+    expect(page.locator("main")).not_to_contain_text("disk=ssd")
 
 
-def test_a_slow_network(cluster: Cluster, open_page: OpenPage, window: BrowserContext) -> None:
-    create(cluster)
+def test_a_task_has_a_page_on_a_phone_too(clean: Cluster, open_page: OpenPage) -> None:
+    create(clean, "talk", replicas=1)
+    (task,) = clean.tasks("talk")
+    page = open_page("/")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Services").click()
+    page.get_by_role("link", name="talk").click()
+    page.get_by_role("link", name="talk.1", exact=True).click()
+    expect(page).to_have_url(re.compile(f"/tasks/{task['id']}$"))
+    expect(page.locator("main h1")).to_contain_text("running")
+    expect(page.get_by_role("log")).to_be_visible()
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width == 390, "no page is wider than the phone"
+
+
+def test_a_slow_network(clean: Cluster, open_page: OpenPage, window: BrowserContext) -> None:
+    create(clean)
     page = open_page("/services/web")
     session = window.new_cdp_session(page)
     slow = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 20_000}
     session.send("Network.emulateNetworkConditions", slow)
     page.reload()
     running(page, "3/3")
-    cluster.shoal("service", "scale", "web=4")
+    clean.shoal("service", "scale", "web=4")
     running(page, "4/4")
