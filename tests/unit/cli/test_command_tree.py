@@ -48,9 +48,10 @@ def words_of(line: str) -> list[str]:
 def parse(group: click.Command, words: Sequence[str], context: click.Context | None = None) -> click.Command:
     """The command that the words call, after the real parser has taken all of them."""
     made = group.make_context(group.name, list(words), parent=context)
-    if not isinstance(group, click.Group):
+    left = [*made._protected_args, *made.args]
+    if not isinstance(group, click.Group) or (group.invoke_without_command and not left):
         return group
-    _, command, rest = group.resolve_command(made, [*made._protected_args, *made.args])
+    _, command, rest = group.resolve_command(made, left)
     assert command is not None
     return parse(command, rest, made)
 
