@@ -46,9 +46,8 @@ from manager.leader_work import leader_work
 from manager.leadership.clock_comparison import ClockComparison
 from manager.leadership.leadership import Leadership
 from manager.logs.log_handler import LogHandler
-from manager.manager_identity import ManagerIdentity, keep_credentials_valid, write_admin, write_engine
-from manager.membership.member_api import RemovedFromCluster
 from manager.manager_identity import ManagerIdentity, keep_credentials_valid, write_admin, write_console, write_engine
+from manager.membership.member_api import RemovedFromCluster
 from manager.networks.network_check_handler import NetworkCheckHandler
 from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes

@@ -26,7 +26,7 @@ SETTLE_SECONDS = 0.5
 """For pictures of tasks, which are painted a frame after their page."""
 
 
-async def take(page: Page, address: str, directory: Path, suffix: str) -> None:
+async def save_pages(page: Page, address: str, directory: Path, suffix: str) -> None:
     """A picture of each page."""
     for name, path in PAGES.items():
         await page.goto(address.rstrip("/") + path)
@@ -36,7 +36,7 @@ async def take(page: Page, address: str, directory: Path, suffix: str) -> None:
 
 
 async def main(directory: Path) -> None:
-    """Take all of them."""
+    """All of them."""
     directory.mkdir(parents=True, exist_ok=True)
     cluster = MadeUpCluster(nodes=24, tasks=900, services=12, changes=40)
     async with made_up_console(cluster) as (console, address), async_playwright() as playwright:
@@ -47,7 +47,7 @@ async def main(directory: Path) -> None:
                 page = await browser.new_page(color_scheme=scheme, viewport=viewport)  # type: ignore[arg-type]
                 await page.goto(f"{address}#token={console.one_time_token()}")
                 await page.locator("#content h1").wait_for()
-                await take(page, address, directory, f"-{scheme}{size}")
+                await save_pages(page, address, directory, f"-{scheme}{size}")
                 await page.context.close()
         await browser.close()
 
