@@ -59,6 +59,7 @@ from agent.volumes.host_volumes import HostVolumes
 from agent.volumes.local_volume_sizes import LocalVolumeSizes
 from agent.volumes.local_volumes import LocalVolumes
 from agent.worker.container_runtime import Exit
+from agent.worker.shared.build_sandboxes import BuildSandboxes
 from agent.worker.shared.runner_dependencies import make_dependencies
 from agent.worker.worker import Worker
 from shoal.api.v1.agent_containers_pb2_grpc import add_AgentContainersServicer_to_server
@@ -141,7 +142,9 @@ async def run(settings: AgentSettings) -> None:
                 local,
                 sizes,
                 images,
-                _builds(settings, membership.node_id, address, network, images, apparmor),
+                _builds(
+                    settings, membership.node_id, address, network, worker.build_sandboxes, images, apparmor
+                ),
             )
         )
         session = ManagerSession(
@@ -240,6 +243,7 @@ async def _worker(
         journal=journal,
         contents=contents,
         volumes=volumes,
+        build_sandboxes=BuildSandboxes(exited, now_ms),
         report=outbox.put,
         now_ms=now_ms,
         host_resolv_conf=inspection.resolv_conf,
@@ -252,13 +256,20 @@ async def _worker(
 
 
 def _builds(
-    settings: AgentSettings, node_id: str, address: str, network: NodeNetwork, images: ImageStore, apparmor: AppArmor
+    settings: AgentSettings,
+    node_id: str,
+    address: str,
+    network: NodeNetwork,
+    sandboxes: BuildSandboxes,
+    images: ImageStore,
+    apparmor: AppArmor,
 ) -> BuildHost:
     kind = host_platform()
     return BuildHost(
         images=images,
         cache=BuildCache(settings.images_directory / "builds" / "cache.json", images),
         networks=network,
+        sandboxes=sandboxes,
         paths=ContainerPaths(run=settings.run_directory.absolute(), state=settings.runtime_directory.absolute()),
         cgroup_parent=cgroup_parent(node_id),
         registries_file=settings.registries_file,

@@ -17,6 +17,7 @@ from manager.agents.agent_channels import AgentChannels
 from manager.agents.build_channels import BuildChannels
 from manager.builds.build_cache_handler import BuildCacheHandler
 from manager.builds.build_handler import BuildHandler
+from manager.builds.build_network_records import BuildNetworkRecords
 from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
@@ -27,7 +28,7 @@ from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
 from manager.cluster_place import ClusterPlace
 from manager.control_api.builds_servicer import BuildsService
-from manager.control_api.containers_service import containers_service
+from manager.control_api.containers_service import container_runs, containers_service
 from manager.control_api.images_servicer import ImagesService
 from manager.control_api.servicer import ControlService, Handlers
 from manager.dispatcher.dispatcher import Dispatcher
@@ -185,7 +186,11 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     add_ImagesServicer_to_server(ImagesService(named), api_server)
     add_ContainersServicer_to_server(containers_service(store, agents, images, repository, named, now_ms), api_server)
     builders = BuildChannels(agents)
-    builds = BuildHandler(store=store, agents=builders, repository=repository, images=images, names=named)
+    runs = container_runs(store, agents, now_ms)
+    networks = BuildNetworkRecords(store=store, runs=runs, now_ms=now_ms, new_id=ids.new_id)
+    builds = BuildHandler(
+        store=store, agents=builders, repository=repository, images=images, names=named, networks=networks
+    )
     cache = BuildCacheHandler(store=store, agents=builders)
     add_BuildsServicer_to_server(BuildsService(builds, cache), api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)

@@ -76,9 +76,26 @@ class BuildNetworks(Protocol):
         ...
 
 
+class TaskSandboxes(Protocol):
+    """`agent.worker.shared.build_sandboxes.BuildSandboxes` is one."""
+
+    def use(self, task_id: str) -> None:
+        """As `BuildSandboxes.use`."""
+        ...
+
+    def open(self, task_id: str) -> Sandbox:
+        """As `BuildSandboxes.open`."""
+        ...
+
+    def end(self, task_id: str) -> bool:
+        """As `BuildSandboxes.end`."""
+        ...
+
+
 @dataclass(frozen=True)
 class BuildHost:
     """Attributes:
+    sandboxes: networks of the cluster that managers have made for builds.
     paths: of the runtime. cgroup_parent: absolute name.
     platform: system, architecture, variant.
     resolv_conf: the host's. has_apparmor: it supports AppArmor, and the default profile is loaded.
@@ -88,6 +105,7 @@ class BuildHost:
     images: BuildImages
     cache: BuildCache
     networks: BuildNetworks
+    sandboxes: TaskSandboxes
     paths: ContainerPaths
     cgroup_parent: str
     registries_file: Path

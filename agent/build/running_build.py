@@ -65,6 +65,8 @@ class RunningBuild:
         self._outputs: asyncio.Queue[AgentBuildOutput] = asyncio.Queue(64)
         self._tasks: set[asyncio.Task[None]] = set()
         self._has_network = False
+        if start.network_task_id:
+            host.sandboxes.use(start.network_task_id)
         self._reading: asyncio.Task[None] | None = None
 
     async def run(self) -> AsyncGenerator[AgentBuildOutput]:
@@ -249,8 +251,11 @@ class RunningBuild:
 
     async def _network(self) -> Mapping[str, Any]:
         assert self._process is not None
-        self._has_network = True
-        sandbox = await self._host.networks.attach(Task(id=self._start.build_id), ORDINARY)
+        if self._start.network_task_id:
+            sandbox = self._host.sandboxes.open(self._start.network_task_id)
+        else:
+            self._has_network = True
+            sandbox = await self._host.networks.attach(Task(id=self._start.build_id), ORDINARY)
         try:
             self._process.send_descriptor(sandbox.netns_fd)
         finally:
@@ -269,6 +274,8 @@ class RunningBuild:
         if self._has_network:
             with suppress(ShoalError):
                 await self._host.networks.detach(self._start.build_id)
+        if self._start.network_task_id:
+            self._host.sandboxes.end(self._start.network_task_id)
         try:
             await self._keep_layers()
             await self._host.cache.save()

@@ -302,6 +302,8 @@ class TaskRunner:
     async def _signal(self) -> None:
         self._monitor.stop()
         self._grace.signal()
+        if self._deps.build_sandboxes.end(self._task.id):
+            return
         await termination.send_stop_signal(self._deps.runtime, self._task.id, self.stop_signal)
         await self.follow_paused()
 

@@ -11,6 +11,7 @@ from agent.worker.container_runtime import Exit, Running
 from agent.worker.interfaces import Images, VolumePart
 from agent.worker.root_collector import RootCollector
 from agent.worker.sandbox import ORDINARY, NetworkOptions
+from agent.worker.shared.build_sandboxes import BuildSandboxes
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown.disconnection import CHECK_SECONDS, DisconnectionTimer, must_stop, stop_reason
 from agent.worker.startup.network_attachment import links_of
@@ -49,6 +50,11 @@ class Worker:
         self._early_exits: dict[str, Exit] = {}
         self._disconnection = DisconnectionTimer()
         self._root_collector = RootCollector(deps.runtime, self._tasks)
+
+    @property
+    def build_sandboxes(self) -> BuildSandboxes:
+        """Networks that managers have made for builds."""
+        return self._deps.build_sandboxes
 
     def receive(self, assignments: Assignments) -> None:
         """Receive assignments from a manager; returns immediately."""

@@ -14,14 +14,19 @@ from shoal.api.v1.container_pb2 import Ulimit
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.spec_parsers.build_caches import parse_cache
-from shoal.spec_parsers.build_inputs import SecretSource, parse_assignment, parse_named_context, parse_secret
+from shoal.spec_parsers.build_inputs import (
+    SecretSource,
+    parse_assignment,
+    parse_build_network,
+    parse_named_context,
+    parse_secret,
+)
 from shoal.spec_parsers.build_outputs import BuildOutputOption, parse_output
 from shoal.spec_parsers.extra_hosts import parse_extra_host
 from shoal.spec_parsers.units import parse_bytes
 
 Command = Callable[..., Any]
 LOCAL_CONTEXT = "local"
-NETWORKS = ("default", "none", "host")
 
 
 @dataclass
@@ -117,9 +122,7 @@ def _ulimit(draft: BuildDraft, text: str) -> None:
 
 
 def _network(draft: BuildDraft, text: str) -> None:
-    if text not in NETWORKS:
-        raise InvalidInput(f"{text!r} is not supported; use one of {', '.join(NETWORKS)}")
-    draft.start.network = "" if text == "default" else text
+    draft.start.network = parse_build_network(text)
 
 
 def _platform(draft: BuildDraft, text: str) -> None:
@@ -184,7 +187,7 @@ FLAGS = (
     BuildFlag("--label", "NAME=VALUE", "Set a label of the image.", _label, repeatable=True),
     BuildFlag("--memory", "BYTES", "Memory limit of each RUN.", _set("memory_bytes", parse_bytes), short="-m"),
     BuildFlag("--memory-swap", "BYTES", "Memory and swap together; -1 for no bound on swap.", _memory_swap),
-    BuildFlag("--network", "MODE", "Network of RUN: default, none or host.", _network),
+    BuildFlag("--network", "NETWORK", "Network of RUN: default, none, host or a network of the cluster.", _network),
     BuildFlag("--no-cache-filter", "STAGES", "Build these stages again.", _stages, repeatable=True),
     BuildFlag("--node", "NODE", "Build on this node.", _set("node")),
     BuildFlag("--output", "DEST", "Where the result goes: a directory, or type=local|tar|oci|docker|image|registry|"

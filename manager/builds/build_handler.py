@@ -71,6 +71,14 @@ class ImageNames(Protocol):
         ...
 
 
+class NetworkRecords(Protocol):
+    """`manager.builds.build_network_records.BuildNetworkRecords` is one."""
+
+    async def make(self, network: str, build_id: str, node_id: str) -> str:
+        """As `BuildNetworkRecords.make`."""
+        ...
+
+
 class BuildHandler:
     """The call. For one event loop."""
 
@@ -82,7 +90,9 @@ class BuildHandler:
         repository: BuiltImages,
         images: ImageResolver,
         names: ImageNames,
+        networks: NetworkRecords,
     ) -> None:
+        self._networks = networks
         self._store = store
         self._agents = agents
         self._repository = repository
@@ -105,8 +115,10 @@ class BuildHandler:
         described = ", ".join(start.names) or "an image without a name"
         _log.info("building %s on node %s by %s", described, hostname, caller)
         yield BuildOutput(place=BuildPlace(node_id=node_id, node_hostname=hostname))
-        sent = AgentBuildStart(build_id=ids.new_id(), image_repository=repository, start=start)
+        build_id = ids.new_id()
         with self._counted(node_id):
+            task_id = await self._networks.make(start.network, build_id, node_id)
+            sent = AgentBuildStart(build_id=build_id, image_repository=repository, start=start, network_task_id=task_id)
             async with aclosing(self._outputs(node_id, BuildInputs(sent, messages), start, caller)) as outputs:
                 async for output in outputs:
                     yield output

@@ -22,6 +22,11 @@ from manager.store.store import Store
 from shoal import ids
 
 
+def container_runs(store: Store, agents: AgentChannels, now_ms: NowMs) -> ContainerRuns:
+    """The calls that start and stop containers, of one manager."""
+    return ContainerRuns(store=store, now_ms=now_ms, tasks=TaskCalls(store=store, agents=ContainerChannels(agents)))
+
+
 def containers_service(
     store: Store,
     agents: AgentChannels,

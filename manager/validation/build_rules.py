@@ -6,6 +6,7 @@ from shoal.api.v1.builds_pb2 import BuildStart, NameIndexRequest
 from shoal.distribution.digests import is_digest
 from shoal.errors import Fault, InvalidInput
 from shoal.image_reference import parse
+from shoal.networks.network_modes import BRIDGE, CONTAINER, SERVICE
 
 MAX_NAMES = 100
 MAX_PLATFORMS = 64
@@ -13,7 +14,6 @@ MAX_DOCKERFILE_BYTES = 1 << 20
 MAX_ENTRIES = 1_000
 """Of each map and list of a request."""
 _CHOICES = {
-    "network": ("", "default", "none", "host"),
     "media_types": ("", "docker", "oci"),
     "compression": ("", "gzip", "zstd"),
 }
@@ -25,6 +25,8 @@ def check_build_start(start: BuildStart) -> Iterator[Fault]:
         yield from _name_faults(field, getattr(start, field))
     if len(start.dockerfile_text) > MAX_DOCKERFILE_BYTES:
         yield Fault("dockerfile_text", f"is too large; the maximum is {MAX_DOCKERFILE_BYTES:,} bytes")
+    if start.network.startswith((SERVICE, CONTAINER)) or start.network == BRIDGE:
+        yield Fault("network", f'"{start.network[:80]}" must be default, none, host or a network')
     for field, choices in _CHOICES.items():
         value = getattr(start, field)
         if value not in choices:

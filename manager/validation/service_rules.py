@@ -73,6 +73,8 @@ def _check_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
     if task.limits.generic_resources:
         yield Fault(f"{path}.limits.generic_resources", "is not supported: generic resources can only be reserved")
     yield from _check_log(f"{path}.log", task.log)
+    if task.build_id:
+        yield Fault(f"{path}.build_id", "is set by managers alone")
     if task.stop_on_disconnect_ms:
         least, most = bounds.DISCONNECT_MIN_MS, bounds.DURATION_MS
         yield from check_range(f"{path}.stop_on_disconnect_ms", task.stop_on_disconnect_ms, least, most, "milliseconds")

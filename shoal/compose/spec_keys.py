@@ -44,6 +44,7 @@ _SERVICE_KEYS: Mapping[str, tuple[str, ...]] = {
     "endpoint.mode": ("deploy.endpoint_mode",),
     "task": ("",),
     "task.force_update": ("",),
+    "task.build_id": ("",),
     "task.networks": ("networks", "network_mode"),
     "task.networks.network": ("networks", "network_mode"),
     "task.networks.address": ("networks.ipv4_address",),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
+from shoal.networks.network_modes import BRIDGE, HOST, NONE, is_mode
 from shoal.spec_parsers.csv_fields import csv_fields
 
 IMAGE_CONTEXT = "docker-image://"
@@ -101,3 +102,14 @@ def parse_assignment(text: str, environment: Mapping[str, str]) -> tuple[str, st
     if sign:
         return name, value
     return (name, environment[name]) if name in environment else None
+
+
+def parse_build_network(text: str) -> str:
+    """The network of RUN as `BuildStart.network` has it; empty for the node's own pool.
+
+    Raises:
+        InvalidInput: it is another container's or a service's.
+    """
+    if is_mode(text) and text not in (NONE, HOST, BRIDGE):
+        raise InvalidInput(f"{text!r} is not supported; use default, none, host or a network")
+    return "" if text in ("default", BRIDGE) else text

@@ -11,6 +11,7 @@ from agent.health.probes import HealthProber
 from agent.journal.journal import Journal
 from agent.worker.container_runtime import Runtime
 from agent.worker.interfaces import ContentSource, Images, Networks, Volumes
+from agent.worker.shared.build_sandboxes import BuildSandboxes
 from agent.worker.shared.datapath_applier import DatapathApplier
 from agent.worker.shared.disk_space_waiter import DiskSpaceWaiter
 from agent.worker.shared.image_waiter import ImageWaiter
@@ -37,6 +38,7 @@ class RunnerDependencies:
         volumes: volumes of this host.
         disk_waiter: waits for space on the disk of containers.
         sharing: which tasks share another task's network.
+        build_sandboxes: networks of builds, which have no container.
         start_slots: bounds how many containers are started at once; `attach_slots`, for how many the network is made
             ready. They are separate, so that the first of fifty simultaneous tasks starts before all of them are
             attached.
@@ -57,6 +59,7 @@ class RunnerDependencies:
     contents: ContentSource
     volumes: Volumes
     sharing: NetworkSharing
+    build_sandboxes: BuildSandboxes
     start_slots: asyncio.Semaphore
     report: Callable[[TaskStatus], None]
     assigned: AssignedState
@@ -75,6 +78,7 @@ def make_dependencies(
     journal: Journal,
     contents: ContentSource,
     volumes: Volumes,
+    build_sandboxes: BuildSandboxes,
     report: Callable[[TaskStatus], None],
     now_ms: Callable[[], int],
     host_resolv_conf: Callable[[], str],
@@ -107,6 +111,7 @@ def make_dependencies(
         contents=contents,
         volumes=volumes,
         sharing=NetworkSharing(),
+        build_sandboxes=build_sandboxes,
         start_slots=asyncio.Semaphore(parallel_starts),
         report=report,
         assigned=AssignedState(),

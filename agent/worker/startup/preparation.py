@@ -28,12 +28,13 @@ class Preparation:
         self._deps = deps
         self._image: Image | None = None
         self._inputs: TaskInputs | None = None
+        self._made = False
         self._sandbox: Sandbox | None = None
 
     @property
     def is_made(self) -> bool:
         """Everything but the network is here."""
-        return self._image is not None and self._inputs is not None
+        return self._made
 
     @property
     def is_connected(self) -> bool:
@@ -55,6 +56,9 @@ class Preparation:
         Raises:
             As `Images.ensure`, `gather_inputs` and `Runtime.make_root` do.
         """
+        if revision.spec.task.build_id:
+            self._made = True
+            return
         container, is_final = revision.spec.task.container, rejection_is_final(revision.spec.task.restart)
         report("pulling the image")
         reference = self._image_of(task, container.image)
@@ -71,6 +75,7 @@ class Preparation:
         if task.container_id:
             await self._deps.runtime.record_volumes(task.container_id, image, container, inputs.volumes)
         self._inputs = inputs
+        self._made = True
 
     async def connect(self, task: Task, revision: ServiceRevision) -> None:
         """The network. Raises as `attach_network` does."""
@@ -81,8 +86,15 @@ class Preparation:
     async def start(
         self, task: Task, revision: ServiceRevision, *, report: Report, cancelled: WaitCancelled
     ) -> Running:
-        """Start the container. As `start_container`; what was connected is closed in any case."""
-        assert self._image is not None and self._sandbox is not None and self._inputs is not None
+        """Start the container. As `start_container`; what was connected is closed in any case.
+
+        The network of a build is only held.
+        """
+        assert self._sandbox is not None
+        if revision.spec.task.build_id:
+            sandbox, self._sandbox = self._sandbox, None
+            return self._deps.build_sandboxes.hold(task.id, sandbox)
+        assert self._image is not None and self._inputs is not None
         prepared = self._image, self._sandbox, self._inputs
         try:
             return await start_container(self._deps, task, revision, prepared, report=report, cancelled=cancelled)

@@ -1192,9 +1192,12 @@ class AgentBuildStart(_message.Message):
     BUILD_ID_FIELD_NUMBER: _builtins.int
     IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
+    NETWORK_TASK_ID_FIELD_NUMBER: _builtins.int
     build_id: _builtins.str
     image_repository: _builtins.str
     """"registry:5000/shoal/pool"."""
+    network_task_id: _builtins.str
+    """The task whose network RUN has by default; empty: `start.network` says it."""
     @_builtins.property
     def start(self) -> Global___BuildStart: ...
     def __init__(
@@ -1203,10 +1206,11 @@ class AgentBuildStart(_message.Message):
         build_id: _builtins.str = ...,
         image_repository: _builtins.str = ...,
         start: Global___BuildStart | None = ...,
+        network_task_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id", "image_repository", b"image_repository", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id", "image_repository", b"image_repository", "network_task_id", b"network_task_id", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -525,12 +525,15 @@ class TaskTemplate(_message.Message):
     FORCE_UPDATE_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
     STOP_ON_DISCONNECT_MS_FIELD_NUMBER: _builtins.int
+    BUILD_ID_FIELD_NUMBER: _builtins.int
     force_update: _builtins.int
     """Raised to replace all tasks without another change (`service update --force`)."""
     stop_on_disconnect_ms: _builtins.int
     """Milliseconds after which a node that is disconnected from all managers stops the task, since its successor then
     runs elsewhere. 0: the task keeps running. At least 1,000.
     """
+    build_id: _builtins.str
+    """Set by managers alone: the task is the network of this build's commands, and has no container. It ends with the build."""
     @_builtins.property
     def container(self) -> _container_pb2.ContainerSpec: ...
     @_builtins.property
@@ -563,10 +566,11 @@ class TaskTemplate(_message.Message):
         force_update: _builtins.int = ...,
         log: Global___LogConfig | None = ...,
         stop_on_disconnect_ms: _builtins.int = ...,
+        build_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "log", b"log", "placement", b"placement", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "force_update", b"force_update", "limits", b"limits", "log", b"log", "networks", b"networks", "placement", b"placement", "reservations", b"reservations", "restart", b"restart", "stop_on_disconnect_ms", b"stop_on_disconnect_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id", "container", b"container", "force_update", b"force_update", "limits", b"limits", "log", b"log", "networks", b"networks", "placement", b"placement", "reservations", b"reservations", "restart", b"restart", "stop_on_disconnect_ms", b"stop_on_disconnect_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

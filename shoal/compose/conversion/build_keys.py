@@ -21,14 +21,19 @@ from shoal.compose.reading.yaml_tree import YamlPath
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.spec_parsers.build_caches import parse_cache
-from shoal.spec_parsers.build_inputs import IMAGE_CONTEXT, SecretSource, is_remote, parse_named_context
+from shoal.spec_parsers.build_inputs import (
+    IMAGE_CONTEXT,
+    SecretSource,
+    is_remote,
+    parse_build_network,
+    parse_named_context,
+)
 from shoal.spec_parsers.extra_hosts import parse_extra_host
 
 Fault = Callable[[YamlPath, str], None]
 
 SERVICE_CONTEXT = "service:"
 """An additional context that is the image of another service."""
-NETWORKS = ("default", "none", "host")
 
 
 @dataclass(frozen=True)
@@ -189,9 +194,7 @@ def _add_name(start: BuildStart, text: str) -> None:
 
 
 def _network(start: BuildStart, value: Any) -> None:
-    if str(value) not in NETWORKS:
-        raise InvalidInput(f"{value!r} is not supported; use one of {', '.join(NETWORKS)}")
-    start.network = "" if value == "default" else str(value)
+    start.network = parse_build_network(str(value))
 
 
 def _platforms(start: BuildStart, value: Any) -> None:

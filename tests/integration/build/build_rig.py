@@ -21,6 +21,7 @@ from agent.runtime.kernel.linux import CLONE_NEWNET, unshare
 from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.interfaces import Image
 from agent.worker.sandbox import ORDINARY, NetworkOptions, Sandbox
+from agent.worker.shared.build_sandboxes import BuildSandboxes
 from cli.builds.context_listing import ListedDirectory
 from cli.builds.known_digests import KnownDigests
 from cli.images.pack import write_archive
@@ -302,6 +303,7 @@ async def rig(path: Path) -> AsyncGenerator[Rig]:
             images=images,
             cache=BuildCache(path / "cache.json", images),
             networks=networks,
+            sandboxes=BuildSandboxes(lambda *_: None, lambda: 0),
             paths=paths,
             cgroup_parent=cgroup,
             registries_file=path / "registries.toml",

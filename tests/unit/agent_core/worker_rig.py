@@ -9,6 +9,7 @@ from agent.files.file_contents import FileContents
 from agent.health.probes import HealthProber
 from agent.journal.journal import Journal
 from agent.worker.container_runtime import Exit
+from agent.worker.shared.build_sandboxes import BuildSandboxes
 from agent.worker.shared.runner_dependencies import make_dependencies
 from agent.worker.worker import Worker
 from shoal.api.v1.container_pb2 import ContainerSpec
@@ -97,6 +98,7 @@ class Machine:
             journal=journal,
             contents=contents,
             volumes=host_volumes(self.directory / "volumes", self.now_ms, contents=contents),
+            build_sandboxes=BuildSandboxes(self._exited, self.now_ms),
             report=self.reports.append,
             now_ms=self.now_ms,
             host_resolv_conf=self.resolv_conf,

@@ -132,7 +132,7 @@ def test_contexts_of_included_files_begin_at_their_directory(project: Path) -> N
 @pytest.mark.parametrize(
     ("build", "path", "words"),
     [
-        ("{network: mine}", "build.network", "use one of default, none, host"),
+        ("{network: 'service:a'}", "build.network", "use default, none, host or a network"),
         ("{cache_from: [type=gha]}", "build.cache_from", "'gha' is not supported"),
         ("{platforms: [linux/amd64, linux/arm64]}", "build.platforms", "several platforms"),
         ("{tags: ['A B']}", "build.tags[0]", "A B"),

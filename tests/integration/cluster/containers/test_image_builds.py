@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cluster.containers.containers import IMAGE, load_image
+from tests.integration.cluster.containers.containers import IMAGE, load_image, run, script
 from tests.integration.cluster.harness import SHOAL, Cluster
 
 DOCKERFILE = f"""\
@@ -44,11 +44,39 @@ def test_what_one_node_builds_all_nodes_run_and_find_in_their_cache(clean: Clust
     assert clean.shoal("build", "prune", "--all", "--force")
 
 
+def test_commands_of_a_build_are_on_a_network_of_the_cluster(clean: Cluster, context: Path) -> None:
+    clean.quick("network", "create", "shop")
+    run(
+        clean,
+        "--name",
+        "db",
+        "--network",
+        "shop",
+        "--node",
+        "h2",
+        program=script("while :; do echo row | nc -l -p 80; done"),
+    )
+    (context / "Dockerfile").write_text(
+        f'FROM {IMAGE}\nRUN ["/bin/busybox", "sh", "-c", "nc db 80 < /dev/null > /row"]\n'
+    )
+    clean.shoal("build", "--node", "h1", "--network", "shop", "--tag", "web:4", str(context))
+    assert clean.shoal("run", "--rm", "--node", "h3", "web:4", "/bin/busybox", "cat", "/row") == "row\n"
+    clean.until(lambda: "build-" not in clean.quick("ps", "--all"), "the network of the build to be gone")
+    (context / "Dockerfile").write_text(f'FROM {IMAGE}\nRUN ["/bin/busybox", "sleep", "31415904"]\n')
+    command = [str(SHOAL), "build", "--node", "h1", "--network", "shop", "--tag", "web:9", str(context)]
+    building = subprocess.Popen(command, env=_environment(clean), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    clean.until(lambda: _sleeps(b"31415904") == 1, "the command to run")
+    building.kill()
+    building.wait(timeout=30)
+    clean.until(lambda: _sleeps(b"31415904") == 0, "the command to be gone")
+    clean.until(lambda: "build-" not in clean.quick("ps", "--all"), "the network of the killed build to be gone")
+    assert "no-such" in clean.refusal("build", "--network", "no-such", str(context))
+
+
 def test_a_build_that_is_interrupted_leaves_nothing(clean: Cluster, context: Path) -> None:
     (context / "Dockerfile").write_text(f'FROM {IMAGE}\nRUN ["/bin/busybox", "sleep", "31415903"]\n')
-    environment = {"SHOAL_CONFIG": str(clean.config), "PATH": "/usr/bin:/bin"}
     command = [str(SHOAL), "build", "--node", "h1", "--tag", "web:9", str(context)]
-    building = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    building = subprocess.Popen(command, env=_environment(clean), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     clean.until(lambda: _sleeps() == 1, "the command to run")
     building.terminate()
     building.wait(timeout=30)
@@ -56,6 +84,10 @@ def test_a_build_that_is_interrupted_leaves_nothing(clean: Cluster, context: Pat
     assert "web:9" not in clean.quick("images")
 
 
-def _sleeps() -> int:
+def _environment(cluster: Cluster) -> dict[str, str]:
+    return {"SHOAL_CONFIG": str(cluster.config), "PATH": "/usr/bin:/bin"}
+
+
+def _sleeps(seconds: bytes = b"31415903") -> int:
     commands = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
-    return sum(b"sleep\x0031415903" in command for command in commands)
+    return sum(b"sleep\x00" + seconds in command for command in commands)

@@ -74,6 +74,9 @@ class Cluster:
         finally:
             self.closed += 1
 
+    async def make(self, network: str, build_id: str, node_id: str) -> str:
+        return f"task of {network} at {node_id}" if network else ""
+
     async def adopt(self, digest: str, name: str) -> Image:
         return Image(name=name, digest=digest, variants=[ImageVariant(config_digest=digest_of(b"config"))])
 
@@ -95,7 +98,9 @@ class Cluster:
 
 
 def handler(api: Api, cluster: Cluster) -> BuildHandler:
-    return BuildHandler(store=api.store, agents=cluster, repository=cluster, images=api.images, names=cluster)
+    return BuildHandler(
+        store=api.store, agents=cluster, repository=cluster, images=api.images, names=cluster, networks=cluster
+    )
 
 
 async def inputs(*messages: BuildInput) -> AsyncGenerator[BuildInput]:
@@ -114,11 +119,12 @@ def test_a_build_goes_through_its_node_and_is_named_at_its_end() -> None:
         log = AgentBuildOutput(output=BuildOutput(log=VertexLog(id="v", stream=1, data=b"hi\n")))
         cluster = Cluster([log, AgentBuildOutput(resolve="alpine"), AgentBuildOutput(published=digest_of(b"m"))])
         secret = BuildInput(secret=BuildSecret(id="k", value=b"v"))
-        start = BuildStart(names=[NAME, "docker.io/library/web:latest"])
+        start = BuildStart(names=[NAME, "docker.io/library/web:latest"], network="front")
         place, line, end = await run(api, cluster, start, secret, BuildInput(context=b"tar"), END)
         assert (place.place.node_id, place.place.node_hostname, line.log.data) == ("n1", "h1", b"hi\n")
         first, *given, answer = cluster.received
         assert (first.start.image_repository, list(first.start.start.names)) == (cluster.name, list(start.names))
+        assert first.start.network_task_id == "task of front at n1"
         assert [each.input.WhichOneof("kind") for each in given] == ["secret", "context", "end_context"]
         assert (answer.resolved.reference, "@sha256:" in answer.resolved.resolved) == ("alpine", True)
         assert [(each.name, each.built_on) for each in cluster.named] == [(name, "n1") for name in start.names]
@@ -209,7 +215,9 @@ def test_the_first_message_is_checked_with_every_fault() -> None:
     async def scenario(api: Api) -> None:
         await api.add_node("n1", "h1")
         cluster = Cluster([])
-        start = BuildStart(names=["web:1", "docker.io/library/a"], network="front", compression="lz4", memory_bytes=-1)
+        start = BuildStart(
+            names=["web:1", "docker.io/library/a"], network="service:a", compression="lz4", memory_bytes=-1
+        )
         with pytest.raises(InvalidInput) as caught:
             await run(api, cluster, start)
         paths = [each.path for each in caught.value.faults]
