@@ -126,7 +126,13 @@ def is_empty(message: Assignments) -> bool:
 def trimmed(revision: ServiceRevision) -> ServiceRevision:
     """The part of a revision that an agent reads; the rest is not sent, nor are labels unless a template uses them."""
     task = revision.spec.task
-    template = TaskTemplate(container=task.container, limits=task.limits, log=task.log)
+    template = TaskTemplate(
+        container=task.container,
+        limits=task.limits,
+        log=task.log,
+        stop_on_disconnect_ms=task.stop_on_disconnect_ms,
+        build_id=task.build_id,
+    )
     # The task itself has its networks, but not "host" or "none".
     template.networks.extend(attachment for attachment in task.networks if is_mode(attachment.network))
     labels = revision.spec.labels if uses_labels(task.container) else {}

@@ -1,7 +1,7 @@
 """What nodes are told: single cases; every kind of record is handled or unrelated."""
 
 from manager.dispatcher.assignments.assignment_index import AssignmentIndex
-from manager.dispatcher.assignments.node_assignments import NodeAssignments, increment, is_empty, snapshot
+from manager.dispatcher.assignments.node_assignments import NodeAssignments, increment, is_empty, snapshot, trimmed
 from manager.store import kinds
 from manager.store.kinds import (
     ALLOCATION,
@@ -156,6 +156,14 @@ def test_a_node_learns_how_its_tasks_are_reached_and_stopped() -> None:
     world.task("t1", "n1", ["a"])
     reported = AssignmentIndex(world.tables).assignments("n1").revisions["s/1"].spec
     assert (reported.endpoint, reported.task.container) == (spec.endpoint, container)
+
+
+def test_a_node_learns_when_it_stops_a_task_by_itself() -> None:
+    revision = ServiceRevision(service_id="s", number=1)
+    revision.spec.task.stop_on_disconnect_ms, revision.spec.task.build_id = 5_000, "b1"
+    revision.spec.task.placement.constraints.append("node.labels.x == y")
+    sent = trimmed(revision).spec.task
+    assert (sent.stop_on_disconnect_ms, sent.build_id, sent.HasField("placement")) == (5_000, "b1", False)
 
 
 def test_a_snapshot_replaces_and_an_increment_of_nothing_is_empty() -> None:
