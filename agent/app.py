@@ -142,9 +142,7 @@ async def run(settings: AgentSettings) -> None:
                 local,
                 sizes,
                 images,
-                _builds(
-                    settings, membership.node_id, address, network, worker.build_sandboxes, images, apparmor
-                ),
+                _builds(settings, membership.node_id, address, network, worker.build_sandboxes, images, apparmor),
             )
         )
         session = ManagerSession(
