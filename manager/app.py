@@ -82,8 +82,9 @@ from shoal.identity import identity
 from shoal.identity.keyring import Keyring, load_keyring
 from shoal.identity.private_files import make_private_directory
 from shoal.rpc import access, server_limits
+from shoal.rpc.conditional_reads import ConditionalReads
 from shoal.rpc.grpc_server import listen, make_server
-from shoal.rpc.manager_access import MANAGER_API
+from shoal.rpc.manager_access import MANAGER_API, READS_OF_RECORDS
 from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.request_limits import MAX_REQUEST_BYTES
 from shoal.sd_notify import sd_notify
@@ -179,7 +180,11 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     )
     revisions = ReadRevisions(newest=lambda: store.newest_revision, reached=store.reached)
     api_server = make_server(
-        MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=server_limits.MANAGER_API, revisions=revisions
+        MANAGER_API,
+        max_receive_bytes=MAX_REQUEST_BYTES,
+        limits=server_limits.MANAGER_API,
+        revisions=revisions,
+        conditional=ConditionalReads(READS_OF_RECORDS, lambda: store.view_name),
     )
     add_ControlServicer_to_server(control, api_server)
     named = ImageHandler(store=store, contents=repository, now_ms=now_ms)

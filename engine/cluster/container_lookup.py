@@ -40,11 +40,11 @@ class ContainerLookup:
         Raises:
             ApiError: 404, there is none; 400, several ids begin so.
         """
-        request, seconds = GetContainerRequest(container=reference(name)), CALL_SECONDS
-        if sizes:
-            request.include_sizes, seconds = True, SIZE_SECONDS
+        request = GetContainerRequest(container=reference(name), include_sizes=sizes)
         try:
-            return await self._managers.call(self._managers.containers.GetContainer, request, seconds=seconds)
+            return await self._managers.call(
+                self._managers.containers.GetContainer, request, seconds=SIZE_SECONDS if sizes else CALL_SECONDS
+            )
         except NotFound:
             return await self._find_task(name)
         except InvalidInput:
@@ -62,11 +62,15 @@ class ContainerLookup:
             raise conflict(f"container {name} is a task of service {service}: change the service instead")
         return view
 
-    async def around(self, views: Iterable[ContainerView]) -> Surroundings:
-        """Networks, and the images of these containers."""
+    async def around(self, views: Iterable[ContainerView], *, view: str = "") -> Surroundings:
+        """Networks, and the images of these containers.
+
+        Args:
+            view: of the manager's records that they were read of just now, as of `Managers.read`.
+        """
         views = list(views)
-        listed = await self._managers.call(self._managers.control.ListNetworks, ListNetworksRequest())
-        networks = {each.network.meta.id: network_facts(each) for each in listed.networks}
+        listed = await self._managers.read(self._managers.control.ListNetworks, ListNetworksRequest(), view=view)
+        networks = {each.network.meta.id: network_facts(each) for each in listed.message.networks}
         for mode in (BRIDGE, HOST, NONE):
             networks[mode] = NetworkFacts(mode, builtin_network_id(mode))
         images = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from engine.protocol.compact_json import encoded
 from engine.protocol.errors import ApiError, bad_request
 from engine.protocol.parameters import Filters, boolean, integer, parse_filters
 from engine.protocol.versions import ApiVersion
@@ -119,10 +120,11 @@ class Call:
 
     def json(self, document: object, status: int = HTTPStatus.OK) -> web.Response:
         """An answer with a document."""
-        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
-        return web.Response(
-            body=body.encode(errors="replace"), status=status, headers={**SERVER_HEADERS, "Content-Type": JSON}
-        )
+        return self.encoded_json(encoded(document), status)
+
+    def encoded_json(self, document: bytes, status: int = HTTPStatus.OK) -> web.Response:
+        """An answer with a document that is JSON already."""
+        return web.Response(body=document + b"\n", status=status, headers={**SERVER_HEADERS, "Content-Type": JSON})
 
     def empty(self, status: int = HTTPStatus.NO_CONTENT, headers: Mapping[str, str] | None = None) -> web.Response:
         """An answer without a body."""

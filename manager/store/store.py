@@ -33,6 +33,7 @@ from manager.store.tables import Tables
 from manager.store.transaction import Transaction, build, committed_at, next_batch, rejection
 from manager.store.versioned_tables import VersionedTables
 from shoal.errors import Exhausted, Timeout, Unavailable
+from shoal.ids import new_id
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Store:
         self._loaded = asyncio.Event()
         self._watched = 0
         self._newest = 0
+        self._name, self._changes = new_id(), 0
         self._progress = asyncio.Condition()
         self._history = History(self._versioned)
         self._replaced: asyncio.Queue[HistoryReplaced] = asyncio.Queue()
@@ -119,6 +121,11 @@ class Store:
     def newest_revision(self) -> int:
         """Revision of the newest record, or deletion of one, that is in the tables; every manager `reached` it soon."""
         return self._newest
+
+    @property
+    def view_name(self) -> str:
+        """Another one after each change of the tables: where it is the same, they are. Of this process alone."""
+        return f"{self._name}-{self._changes}"
 
     @property
     def max_bytes(self) -> int:
@@ -273,5 +280,6 @@ class Store:
 
     def _publish(self, changes: Sequence[Change]) -> None:
         if changes:
+            self._changes += 1
             for subscriber in self._subscribers:
                 subscriber.publish(changes)

@@ -17,9 +17,10 @@ from shoal.errors import ConnectionLost, ShoalError, Timeout, Unavailable
 from shoal.manager_calls.acting_user import acting_metadata
 from shoal.manager_calls.newest_revision import NewestRevision
 from shoal.manager_calls.read_attempts import ReadAttempts, is_read
+from shoal.manager_calls.read_cache import CachedAnswer, ReadCache, naming
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.resumption.resume_attempts import ResumeAttempts, Resumption
-from shoal.rpc.read_revisions import REVISION_KEY, reported_revision
+from shoal.rpc.read_revisions import REVISION_KEY, Metadata, reported_revision
 from shoal.rpc.status_mapping import to_shoal_error
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Managers:
         self._use_next = use_next
         self._changes = 0
         self._revision = NewestRevision(time.monotonic)
+        self._kept = ReadCache()
         untyped: Any = channel
         self.control: ControlAsyncStub = ControlStub(untyped)
         self.containers: ContainersAsyncStub = ContainersStub(untyped)
@@ -86,14 +88,42 @@ class Managers:
             ShoalError: the manager's error, or why it cannot be reached.
             Timeout: the connection was lost during a change, which may have been made.
         """
+        answer, _ = await self._call(method, request, seconds)
+        return answer
+
+    async def read(self, method: Callable[..., Awaitable[R]], request: Any, *, view: str = "") -> CachedAnswer[R]:
+        """As `call`, for a call whose answer is of records alone: where nothing has changed, the last one is kept.
+
+        Args:
+            view: of an answer that has come just now: what is kept of the same view is as new, and no call is made.
+        Returns:
+            The answer, which others get too: not to be changed. The same object while nothing changes.
+        """
+        path = str(getattr(method, "path", ""))
+        key = (path, request.SerializeToString(deterministic=True), acting_metadata())
+        known = self._kept.get(key)
+        if known is not None and known.view == view:
+            return known
+        answer, trailer = await self._call(method, request, CALL_SECONDS, naming(known))
+        return self._kept.update(key, known, answer, trailer)
+
+    async def _call(
+        self,
+        method: Callable[..., Awaitable[R]],
+        request: object,
+        seconds: float | None,
+        more: tuple[tuple[str, str], ...] = (),
+    ) -> tuple[R, Metadata]:
+        """The answer and its trailing metadata."""
         attempts = ReadAttempts(time.monotonic) if is_read(method) else None
         while True:
             asked, changes = self._revision.current(), self._changes
             try:
-                call: Any = method(request, timeout=seconds, metadata=self._metadata())
+                call: Any = method(request, timeout=seconds, metadata=(*self._metadata(), *more))
                 answer: R = await call
-                self._revision.update(await call.trailing_metadata() or ())
-                return answer
+                trailer = tuple(await call.trailing_metadata() or ())
+                self._revision.update(trailer)
+                return answer, trailer
             except grpc.RpcError as error:
                 reported = self._update_from(error)
                 if attempts is None:

@@ -10,6 +10,7 @@ from shoal.errors import Unavailable
 from shoal.identity.identity import Identity
 from shoal.rpc.access import Access
 from shoal.rpc.channel import KEEPALIVE_OPTIONS, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
+from shoal.rpc.conditional_reads import ConditionalReads
 from shoal.rpc.guard import Guard
 from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.server_limits import DEFAULT, ServerLimits
@@ -44,6 +45,7 @@ def make_server(
     max_receive_bytes: int = MAX_MESSAGE_BYTES,
     limits: ServerLimits = DEFAULT,
     revisions: ReadRevisions | None = None,
+    conditional: ConditionalReads | None = None,
 ) -> aio.Server:
     """A server that admits callers by the table. Add servicers and a port (`listen`), then start it.
 
@@ -54,9 +56,10 @@ def make_server(
         max_receive_bytes: of one message of any method; `request_limits.REQUEST_BYTES` bounds each.
         limits: what is granted to whoever reaches the port, before and after it is known who that is.
         revisions: of a manager's store; users' calls wait for the one that they ask for, and answers report the newest.
+        conditional: of a manager's store: reads that are answered "unchanged" where nothing has changed.
     """
     options = (*_OPTIONS, *limits.options(), ("grpc.max_receive_message_length", max_receive_bytes))
-    return aio.server(interceptors=(Guard(access, revisions),), options=options)
+    return aio.server(interceptors=(Guard(access, revisions, conditional),), options=options)
 
 
 def listen(

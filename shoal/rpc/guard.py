@@ -18,6 +18,7 @@ from shoal.errors import PermissionDenied, ShoalError, Timeout
 from shoal.identity.roles import Role
 from shoal.rpc.access import Access
 from shoal.rpc.caller import Caller, Context, caller_of
+from shoal.rpc.conditional_reads import ConditionalReads, known_view, view_trailer
 from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.request_limits import REQUEST_SECONDS, CallLimiter, check_each, request_deserializer, single_request
 from shoal.rpc.status_mapping import ORIGIN_KEY, code_of, details_of, trailer_of
@@ -53,11 +54,15 @@ class Guard(aio.ServerInterceptor):
 
     Args:
         revisions: of the store that users' calls read from; None: there is none.
+        conditional: calls that are answered "unchanged" where nothing has changed; None: there are none.
     """
 
-    def __init__(self, access: Access, revisions: ReadRevisions | None = None) -> None:
+    def __init__(
+        self, access: Access, revisions: ReadRevisions | None = None, conditional: ConditionalReads | None = None
+    ) -> None:
         self._access = access
         self._revisions = revisions
+        self._conditional = conditional
         self._calls = CallLimiter()
 
     async def intercept_service(
@@ -68,7 +73,8 @@ class Guard(aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        guarded = _GuardedMethod(self._access, handler_call_details.method, self._calls, self._revisions)
+        method = handler_call_details.method
+        guarded = _GuardedMethod(self._access, method, self._calls, self._revisions, self._conditional)
         return _wrap(handler, guarded)
 
 
@@ -78,11 +84,19 @@ Requests = AsyncIterator[Any]
 class _GuardedMethod:
     """One method's calls. The two shapes are those of gRPC: one response, or a stream of them."""
 
-    def __init__(self, access: Access, method: str, calls: CallLimiter, revisions: ReadRevisions | None) -> None:
+    def __init__(
+        self,
+        access: Access,
+        method: str,
+        calls: CallLimiter,
+        revisions: ReadRevisions | None,
+        conditional: ConditionalReads | None,
+    ) -> None:
         self._access = access
         self.method = method
         self._calls = calls
         self._revisions = revisions if Role.ADMIN in (access.get(method) or ()) else None
+        self._conditional = conditional
 
     def unary(
         self, behave: Callable[[Any, Context], Awaitable[Any]], *, streaming: bool
@@ -92,8 +106,10 @@ class _GuardedMethod:
                 with self._admit(context):
                     request = await self._read_request(requests, streaming=streaming)
                     await self._wait_for_revision(context)
-                    response = await behave(request, context)
-                    context.set_trailing_metadata(self._trailer())
+                    view = self._conditional.view_for(self.method) if self._conditional else ""
+                    unchanged = bool(view) and view == known_view(context.invocation_metadata() or ())
+                    response = EncodedMessage(b"") if unchanged else await behave(request, context)
+                    context.set_trailing_metadata((*self._trailer(), *view_trailer(view, unchanged=unchanged)))
                     return response
             except Exception as error:
                 await self._abort(error, context)

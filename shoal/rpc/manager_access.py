@@ -106,3 +106,6 @@ MANAGER_API: Access = {
     **allow([f"{AUTHORITY}/IssueServerCertificate"], Role.ADMIN, Role.ENGINE, Role.CONSOLE),
 }
 """On a manager's API port, with mutual TLS."""
+
+READS_OF_RECORDS = frozenset({"/shoal.api.v1.Containers/ListContainers", "/shoal.api.v1.Control/ListNetworks"})
+"""Calls whose answers are of the store's records alone, but for sizes that are asked for: see `conditional_reads`."""

@@ -16,16 +16,18 @@ from engine.protocol.errors import ApiError, bad_request, conflict
 from engine.protocol.parameters import Filters, check_keys
 from engine.server.call import Call
 from engine.server.routes import Route
-from engine.translate.containers.container_facts import identifier
+from engine.translate.containers.container_facts import Surroundings, identifier
 from engine.translate.containers.container_inspect import inspect_document
 from engine.translate.containers.container_list import list_row
 from engine.translate.containers.container_update import read_update
+from engine.translate.containers.encoded_rows import EncodedRows
 from engine.translate.object_ids import docker_id, reference
 from engine.translate.prune_filters import prune_filters
 from shoal.api.v1.engine_pb2 import (
     Filter,
     ListChangesRequest,
     ListContainersRequest,
+    ListContainersResponse,
     ListProcessesRequest,
     PruneContainersRequest,
     RemoveContainerRequest,
@@ -34,7 +36,8 @@ from shoal.api.v1.engine_pb2 import (
 )
 from shoal.container_states import state_text
 from shoal.errors import AlreadyExists, NotFound, Refused
-from shoal.manager_calls.managers import CALL_SECONDS, SIZE_SECONDS, Managers
+from shoal.manager_calls.managers import SIZE_SECONDS, Managers
+from shoal.manager_calls.read_cache import CachedAnswer
 
 FILTERS = (
     "ancestor", "before", "expose", "exited", "health", "id", "is-task", "label", "name", "network", "node",
@@ -60,6 +63,7 @@ class ContainerRecordHandlers:
         self._managers = managers
         self._lookup = lookup
         self._events = events
+        self._rows = EncodedRows()
         self._creation = ContainerCreator(managers, lookup, home, restrictions=restrictions)
 
     def routes(self) -> list[Route]:
@@ -89,16 +93,24 @@ class ContainerRecordHandlers:
         request = ListContainersRequest(
             all=call.boolean("all"), include_tasks=True, limit=limit, filters=_filters(filters), include_sizes=sizes
         )
-        seconds = SIZE_SECONDS if sizes else CALL_SECONDS
         try:
-            listed = await self._managers.call(self._managers.containers.ListContainers, request, seconds=seconds)
+            listed = await self._listed(request)
         except NotFound as error:
             raise no_such_container(str(error)) from error
-        around = await self._lookup.around(listed.containers)
         now_ms = time.time_ns() // 1_000_000
-        return call.json(
-            [list_row(each, call.version, around, now_ms=now_ms, sizes=sizes) for each in listed.containers]
-        )
+        if not sizes and (again := self._rows.again(listed, call.version, now_ms=now_ms)) is not None:
+            return call.encoded_json(again)
+        views = listed.message.containers
+        around = await self._lookup.around(views, view=listed.view) if views else Surroundings()
+        if sizes:
+            return call.json([list_row(each, call.version, around, now_ms=now_ms, sizes=True) for each in views])
+        return call.encoded_json(self._rows.encoded(listed, views, call.version, around, now_ms=now_ms))
+
+    async def _listed(self, request: ListContainersRequest) -> CachedAnswer[ListContainersResponse]:
+        method = self._managers.containers.ListContainers
+        if request.include_sizes:  # nodes count them anew
+            return CachedAnswer(await self._managers.call(method, request, seconds=SIZE_SECONDS))
+        return await self._managers.read(method, request)
 
     async def inspect(self, call: Call) -> web.StreamResponse:
         sizes = call.boolean("size")

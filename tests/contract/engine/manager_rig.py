@@ -43,6 +43,7 @@ from shoal.api.v1.streams_pb2 import (
 from shoal.distribution.registries import Registries
 from shoal.errors import Unavailable
 from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.read_cache import CachedAnswer
 from tests.contract.engine.rig_programs import ExecAgents, Programs
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.managers import FakeManagers
@@ -179,6 +180,9 @@ class RigManagers(Managers):
 
     async def call(self, method: Callable[..., Awaitable[R]], request: object, *, seconds: float | None = None) -> R:
         return await method(request)
+
+    async def read(self, method: Callable[..., Awaitable[R]], request: Any, *, view: str = "") -> CachedAnswer[R]:
+        return CachedAnswer(await method(request))
 
     async def stream(self, method: Callable[..., AsyncIterable[R]], request: object) -> AsyncGenerator[R]:
         async for answer in method(request):

@@ -22,6 +22,7 @@ from shoal.api.v1.control_pb2 import (
     CreateVolumeRequest,
     GetVolumeRequest,
     ListVolumesRequest,
+    ListVolumesResponse,
     RemoveVolumeRequest,
     ServicesProgress,
     WatchServicesRequest,
@@ -34,8 +35,10 @@ from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.read_cache import CachedAnswer
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.channel import connect_aio
+from shoal.rpc.conditional_reads import ConditionalReads
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.manager_access import MANAGER_API
 from shoal.rpc.read_revisions import MIN_REVISION_KEY, REVISION_KEY, ReadRevisions
@@ -89,6 +92,13 @@ class TwoManagers:
     async def get(self, name: str) -> str:
         return (await self.calls.call(self.calls.control.GetVolume, GetVolumeRequest(volume=name))).volume.spec.name
 
+    async def volumes(self, view: str = "") -> CachedAnswer[ListVolumesResponse]:
+        return await self.calls.read(self.calls.control.ListVolumes, ListVolumesRequest(), view=view)
+
+
+def names(answer: CachedAnswer[ListVolumesResponse]) -> list[str]:
+    return [each.volume.spec.name for each in answer.message.volumes]
+
 
 class _NoSizes:
     async def read_volume_sizes(self, *_: object) -> ReadVolumeSizesResponse:
@@ -126,7 +136,8 @@ async def _manager(
     store: Store, shown: Identity, wait_seconds: float, address: str = "127.0.0.1:0"
 ) -> AsyncGenerator[str]:
     revisions = ReadRevisions(lambda: store.newest_revision, store.reached, wait_seconds)
-    server = make_server(MANAGER_API, revisions=revisions)
+    conditional = ConditionalReads(frozenset({"/shoal.api.v1.Control/ListVolumes"}), lambda: store.view_name)
+    server = make_server(MANAGER_API, revisions=revisions, conditional=conditional)
     volumes = VolumeHandler(store=store, sizes=_NoSizes(), now_ms=lambda: 1, new_id=ids.new_id)
     handlers: Any = SimpleNamespace(volumes=volumes, progress=_Progress(store))
     add_ControlServicer_to_server(ControlService(handlers), server)
@@ -258,5 +269,51 @@ def test_a_deletion_of_nothing_tells_no_newer_revision() -> None:
             before = rig.stores[0].newest_revision
             await rig.stores[0].commit([delete(kinds.VOLUME, "nosuch")])
             assert rig.stores[0].newest_revision == before
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_is_kept_until_something_changes() -> None:
+    async def scenario() -> None:
+        async with two_managers() as rig:
+            empty = await rig.volumes()
+            assert (names(empty), await rig.volumes() is empty) == ([], True)
+            await rig.create("data")
+            one = await rig.volumes()
+            assert (names(one), await rig.volumes() is one) == (["data"], True)
+            rig.use(1)  # which knows nothing of the other one's views
+            other = await rig.volumes()
+            assert (names(other), other is one) == (["data"], False)
+            rig.use(0)
+            assert names(await rig.volumes()) == ["data"]
+
+    asyncio.run(scenario())
+
+
+def test_of_a_view_that_has_just_been_confirmed_nothing_is_asked() -> None:
+    async def scenario() -> None:
+        async with two_managers() as rig:
+            await rig.create("data")
+            known = await rig.volumes()
+            await ControlStub(rig.channels[0]).CreateVolume(CreateVolumeRequest(spec=VolumeSpec(name="more")))
+            assert await rig.volumes(view=known.view) is known
+            assert names(await rig.volumes(view="another")) == ["data", "more"]
+
+    asyncio.run(scenario())
+
+
+def test_what_a_manager_has_written_itself_does_not_hide_what_it_sees_late() -> None:
+    """Its newest revision is the same before and after the older write of another manager has arrived."""
+
+    async def scenario() -> None:
+        async with two_managers() as rig:
+            rig.use(1)
+            rig.etcd.delivers.clear()
+            await ControlStub(rig.channels[0]).CreateVolume(CreateVolumeRequest(spec=VolumeSpec(name="first")))
+            await ControlStub(rig.channels[1]).CreateVolume(CreateVolumeRequest(spec=VolumeSpec(name="second")))
+            assert names(await rig.volumes()) == ["second"]
+            rig.etcd.delivers.set()
+            await rig.stores[1].reached(rig.stores[0].newest_revision)
+            assert names(await rig.volumes()) == ["first", "second"]
 
     asyncio.run(scenario())

@@ -22,7 +22,7 @@ from engine.server.call import Call
 from engine.server.callers import LOCAL
 from engine.server.routes import Route, RouteTable
 from manager.cluster.cluster_handler import ClusterHandler
-from shoal.api.v1.control_pb2 import JoinTokenView, ListJoinTokensResponse, ListNodesResponse
+from shoal.api.v1.control_pb2 import JoinTokenView, ListJoinTokensResponse, ListNodesResponse, UpdateClusterRequest
 from shoal.errors import PermissionDenied, Unavailable
 from shoal.manager_calls.managers import Managers
 from tests.unit.manager_api.cluster.cluster_rig import cluster_handler
@@ -33,7 +33,7 @@ class OneCluster:
     """The managers' calls of a cluster with a node `h1`; none responds while `away`."""
 
     def __init__(self, cluster: ClusterHandler) -> None:
-        self.away = False
+        self.away, self.calls = False, 0
         nodes = ListNodesResponse()
         home = nodes.nodes.add().node
         home.meta.id, home.spec.identity.hostname = "n" * 13, "h1"
@@ -52,6 +52,7 @@ class OneCluster:
         )
 
     async def call(self, method: Callable[..., Awaitable[Any]], request: object, *, seconds: float = 0) -> Any:
+        self.calls += 1
         if self.away:
             raise Unavailable("no manager responds")
         return await method(request, ADMIN)
@@ -71,7 +72,8 @@ class Client:
     def __init__(self, calls: OneCluster) -> None:
         self.calls = calls
         managers = cast(Managers, calls)
-        side = SwarmSide(managers)
+        self.now = 0.0
+        side = SwarmSide(managers, lambda: self.now)
         tasks = [Route("GET", "/tasks", _tasks, "TaskList")]
         self._routes = RouteTable(
             [
@@ -143,6 +145,55 @@ def test_the_first_answer_of_all_says_whether_it_is_shown_with_and_without_manag
             await docker.send("POST", "/swarm/leave?force=1")
             assert (await docker.send("HEAD", "/_ping")).headers["Swarm"] == "inactive"
             docker.calls.away = True
+            assert (await docker.send("GET", "/_ping")).headers["Swarm"] == "inactive"
+
+    asyncio.run(run())
+
+
+def test_a_ping_is_answered_with_what_was_known_a_moment_ago() -> None:
+    async def run() -> None:
+        async with client() as docker:
+            hidden = UpdateClusterRequest(swarm_hidden=True)
+
+            async def swarm() -> str:
+                return (await docker.send("GET", "/_ping")).headers["Swarm"]
+
+            assert [await swarm() for _ in range(5)] == ["active/manager"] * 5
+            assert docker.calls.calls == 1
+            await docker.calls.call(docker.calls.control.UpdateCluster, hidden)  # by another engine
+            docker.now += 2
+            assert await swarm() == "active/manager"
+            await asyncio.sleep(0.01)
+            assert await swarm() == "inactive"
+            docker.now += 60
+            docker.calls.away = True
+            assert await swarm() == "inactive"
+            docker.calls.away = False
+            await docker.send("POST", "/swarm/init", {})  # by this one: no answer is older
+            assert await swarm() == "active/manager"
+
+    asyncio.run(run())
+
+
+def test_what_was_asked_before_a_change_says_nothing_of_after_it() -> None:
+    async def run() -> None:
+        async with client() as docker:
+            get, answered = docker.calls.control.GetCluster, asyncio.Event()
+
+            async def late(*arguments: object) -> object:
+                found = await get(*arguments)
+                await answered.wait()
+                return found
+
+            await docker.send("GET", "/_ping")
+            docker.now += 2
+            docker.calls.control.GetCluster = late
+            await docker.send("GET", "/_ping")  # asks meanwhile
+            await asyncio.sleep(0)
+            docker.calls.control.GetCluster = get
+            await docker.send("POST", "/swarm/leave?force=1")
+            answered.set()
+            await asyncio.sleep(0.01)
             assert (await docker.send("GET", "/_ping")).headers["Swarm"] == "inactive"
 
     asyncio.run(run())

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import console
 import engine
@@ -16,6 +17,7 @@ from shoal.api.v1 import (
     volume_data_pb2,
 )
 from shoal.identity.roles import Role
+from shoal.manager_calls.read_attempts import is_read
 from shoal.rpc import access
 from shoal.rpc.manager_access import (
     CONSOLE_CALLS,
@@ -23,6 +25,7 @@ from shoal.rpc.manager_access import (
     CONSOLE_IMAGE_CALLS,
     ENGINE_CALLS,
     MANAGER_API,
+    READS_OF_RECORDS,
 )
 
 CALLS_OF_CONSOLES = {
@@ -83,6 +86,12 @@ def test_a_console_has_what_it_calls_and_no_more() -> None:
     text = "".join(module.read_text() for module in Path(console.__file__).parent.rglob("*.py"))
     for service, stub in (("Control", "control"), ("Containers", "containers"), ("Images", "images")):
         assert set(re.findall(rf"\b_?{stub}\.([A-Z]\w+)", text)) == set(CALLS_OF_CONSOLES[service]), service
+
+
+def test_reads_of_records_are_reads_that_users_have() -> None:
+    for method in READS_OF_RECORDS:
+        assert Role.ADMIN in (MANAGER_API[method] or ())
+        assert is_read(SimpleNamespace(path=method))
 
 
 def test_only_joining_needs_no_certificate_and_it_has_a_port_of_its_own() -> None:
