@@ -6,9 +6,10 @@ from typing import Any
 from engine.protocol.errors import bad_request
 from engine.protocol.parameters import Filters, check_keys
 from engine.translate.containers.container_creation import familiar_image
-from engine.translate.object_ids import digits
+from engine.translate.object_ids import builtin_network_id, digits
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.api.v1.event_pb2 import Event
+from shoal.networks.network_modes import MODES
 
 FILTERS = (
     "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret",
@@ -20,7 +21,7 @@ _LOCAL = ("container", "image", "network", "volume")
 _LEGACY = ("container", "image")
 """Types whose events have `status` and `id` too, as before version 1.22."""
 _DESTROYED = ("network", "volume")
-"""Types whose removal Docker calls `destroy`."""
+"""Types whose removal Docker calls `destroy`, and whose other events are of a container."""
 
 
 def event_document(event: Event) -> dict[str, Any] | None:
@@ -61,6 +62,8 @@ def container_event(view: ContainerView, action: str, attributes: Mapping[str, s
 def _identifier(event: Event) -> str:
     if event.type == "volume":
         return event.name
+    if event.type == "network" and event.id in MODES:
+        return builtin_network_id(event.id)
     return digits(event.id) if event.type in ("container", "network") else event.id
 
 
@@ -113,10 +116,10 @@ def _attributes(event: Event) -> dict[str, str]:
     found.setdefault("name", event.name)
     if event.type == "network":
         found.setdefault("type", "bridge")
-        if container := found.get("container"):
-            found["container"] = digits(container)
     if event.type == "volume":
         found.setdefault("driver", "local")
+    if event.type in _DESTROYED and (container := found.get("container")):
+        found["container"] = digits(container)
     if event.node:
         found.setdefault("node.name", event.node)
     return found

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from google.protobuf.message import Message
 
+from manager.events import container_places
 from manager.records.object_lookup import hostname_of
 from manager.store.tables import View
 from shoal.api.v1.event_pb2 import Event
@@ -33,6 +34,10 @@ def events_of(
     elif isinstance(new, TaskStatus):
         before = old if isinstance(old, TaskStatus) else TaskStatus()
         for action, more in _of_run(container, before, new):
+            if action == "start":
+                yield from container_places.of_start(container, view, at_ms)
+            if action == "die" and _has_started(new):
+                yield from container_places.of_end(container, view, at_ms)
             yield _event(container, action, at_ms, more, node)
 
 
@@ -88,16 +93,12 @@ def _has_started(status: TaskStatus) -> bool:
 def _of_networks(
     container: Container, old: Message | None, new: Message | None, view: View, at_ms: int
 ) -> Iterator[Event]:
-    if not isinstance(old, Container) or not isinstance(new, Container):
-        return
+    if not isinstance(old, Container) or not isinstance(new, Container) or new.desired != Container.RUNNING:
+        return  # of one that does not run they are connected at its start
     before, after = ({each.network for each in row.definition.task.networks} for row in (old, new))
     for action, networks in (("connect", after - before), ("disconnect", before - after)):
         for identifier in sorted(networks):
-            network = view.networks.get(identifier)
-            name = network.spec.name if network is not None else identifier
-            event = Event(type="network", action=action, id=identifier, name=name, at_ms=at_ms)
-            event.attributes.update({"container": container.meta.id, "name": name})
-            yield event
+            yield container_places.of_network(container, identifier, action, view, at_ms)
 
 
 def _event(container: Container, action: str, at_ms: int, more: Mapping[str, str], node: str) -> Event:

@@ -49,10 +49,16 @@ def _exit_text(each: ContainerView) -> str:
 
 
 def _is_named(each: ContainerView, value: str) -> bool:
+    """By its name; a task of a service also by the name that the service gives to its one container."""
+    given = each.container.definition.task.container.name if not each.container.meta.id else ""
+    return _fits(each.container.name, value) or bool(given and _fits(given, value))
+
+
+def _fits(own: str, value: str) -> bool:
     """A part of the name, with `^` at its beginning or `$` at its end. Docker takes any regular expression: one that
     takes for ever would stop a manager.
     """
-    name = f"/{each.container.name}"
+    name = f"/{own}"
     text = value.removeprefix("^").removesuffix("$")
     text = text if text.startswith("/") or not value.startswith("^") else f"/{text}"
     if value.startswith("^") and value.endswith("$"):

@@ -15,6 +15,15 @@ def named(name: str) -> ContainerView:
     return view
 
 
+def test_a_service_gives_its_one_container_a_name() -> None:
+    view = named("shop_db.1.0t1t2w3r4k5x6")
+    view.container.definition.task.container.name = "postgres"
+    keeps = container_filters(state_text).parse(["name=^postgres$"])
+    assert keeps(view)
+    view.container.meta.id = "0c1t2w3r4k5x6"  # of one's own it says nothing
+    assert not keeps(view)
+
+
 @pytest.mark.parametrize(
     ("value", "found"),
     [
