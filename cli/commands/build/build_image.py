@@ -98,7 +98,7 @@ def build(
     files = BuildFiles(iidfile, metadata_file)
     if len(draft.platforms) > 1 and not check:
         check_platforms(draft.start, source)
-        build_platforms(client, local, draft.platforms, mode, files, quiet=quiet)
+        build_platforms(client, local, draft.platforms, mode, files, settings, quiet=quiet)
     else:
         execute(client, local, mode, save, files, quiet=quiet)
 

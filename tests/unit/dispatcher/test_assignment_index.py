@@ -207,6 +207,9 @@ def test_a_task_that_is_drained_while_its_removal_is_under_way_is_still_told_to_
 
 
 UNRELATED_KINDS = {
+    kinds.MEMBERSHIP.name,
+    kinds.REMOVED_MANAGER.name,
+    kinds.MANAGER_CLOCK.name,
     kinds.NODE.name,
     kinds.NODE_IMAGES.name,  # its identity is in the description of its status
     kinds.SECRET_VERSION.name,

@@ -292,7 +292,6 @@ def test_several_platforms_are_built_and_named_as_an_index(rigs: tuple[Rig, Buil
     (index,) = builder.indexes
     assert (list(index.digests), list(index.names)) == ([DIGEST, DIGEST], ["docker.io/library/web:1"])
     for flags, said in (
-        (("--push", "-t", "r:5000/a"), "--push"),
         ((), "--tag"),
         (("-o", "out", "-t", "a"), "--output"),
     ):
