@@ -10,6 +10,7 @@ import click
 
 from cli.builds.build_report import BuildFiles, execute
 from cli.builds.build_source import DEFAULT_NAME, STDIN, BuildSource, choose_source
+from cli.builds.platform_builds import build_platforms
 from cli.builds.prepared_build import prepare
 from cli.builds.secret_values import secret_value
 from cli.client import Client
@@ -58,12 +59,15 @@ def build_services(client: Client, builds: Sequence[ServiceBuild], options: Stac
             except NotFound as error:
                 raise InvalidInput(str(error)) from None
             local = prepare(start, source, options.registries, secrets=secrets, directories=directories)
-            prepared.append((build.service, local))
+            prepared.append((build.service, build.platforms, local))
     faults.raise_faults()
-    for service, local in prepared:
+    for service, platforms, local in prepared:
         if options.mode is not Mode.QUIET:
             click.echo(f"building service {service}", err=True)
-        execute(client, local, options.mode, None, BuildFiles())
+        if platforms:
+            build_platforms(client, local, platforms, options.mode, BuildFiles(), options.registries, quiet=False)
+        else:
+            execute(client, local, options.mode, None, BuildFiles())
 
 
 def source_of(build: ServiceBuild) -> BuildSource:

@@ -49,6 +49,7 @@ class ServiceBuild:
         secrets: where their values are; paths are absolute.
         directories: additional contexts that are paths, absolute.
         after: services whose images are built before.
+        platforms: several, of which an index is made; else none, and `start` has the one.
     """
 
     service: str
@@ -59,6 +60,7 @@ class ServiceBuild:
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
     directories: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def service_build(service: str, image: str, body: Mapping[str, Any], scope: Buil
     keys: Mapping[str, Any] = given if isinstance(given, Mapping) else {"context": given}
     converter = _Converter(scope, keys, fault)
     start = converter.start([image, *string_list(keys.get("tags"))])
-    if not start.platform and body.get("platform"):
+    platforms = tuple(dict.fromkeys(each.lower() for each in string_list(keys.get("platforms"))))
+    if not platforms and body.get("platform"):
         start.platform = str(body["platform"]).lower()
     if keys.get("dockerfile") and keys.get("dockerfile_inline"):
         fault(("dockerfile_inline",), "conflicts with dockerfile")
@@ -102,6 +105,7 @@ def service_build(service: str, image: str, body: Mapping[str, Any], scope: Buil
         converter.secrets(),
         converter.directories,
         tuple(converter.after),
+        platforms if len(platforms) > 1 else (),
     )
 
 
@@ -198,10 +202,8 @@ def _network(start: BuildStart, value: Any) -> None:
 
 
 def _platforms(start: BuildStart, value: Any) -> None:
-    platforms = string_list(value)
-    if len(platforms) > 1:
-        raise InvalidInput("several platforms in one build are not supported")
-    start.platform = platforms[0].lower() if platforms else ""
+    platforms = {each.lower() for each in string_list(value)}
+    start.platform = platforms.pop() if len(platforms) == 1 else ""
 
 
 def _hosts(start: BuildStart, value: Any) -> None:

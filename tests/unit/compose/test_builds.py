@@ -115,6 +115,19 @@ def test_services_run_what_is_built(project: Path) -> None:
     assert found["remote"].context == "https://github.com/example/x.git#main"
 
 
+@pytest.mark.parametrize(
+    ("given", "one", "several"),
+    [
+        ("[linux/ARM64]", "linux/arm64", ()),
+        ("[linux/amd64, linux/arm64, linux/AMD64]", "", ("linux/amd64", "linux/arm64")),
+    ],
+)
+def test_several_platforms_make_an_index(project: Path, given: str, one: str, several: tuple[str, ...]) -> None:
+    text = f"services: {{a: {{platform: linux/amd64, build: {{context: ., platforms: {given}}}}}}}\n"
+    build = builds_of(load(project, text))["a"]
+    assert (build.start.platform, build.platforms) == (one, several)
+
+
 def test_contexts_of_included_files_begin_at_their_directory(project: Path) -> None:
     (project / "sub").mkdir()
     (project / "sub" / "more.yaml").write_text(
@@ -134,7 +147,6 @@ def test_contexts_of_included_files_begin_at_their_directory(project: Path) -> N
     [
         ("{network: 'service:a'}", "build.network", "use default, none, host or a network"),
         ("{cache_from: [type=gha]}", "build.cache_from", "'gha' is not supported"),
-        ("{platforms: [linux/amd64, linux/arm64]}", "build.platforms", "several platforms"),
         ("{tags: ['A B']}", "build.tags[0]", "A B"),
         ("{secrets: [nothing]}", "build.secrets[0]", "is not defined"),
         ("{additional_contexts: {x: 'service:nobody'}}", "build.additional_contexts.x", "is not defined"),

@@ -53,6 +53,18 @@ def test_services_are_built_those_first_that_others_need(rigs: tuple[Rig, Builde
     assert "building service base\n" in reported and "building service web\n" in reported
 
 
+def test_a_service_for_several_platforms_is_an_index(rigs: tuple[Rig, Builder], compose: Path) -> None:
+    rig, builder = rigs
+    compose.write_text(COMPOSE.replace('"FROM alpine"}', '"FROM alpine", platforms: [linux/amd64, linux/arm64]}'))
+    code, _, reported = rig.run("stack", "build", "-q", "-c", str(compose), "--service", "base", "shop")
+    assert code == 0, reported
+    assert [(each.platform, each.part_of_index) for each in builder.starts] == [
+        ("linux/amd64", True),
+        ("linux/arm64", True),
+    ]
+    assert [list(each.names) for each in builder.indexes] == [["docker.io/library/shop-base:latest"]]
+
+
 def test_one_service_is_built_with_what_it_needs(rigs: tuple[Rig, Builder], compose: Path) -> None:
     rig, builder = rigs
     assert rig.run("stack", "build", "-q", "-c", str(compose), "--service", "base", "shop") == (0, b"", "")
