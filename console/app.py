@@ -19,6 +19,7 @@ from aiohttp import web
 from grpc import aio
 
 from console.feed.live_feed import LiveFeed
+from console.handlers.creation_handlers import CreationHandlers
 from console.handlers.feed_handlers import FeedHandlers
 from console.handlers.log_handlers import LogHandlers
 from console.handlers.node_handlers import NodeHandlers
@@ -156,6 +157,7 @@ def build(
         NodeHandlers(managers),
         LogHandlers(managers, streams),
         StackHandlers(managers),
+        CreationHandlers(managers),
         ObjectHandlers(managers),
         TerminalHandlers(managers, streams),
     )

@@ -48,10 +48,16 @@ managers and keys of the cluster nor its store."""
 
 CONSOLE_CALLS = (
     "CheckNetwork",
+    "CreateConfig",
+    "CreateNetwork",
+    "CreateSecret",
+    "CreateVolume",
     "DeployStack",
     "Exec",
+    "GetNetwork",
     "GetNode",
     "GetService",
+    "GetStore",
     "ListConfigs",
     "ListManagers",
     "ListNetworks",

@@ -8,8 +8,10 @@ import { themeChanged } from "./parts/cells";
 import { Later } from "./parts/later";
 import { Search } from "./parts/search";
 import { Events } from "./pages/events";
+import { Jobs } from "./pages/jobs";
 import { Logs } from "./pages/logs";
 import { KINDS, Objects } from "./pages/objects";
+import { NetworkPage } from "./pages/network";
 import { NodePage, Nodes } from "./pages/nodes";
 import { Overview } from "./pages/overview";
 import { Service } from "./pages/service";
@@ -32,7 +34,7 @@ const WARNINGS_AGAIN_MS = 15_000;
 
 const GROUPS: readonly { title: string; pages: readonly (readonly [page: string, title: string])[] }[] = [
   { title: "Cluster", pages: [["", "Overview"], ["nodes", "Nodes"], ["managers", "Managers"], ["events", "Events"]] },
-  { title: "Workloads", pages: [["services", "Services"], ["stacks", "Stacks"], ["containers", "Containers"]] },
+  { title: "Workloads", pages: [["services", "Services"], ["stacks", "Stacks"], ["jobs", "Jobs"], ["containers", "Containers"]] },
   {
     title: "Resources",
     pages: [["images", "Images"], ["networks", "Networks"], ["volumes", "Volumes"], ["secrets", "Secrets"], ["configs", "Configs"]],
@@ -128,6 +130,8 @@ function pageOf(path: string[]) {
   }
   if (page === "tasks" && name) return <TaskPage key={name} id={name} />;
   if (page === "events") return <Events />;
+  if (page === "jobs") return <Jobs />;
+  if (page === "networks" && name) return <NetworkPage key={name} name={name} />;
   if (page in KINDS) return <Objects key={page} kind={page} />;
   return <><h1>There is no such page</h1><p><Link to="/">Overview</Link></p></>;
 }

@@ -5,6 +5,7 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import { get, part, post, textOf } from "../api";
 import { Link, setQuery, useAddress } from "../router";
 import { Action, ConfirmByName, Dot, Text } from "../parts/basics";
+import { CreateDialog, FORMS } from "../parts/create-dialog";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { ageText, count, memoryText, shellWord } from "../text";
 import type { Look } from "../feed/rows";
@@ -68,7 +69,7 @@ export const KINDS: Record<string, Kind> = {
   networks: {
     title: "Networks", one: "network",
     columns: [
-      name, ["Driver", "6rem", text("driver")], ["Subnet", "2fr", text("subnet")], ["Addresses", "6rem", text("addresses")],
+      ["Name", "2fr", (row) => <Link to={`/networks/${part(row.name)}`}><Text of={row.name} /></Link>], ["Driver", "6rem", text("driver")], ["Subnet", "2fr", text("subnet")], ["Addresses", "6rem", text("addresses")],
       ["Encrypted", "6rem", (row) => (row.encrypted ? "yes" : "")], ["Services", "2fr", list("services")], ["Problem", "2fr", text("problem")],
     ],
     remove: (each) => `shoal network rm ${shellWord(each)}`,
@@ -90,6 +91,7 @@ export const KINDS: Record<string, Kind> = {
       ["Id", "2fr", text("id")], ["State", "7rem", state], ["Address", "2fr", text("address")], ["Nodes", "5rem", text("nodes")],
       ["Version", "6rem", text("version")], ["Since", "5rem", age("started")],
     ],
+    above: () => <Members />,
   },
 };
 
@@ -106,6 +108,8 @@ export function Objects({ kind }: { kind: string }) {
   const [rows, setRows] = useState<Row[] | null>(null);
   const [problem, setProblem] = useState("");
   const [removing, setRemoving] = useState<Row | null>(null);
+  const [creating, setCreating] = useState(false);
+  const form = FORMS[kind];
   const load = useCallback(async (): Promise<void> => {
     try {
       setRows(await get<Row[]>(`/api/${kind}`));
@@ -134,7 +138,11 @@ export function Objects({ kind }: { kind: string }) {
   }
   return (
     <>
-      <h1>{about.title}</h1>
+      <div class="title">
+        <h1>{about.title}</h1>
+        {form && <button type="button" onClick={() => setCreating(true)}>Create…</button>}
+      </div>
+      {creating && form && <CreateDialog kind={kind} form={form} done={() => void load()} close={() => setCreating(false)} />}
       {about.above?.()}
       <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
         <input type="search" aria-label="Filter" placeholder="Filter" value={filter}
@@ -151,6 +159,36 @@ export function Objects({ kind }: { kind: string }) {
           do={() => post(`/api/${kind}/${part(removing.id)}/remove`, { name: removing.name }).then(load)} />
       )}
     </>
+  );
+}
+
+interface Member {
+  endpoint?: string;
+  version?: string;
+  database_bytes?: string;
+  used_bytes?: string;
+  problem?: string;
+}
+
+/** The members of etcd, where the cluster's state is. */
+function Members() {
+  const [found, setFound] = useState<Member[]>([]);
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    get<{ members?: Member[] }>("/api/store").then((answer) => setFound(answer.members ?? []), (error: unknown) => setProblem(textOf(error)));
+  }, []);
+  const columns: Column<Member>[] = [
+    { title: "etcd", width: "2fr", cell: (each) => <Text of={each.endpoint ?? ""} /> },
+    { title: "State", width: "8rem", cell: (each) => <span class="state"><Dot look={each.problem || !each.version ? "failed" : "running"} />{each.version ? "responds" : "silent"}</span> },
+    { title: "Version", width: "6rem", cell: (each) => each.version ?? "" },
+    { title: "Database", width: "14rem", cell: (each) => `${memoryText(Number(each.used_bytes ?? 0))} of ${memoryText(Number(each.database_bytes ?? 0))} in use` },
+    { title: "Problem", width: "3fr", cell: (each) => <Text of={each.problem ?? ""} /> },
+  ];
+  return (
+    <section aria-label="Store">
+      {problem && <p role="alert" class="problem"><Text of={problem} /></p>}
+      <VirtualTable label="Members of etcd" rows={found} columns={columns} keyOf={(each) => each.endpoint ?? ""} empty="" />
+    </section>
   );
 }
 

@@ -20,7 +20,7 @@ const PAGES: Hit[] = [
   { kind: "action", text: "Deploy a Compose file", to: "/deploy" },
   { kind: "page", text: "Nodes", to: "/nodes" },
   { kind: "page", text: "Events", to: "/events" },
-  ...["Containers", "Images", "Networks", "Volumes", "Secrets", "Configs", "Managers"].map(
+  ...["Jobs", "Containers", "Images", "Networks", "Volumes", "Secrets", "Configs", "Managers"].map(
     (text): Hit => ({ kind: "page", text, to: `/${text.toLowerCase()}` }),
   ),
   { kind: "page", text: "Services with problems", to: "/services?only=1" },

@@ -1,6 +1,7 @@
 """The console in a real browser, over a real cluster."""
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -204,3 +205,45 @@ def test_a_slow_network(clean: Cluster, open_page: OpenPage, window: BrowserCont
     running(page, "3/3")
     clean.shoal("service", "scale", "web=4")
     running(page, "4/4")
+
+
+def test_a_network_is_created_by_form_and_shows_who_is_on_it(clean: Cluster, open_page: OpenPage) -> None:
+    page = open_page("/networks")
+    page.get_by_role("button", name="Create…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("back")
+    dialog.get_by_label("No route out of it").check()
+    expect(dialog.locator("code")).to_have_text("shoal network create --internal back")
+    dialog.get_by_role("button", name="Create network").click()
+    page.get_by_role("link", name="back", exact=True).click()
+    create(clean, "web", "--network", "back", replicas=2)
+    expect(page.get_by_role("list", name="Nodes on the network")).to_contain_text("web.2")
+    page.get_by_role("link", name="web.2").click()
+    expect(page.locator("main h1")).to_contain_text("web.2 running")
+
+
+def test_a_secret_goes_in_and_never_out(clean: Cluster, open_page: OpenPage) -> None:
+    page = open_page("/secrets")
+    page.get_by_role("button", name="Create…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("key")
+    dialog.get_by_label("Content").fill("very secret")
+    dialog.get_by_role("button", name="Create secret").click()
+    expect(page.get_by_role("table", name="Secrets")).to_contain_text("key")
+    expect(page.locator("body")).not_to_contain_text("very secret")
+    assert [each["name"] for each in clean.json("secret", "ls")] == ["key"]
+
+
+def test_nothing_keeps_a_person_from_any_page(clean: Cluster, open_page: OpenPage) -> None:
+    """Rules of accessibility (WCAG 2.2 AA), by axe."""
+    create(clean, replicas=1)
+    page = open_page("/")
+    axe = (files("axe_playwright_python") / "axe.min.js").read_text()
+    found = []
+    for path in ("", "services/web", "deploy/shop", "containers", "networks", "nodes/h1", "managers", "events"):
+        page.goto(f"/{path}")
+        page.locator("#content h1").wait_for()
+        page.evaluate(axe)
+        violations = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        found += [(path, each["id"], each["nodes"][0]["html"]) for each in violations]
+    assert not found
