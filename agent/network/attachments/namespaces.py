@@ -4,6 +4,7 @@ import ctypes
 import os
 import secrets
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from itertools import count
@@ -35,7 +36,15 @@ from shoal.errors import Unavailable
 
 _CLONE_NEWNET = 0x40000000
 _CURRENT = "/proc/thread-self/ns/net"
-_ACCEPT_RA = Path("/proc/sys/net/ipv6/conf/default/accept_ra")
+_SYSCTLS = {
+    "ipv6/conf/default/accept_ra": "0",
+    "ipv4/ip_unprivileged_port_start": "0",
+    "ipv4/ping_group_range": "0 2147483647",
+}
+"""Of each new namespace: no link in it accepts router advertisements; any user listens on ports below 1024 and sends
+pings, as in Docker's containers since 20.10: the ports of a namespace of its own are no other program's."""
+
+_SYSCTL_ROOT = Path("/proc/sys/net")
 """Of the calling thread's network namespace."""
 _LOOPBACK_INDEX = 1
 _GATEWAY6_MESSAGES = (
@@ -82,13 +91,18 @@ def create_namespace() -> tuple[int, Connection]:
     try:
         _raise_on_error(_libc.unshare(_CLONE_NEWNET), "create a network namespace")
         try:
-            if _ACCEPT_RA.exists():
-                _ACCEPT_RA.write_text("0")  # no link created here accepts router advertisements
+            _set_sysctls()
             return os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC), Connection()
         finally:
             _raise_on_error(_libc.setns(home, _CLONE_NEWNET), "return to the host's network namespace")
     finally:
         os.close(home)
+
+
+def _set_sysctls() -> None:
+    for name, value in _SYSCTLS.items():
+        with suppress(FileNotFoundError):  # the kernel has no IPv6
+            (_SYSCTL_ROOT / name).write_text(value)
 
 
 def random_mac() -> str:
