@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.builds.build_call import BuildFailed, LocalBuild, run_build
+from cli.builds.fault_excerpts import with_excerpts
 from cli.builds.output_feed import OutputFeed
 from cli.builds.result_files import Save, metadata_text
 from cli.client import Client
@@ -15,6 +16,7 @@ from cli.render.error_lines import warn
 from cli.render.output_terminal import print_error_line, strip_control
 from shoal.api.v1.builds_pb2 import BuildResult, BuildWarning
 from shoal.dockerfile.source import Location, excerpt
+from shoal.errors import InvalidInput, ShoalError
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def execute(
             feed = run_build(client, build, display, save)
     except BuildFailed as failed:
         _print_failure(failed, build, display)
-        raise failed.error from failed
+        raise _pointed(failed, build) from failed
     result = feed.result or BuildResult()
     if build.start.check_only:
         _print_checks(feed, build)
@@ -62,6 +64,14 @@ def execute(
     if quiet and result.image_id:
         click.echo(result.image_id)
     return result
+
+
+def _pointed(failed: BuildFailed, build: LocalBuild) -> ShoalError:
+    """Its error; lines of the Dockerfile that it names are shown, unless that of the failed step was."""
+    error, failure = failed.error, failed.feed.failure
+    if not isinstance(error, InvalidInput) or not build.source.text or (failure is not None and failure.line):
+        return error
+    return with_excerpts(error, build.source.text.decode(errors="replace"), build.source.dockerfile)
 
 
 def _print_failure(failed: BuildFailed, build: LocalBuild, display: BuildDisplay) -> None:

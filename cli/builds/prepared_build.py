@@ -7,11 +7,16 @@ from pathlib import Path
 from cli.builds.build_call import LocalBuild
 from cli.builds.build_source import BuildSource
 from cli.builds.dockerfile_reading import domains_of, images_of
+from cli.builds.fault_excerpts import with_excerpts
 from cli.builds.registry_credentials import credentials_for
 from cli.images.docker_config import DockerConfig, config_path
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.registries import Registries
+from shoal.errors import InvalidInput
 from shoal.spec_parsers.csv_fields import csv_fields
+
+MAX_PATTERN_CHARACTERS = 1 << 16
+"""Of .dockerignore, that a node has for its build checks; of more it gets none."""
 
 
 def prepare(
@@ -30,12 +35,21 @@ def prepare(
     """
     references = [*start.push, *map(_reference, (*start.cache_from, *start.cache_to))]
     if source.text is not None:
-        references += images_of(source.text, source.dockerfile, start)
+        references += _images(source.text, source.dockerfile, start)
     config = DockerConfig(config_path(os.environ))
     for domain, credentials in credentials_for(registries, domains_of(references), config).items():
         start.credentials[domain].CopyFrom(credentials)
     start.ssh_ids.extend(ssh_agents or ())
+    if sum(map(len, source.patterns)) <= MAX_PATTERN_CHARACTERS:
+        start.ignore_patterns.extend(source.patterns)
     return LocalBuild(start, source, secrets, directories, ssh_agents or {})
+
+
+def _images(text: bytes, name: str, start: BuildStart) -> list[str]:
+    try:
+        return images_of(text, name, start)
+    except InvalidInput as error:
+        raise with_excerpts(error, text.decode(errors="replace"), name) from None
 
 
 def _reference(cache: str) -> str:

@@ -26,6 +26,7 @@ from shoal.dockerfile.evaluation.needs import find_needs
 from shoal.dockerfile.evaluation.platforms import parse_platform
 from shoal.dockerfile.evaluation.stage_plan import StagePlan, plan_stages
 from shoal.dockerfile.frontends import SYNTAX_ARGUMENT
+from shoal.dockerfile.ignore_patterns import PatternMatcher
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError
 from shoal.task_group import TaskGroup
 
@@ -110,24 +111,27 @@ async def plan_build(
     if (platform.os, platform.architecture) != (host.os, host.architecture):
         raise Refused(f"this node builds for {host}, not for {platform}; choose a node of that platform")
     file_name = start.dockerfile or DEFAULT_FILE
-    text = (await _dockerfile(start, file_name, inputs)).decode("utf-8", "surrogateescape")
+    content, ignored = await _dockerfile(start, file_name, inputs)
+    text = content.decode("utf-8", "surrogateescape")
     document = parse_dockerfile(text, file_name, syntax=start.build_args.get(SYNTAX_ARGUMENT, ""))
     options = BuildOptions(platform, host, start.target, start.build_args, start.labels, start.contexts)
     plan = plan_stages(document, options, file_name, every_stage=start.check_only and not start.target)
     configs = await _configurations(plan, images)
     evaluation = evaluate(plan, configs)
     check_evaluation(evaluation, start, file_name)
-    return PlannedBuild(evaluation, file_name, check_build(evaluation, configs))
+    return PlannedBuild(evaluation, file_name, check_build(evaluation, configs, ignored))
 
 
-async def _dockerfile(start: BuildStart, file_name: str, inputs: ContextInput) -> bytes:
+async def _dockerfile(start: BuildStart, file_name: str, inputs: ContextInput) -> tuple[bytes, PatternMatcher | None]:
+    """Its text, and what was left out of its context, where that is known."""
+    ignored = PatternMatcher(start.ignore_patterns) if start.ignore_patterns else None
     if start.dockerfile_text:
-        return start.dockerfile_text
+        return start.dockerfile_text, ignored
     directory = (await inputs.tree("")).directory
     text = await asyncio.to_thread(_read, directory, file_name)
     if not inputs.is_listed(""):
-        await asyncio.to_thread(remove_ignored, directory, file_name)
-    return text
+        ignored = await asyncio.to_thread(remove_ignored, directory, file_name)
+    return text, ignored
 
 
 def _read(directory: Path, name: str) -> bytes:

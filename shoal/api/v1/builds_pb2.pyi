@@ -454,6 +454,7 @@ class BuildStart(_message.Message):
     ONLY_CACHE_FROM_FIELD_NUMBER: _builtins.int
     SSH_IDS_FIELD_NUMBER: _builtins.int
     PART_OF_INDEX_FIELD_NUMBER: _builtins.int
+    IGNORE_PATTERNS_FIELD_NUMBER: _builtins.int
     dockerfile: _builtins.str
     """Path in the context, "Dockerfile" if it is empty."""
     dockerfile_text: _builtins.bytes
@@ -538,6 +539,10 @@ class BuildStart(_message.Message):
     def ssh_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """SSH agents that answer `SshRequest`."""
 
+    @_builtins.property
+    def ignore_patterns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Patterns of the .dockerignore by which files were left out of the main context: build checks warn of a COPY of one."""
+
     def __init__(
         self,
         *,
@@ -576,10 +581,11 @@ class BuildStart(_message.Message):
         only_cache_from: _builtins.bool = ...,
         ssh_ids: _abc.Iterable[_builtins.str] | None = ...,
         part_of_index: _builtins.bool = ...,
+        ignore_patterns: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "cpu", b"cpu", "source_date_epoch", b"source_date_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "only_cache_from", b"only_cache_from", "output", b"output", "part_of_index", b"part_of_index", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "ssh_ids", b"ssh_ids", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "ignore_patterns", b"ignore_patterns", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "only_cache_from", b"only_cache_from", "output", b"output", "part_of_index", b"part_of_index", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "ssh_ids", b"ssh_ids", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__source_date_epoch: _TypeAlias = _typing.Literal["source_date_epoch"]  # noqa: Y015
     _WhichOneofArgType__source_date_epoch: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch"]  # noqa: Y015

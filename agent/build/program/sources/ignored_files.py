@@ -18,8 +18,8 @@ IGNORE_FILE = ".dockerignore"
 MAX_BYTES = 4 << 20
 
 
-def remove_ignored(directory: Path, dockerfile: str) -> None:
-    """Remove the two from a context where its .dockerignore excludes them.
+def remove_ignored(directory: Path, dockerfile: str) -> PatternMatcher | None:
+    """Remove the two from a context where its .dockerignore excludes them. Its patterns; None: it has none.
 
     Args:
         dockerfile: path in the context; it was read already.
@@ -31,11 +31,12 @@ def remove_ignored(directory: Path, dockerfile: str) -> None:
         try:
             text = read_regular(root, IGNORE_FILE, max_bytes=MAX_BYTES).decode("utf-8", "surrogateescape")
         except OSError:
-            return
+            return None
         matcher = _matcher(text)
         for name in (posixpath.normpath(dockerfile).lstrip("/"), IGNORE_FILE):
             if matcher.excludes(name):
                 _remove(root, name)
+        return matcher
     finally:
         os.close(root)
 

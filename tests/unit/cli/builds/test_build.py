@@ -203,6 +203,7 @@ def test_all_faults_are_reported_before_anything_is_sent(rigs: tuple[Rig, Builde
     (context / "Dockerfile").write_text("FROM alpine\nRUNN x\nCOPY a\n")
     code, _, reported = rig.run("build", str(context))
     assert code == 2 and "error: Dockerfile:2: " in reported and "error: Dockerfile:3: " in reported
+    assert "     2 | RUNN x\n       | ^~~~\n" in reported
     assert rig.run("build", "-f", "missing", str(context))[0] == 2
     assert rig.run("build", str(context / "f"))[0] == 2
     assert rig.run("build", "--push", "-o", "out", str(context))[0] == 2
@@ -231,6 +232,13 @@ def test_warnings_name_their_line(rigs: tuple[Rig, Builder], context: Path) -> N
     ]
     builder.answers = lambda start: iter([])
     assert rig.run("build", "--check", str(context)) == (0, b"Check complete, no warnings found.\n", "")
+
+
+def test_patterns_of_dockerignore_are_for_build_checks(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, builder = rigs
+    (context / ".dockerignore").write_text("*.log\n!keep.log\n")
+    assert rig.run("build", str(context))[0] == 0
+    assert list(builder.starts[0].ignore_patterns) == ["*.log", "!keep.log"]
 
 
 def test_interrupting_it_ends_the_build(rigs: tuple[Rig, Builder], context: Path) -> None:
