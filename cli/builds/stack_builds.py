@@ -56,9 +56,12 @@ def build_services(client: Client, builds: Sequence[ServiceBuild], options: Stac
                 source = source_of(build)
                 secrets = {name: secret_value(each, os.environ) for name, each in build.secrets.items()}
                 directories = {name: Path(path) for name, path in build.directories.items()}
+                agents = dict(parse_ssh(each, os.environ) for each in build.ssh)
             except NotFound as error:
                 raise InvalidInput(str(error)) from None
-            local = prepare(start, source, options.registries, secrets=secrets, directories=directories)
+            local = prepare(
+                start, source, options.registries, secrets=secrets, directories=directories, ssh_agents=agents
+            )
             prepared.append((build.service, build.platforms, local))
     faults.raise_faults()
     for service, platforms, local in prepared:

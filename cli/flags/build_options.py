@@ -212,8 +212,11 @@ REFUSED: Mapping[str, str] = {
     "--security-opt": "security options are not supported for builds; use --allow security.insecure",
 }
 """Flags of Docker's that cannot be honoured, with the reason."""
-NO_EFFECT = ("--rm", "--force-rm", "--compress", "--load")
+NO_EFFECT = ("--rm", "--force-rm", "--compress", "--load", "--disable-content-trust")
 """Flags of Docker's that hold anyway."""
+
+CALLS = ("build", "check", "outline", "targets")
+"""Values of `--call`; the last two list what a Dockerfile has, and are refused."""
 
 
 def build_options(command: Command) -> Command:
@@ -224,6 +227,8 @@ def build_options(command: Command) -> Command:
         command = click.option(name, metavar="VALUE", multiple=True, hidden=True)(command)
     command = click.option("--provenance", metavar="VALUE", hidden=True)(command)
     command = click.option("--squash", is_flag=True, hidden=True)(command)
+    command = click.option("--isolation", metavar="VALUE", hidden=True)(command)
+    command = click.option("--call", type=click.Choice(CALLS), default=CALLS[0], hidden=True)(command)
     for flag in sorted(FLAGS, key=lambda each: each.name, reverse=True):
         names = [flag.short] * bool(flag.short) + [flag.name]
         command = click.option(*names, metavar=flag.metavar, help=flag.help, multiple=flag.repeatable)(command)
@@ -243,6 +248,15 @@ def draft_of(given: Mapping[str, Any], environment: Mapping[str, str], faults: F
     with faults.flag("--squash"):
         if given.get("squash"):
             raise InvalidInput("images are not squashed; use a stage that copies from another one")
+    with faults.flag("--isolation"):
+        if given.get("isolation") not in (None, "", "default"):
+            raise InvalidInput("only default is supported; other isolation technologies are those of Windows")
+    with faults.flag("--call"):
+        if given.get("call") in CALLS[2:]:
+            raise InvalidInput(
+                "only build and check are supported; `FROM … AS` and ARG lines of the Dockerfile list both"
+            )
+    draft.start.check_only = given.get("call") == "check"
     for flag in FLAGS:
         for text in _texts(given.get(flag.parameter)):
             with faults.flag(flag.name):

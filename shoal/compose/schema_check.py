@@ -136,9 +136,6 @@ _REAL_TIME = (
 )
 
 UNSUPPORTED: Mapping[YamlPath, str] = {
-    ("services", "ssh"): "is not supported: SSH agents are not forwarded to nodes; use a secret",
-    ("services", "provenance"): "is not supported: attestations are not made",
-    ("services", "sbom"): "is not supported: software bills of materials are not made",
     ("services", "external_links"): "is not supported: there are no containers outside the cluster",
     (
         "services",

@@ -87,6 +87,7 @@ def build(
     draft = draft_of(given, os.environ, faults)
     secrets = read_secrets(draft, faults)
     faults.raise_faults()
+    check = check or draft.start.check_only
     draft.start.no_cache, draft.start.pull, draft.start.check_only = no_cache, pull, check
     apply_output(draft, push=push)
     source, settings = choose_source(context, file), settings_of(ctx, registries)

@@ -1,6 +1,6 @@
 """Convert `build` of a service: what is asked of a builder, and where the context is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from os.path import normpath
 from pathlib import Path
@@ -50,6 +50,7 @@ class ServiceBuild:
         directories: additional contexts that are paths, absolute.
         after: services whose images are built before.
         platforms: several, of which an index is made; else none, and `start` has the one.
+        ssh: SSH agents, each as `ID` or `ID=SOCKET`.
     """
 
     service: str
@@ -61,6 +62,7 @@ class ServiceBuild:
     directories: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def service_build(service: str, image: str, body: Mapping[str, Any], scope: Buil
         converter.directories,
         tuple(converter.after),
         platforms if len(platforms) > 1 else (),
+        tuple(_ssh_agents(keys.get("ssh"))),
     )
 
 
@@ -184,6 +187,12 @@ class _Converter:
             self._fault(path, str(error))
 
 
+def _ssh_agents(value: Any) -> Iterator[str]:
+    """A list, or a mapping of paths by their ids. A path that begins with ~ is in the home of who builds."""
+    for name, path in as_mapping(value or {}).items():
+        yield f"{name}={Path(str(path)).expanduser()}" if path else name
+
+
 def default_image(stack: str, service: str) -> str:
     """The name of an image that is built and has none, as Compose names it."""
     return f"{stack}-{service}".lower()
@@ -235,6 +244,16 @@ def _field(name: str, convert: Callable[[Any], Any] = str) -> Callable[[BuildSta
     return lambda start, value: setattr(start, name, convert(value))
 
 
+def _only(*allowed: str, otherwise: str) -> Callable[[BuildStart, Any], None]:
+    """A key that asks for what is done anyway, or for what cannot be done."""
+
+    def check(_start: BuildStart, value: Any) -> None:
+        if scalar_text(value).lower() not in allowed:
+            raise InvalidInput(otherwise)
+
+    return check
+
+
 _SETTERS: Mapping[str, Callable[[BuildStart, Any], None]] = {
     "labels": lambda start, value: start.labels.update(string_mapping(value)),
     "cache_from": _caches("cache_from", export=False),
@@ -248,6 +267,10 @@ _SETTERS: Mapping[str, Callable[[BuildStart, Any], None]] = {
     "ulimits": _ulimits,
     "entitlements": _entitlements,
     "platforms": _platforms,
+    "provenance": _only("false", otherwise="is not supported: attestations are not made"),
+    "sbom": _only("false", otherwise="is not supported: software bills of materials are not made"),
+    "privileged": _only("false", otherwise="is not supported for builds; use entitlements: [security.insecure]"),
+    "isolation": _only("", "default", otherwise="other than default only applies to Windows"),
 }
 
 SUPPORTED = (
@@ -257,7 +280,8 @@ SUPPORTED = (
     "args",
     "additional_contexts",
     "secrets",
+    "ssh",
     "tags",
     *_SETTERS,
 )
-"""Keys that are honoured. Others (`ssh`, `provenance`, `sbom`, `isolation`, `privileged`) are refused by name."""
+"""All keys of the specification; what some of them may not have is refused by name."""

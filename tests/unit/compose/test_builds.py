@@ -28,6 +28,11 @@ services:
       extra_hosts: {db: 10.0.0.1}
       ulimits: {nofile: {soft: 1, hard: 2}, nproc: 5}
       entitlements: [network.host]
+      ssh: [default, key=/run/agent.sock]
+      provenance: false
+      sbom: "false"
+      privileged: false
+      isolation: default
       tags: [web, "registry:5000/web:2"]
       secrets: [token, {source: other, target: renamed}]
       additional_contexts:
@@ -96,6 +101,7 @@ def test_all_keys_are_honoured(project: Path) -> None:
     }
     assert web.directories == {"lib": str(project.parent / "lib")}
     assert web.after == ("worker",)
+    assert web.ssh == ("default", "key=/run/agent.sock")
 
 
 def test_services_run_what_is_built(project: Path) -> None:
@@ -154,6 +160,10 @@ def test_contexts_of_included_files_begin_at_their_directory(project: Path) -> N
         ("{extra_hosts: [x]}", "build.extra_hosts", "NAME:ADDRESS"),
         ("{shm_size: much}", "build.shm_size", "is not a valid size"),
         ("{no_cache: perhaps}", "build.no_cache", "must be true or false"),
+        ("{provenance: mode=max}", "build.provenance", "attestations are not made"),
+        ("{sbom: true}", "build.sbom", "software bills of materials are not made"),
+        ("{privileged: true}", "build.privileged", "use entitlements: [security.insecure]"),
+        ("{isolation: hyperv}", "build.isolation", "only applies to Windows"),
         ("{entitlements: [all]}", "build.entitlements", "'all' is not supported"),
     ],
 )

@@ -17,7 +17,7 @@ BAD_DEPENDENCIES = [
     ),
     ("{a: {image: x, restart: sometimes}}", "'sometimes' must be one of"),
     ("{a: {image: x, scale: 2, deploy: {replicas: 3}}}", "2 conflicts with deploy.replicas (3)"),
-    ("{a: {image: x, build: {ssh: [default]}}}", "SSH agents are not forwarded to nodes"),
+    ("{a: {image: x, build: {context: ., privileged: true}}}", "use entitlements: [security.insecure]"),
     ("{a: {image: x, volumes_from: [b]}}", "mount the same volume in both services"),
     ("{a: {image: x, network_mode: 'service:b'}}", "service 'b' is not defined"),
     ("{a: {image: x, network_mode: 'container:b'}}", "define a service and use service:NAME"),
@@ -83,7 +83,7 @@ def test_what_follows_from_a_file_that_is_not_there_is_not_told(tmp_path: Path) 
     write(
         tmp_path,
         a_yaml="include: [nowhere.yaml]\nservices: {web: {image: x, depends_on: [included]}}",
-        b_yaml="services: {web: {extends: {service: base, file: nowhere.yaml}}, db: {image: x, build: {ssh: [d]}}}",
+        b_yaml="services: {web: {extends: {service: base, file: nowhere.yaml}}, db: {image: x, build: {network: own}}}",
     )
     assert len(faults(tmp_path)) == 1
     assert [("services.web.extends" in line, "services.db.build" in line) for line in faults(tmp_path, "b.yaml")] == [

@@ -213,6 +213,24 @@ def test_all_faults_are_reported_before_anything_is_sent(rigs: tuple[Rig, Builde
     assert rig.run("build", str(context))[0] == 2
 
 
+def test_flags_of_dockers_are_taken_or_refused_by_name(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, builder = rigs
+    taken = ("--rm=false", "--force-rm", "--compress", "--disable-content-trust=false", "--isolation", "default")
+    assert rig.run("build", *taken, str(context))[0] == 0
+    builder.answers = lambda start: iter([])
+    assert rig.run("build", "--call", "check", str(context))[1] == b"Check complete, no warnings found.\n"
+    assert [each.check_only for each in builder.starts] == [False, True]
+    for flag, value, words in (
+        ("--isolation", "hyperv", "those of Windows"),
+        ("--call", "targets", "only build and check are supported"),
+        ("--cgroup-parent", "x", "use --memory and --cpu-quota"),
+        ("--security-opt", "seccomp=unconfined", "use --allow security.insecure"),
+        ("--squash", "", "use a stage that copies from another one"),
+    ):
+        code, _, reported = rig.run("build", flag, *([value] if value else []), str(context))
+        assert code == 2 and f"error: {flag}: " in reported and words in reported
+
+
 def test_warnings_name_their_line(rigs: tuple[Rig, Builder], context: Path) -> None:
     rig, builder = rigs
     warning = BuildWarning(

@@ -1,5 +1,6 @@
 """`shoal stack build`, and the builds of `shoal stack deploy`, against a manager that is none."""
 
+import socket
 from collections.abc import Generator
 from pathlib import Path
 
@@ -63,6 +64,19 @@ def test_a_service_for_several_platforms_is_an_index(rigs: tuple[Rig, Builder], 
         ("linux/arm64", True),
     ]
     assert [list(each.names) for each in builder.indexes] == [["docker.io/library/shop-base:latest"]]
+
+
+def test_a_service_has_the_agents_of_its_ssh(rigs: tuple[Rig, Builder], compose: Path) -> None:
+    rig, builder = rigs
+    compose.write_text("services: {web: {build: {context: web, ssh: [work=/none]}}}")
+    code, _, reported = rig.run("stack", "build", "-c", str(compose), "shop")
+    assert code == 2 and "services.web.build: 'work=/none': /none: No such file or directory" in reported
+    (compose.parent / "web" / "Dockerfile").write_text("FROM scratch\n")
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(compose.parent / "s"))
+        compose.write_text(f"services: {{web: {{build: {{context: web, ssh: {{work: {compose.parent}/s}}}}}}}}")
+        assert rig.run("stack", "build", "-c", str(compose), "shop")[0] == 0
+    assert list(builder.starts[0].ssh_ids) == ["work"]
 
 
 def test_one_service_is_built_with_what_it_needs(rigs: tuple[Rig, Builder], compose: Path) -> None:
