@@ -15,6 +15,7 @@ from cli.builds.prepared_build import prepare
 from cli.builds.secret_values import secret_value
 from cli.client import Client
 from cli.flags.fault_collector import FaultCollector
+from cli.flags.ssh_option import parse_ssh
 from cli.render.build_progress.display import Mode
 from shoal.compose.conversion.build_keys import ServiceBuild
 from shoal.distribution.registries import Registries

@@ -122,7 +122,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "services:\n"
         "  web:\n"
         "    image: x\n"
-        "    build: {isolation: hyperv}\n"
+        "    isolation: hyperv\n"
         "    stop_grace_period: soon\n"
         "    deploy:\n"
         "      update_config: {failure_action: explode}\n"
@@ -131,7 +131,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "    networks: [missing]\n"
     )
     assert reported == [
-        "file1.yaml:4:13: services.web.build.isolation: other than default only applies to Windows",
+        "file1.yaml:4:5: services.web.isolation: only applies to Windows",
         "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a valid duration; use a value such as 10s or "
         "1m30s",
         "file1.yaml:7:23: services.web.deploy.update_config.failure_action: 'explode' must be one of "
