@@ -26,6 +26,7 @@ from shoal.spec_parsers.extra_hosts import parse_extra_host
 from shoal.spec_parsers.units import parse_bytes
 
 Command = Callable[..., Any]
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 LOCAL_CONTEXT = "local"
 
 
@@ -219,8 +220,16 @@ CALLS = ("build", "check", "outline", "targets")
 """Values of `--call`; the last two list what a Dockerfile has, and are refused."""
 
 
-def build_options(command: Command) -> Command:
-    """Adds every flag that has a value, and those that are refused or have no effect, to a click command."""
+def build_options(completions: Mapping[str, Complete]) -> Callable[[Command], Command]:
+    """Adds every flag that has a value, and those that are refused or have no effect, to a click command.
+
+    Args:
+        completions: of values, by the names of flags.
+    """
+    return lambda command: _add_options(command, completions)
+
+
+def _add_options(command: Command, completions: Mapping[str, Complete]) -> Command:
     for name in reversed(NO_EFFECT):
         command = click.option(name, is_flag=True, hidden=True, expose_value=False)(command)
     for name in reversed(list(REFUSED)):
@@ -231,7 +240,11 @@ def build_options(command: Command) -> Command:
     command = click.option("--call", type=click.Choice(CALLS), default=CALLS[0], hidden=True)(command)
     for flag in sorted(FLAGS, key=lambda each: each.name, reverse=True):
         names = [flag.short] * bool(flag.short) + [flag.name]
-        command = click.option(*names, metavar=flag.metavar, help=flag.help, multiple=flag.repeatable)(command)
+        complete = completions.get(flag.name)
+        option = click.option(
+            *names, metavar=flag.metavar, help=flag.help, multiple=flag.repeatable, shell_complete=complete
+        )
+        command = option(command)
     return command
 
 

@@ -13,6 +13,7 @@ from cli.builds.prepared_build import prepare
 from cli.builds.result_files import output_kind, saver
 from cli.builds.secret_values import secret_value
 from cli.client import Client
+from cli.commands.build.build_completion import COMPLETIONS, contexts
 from cli.commands.common.common_options import examples, pass_client
 from cli.commands.image.image_options import registries_option, settings_of
 from cli.flags.build_options import BuildDraft, build_options, draft_of
@@ -38,9 +39,14 @@ from shoal.spec_parsers.build_outputs import BuildOutputOption
     ),
 )
 @click.option(
-    "-f", "--file", default="", metavar="FILE", help="The Dockerfile (default: Dockerfile in the context); - for STDIN."
+    "-f",
+    "--file",
+    type=click.Path(allow_dash=True),
+    default="",
+    metavar="FILE",
+    help="The Dockerfile (default: Dockerfile in the context); - for STDIN.",
 )
-@build_options
+@build_options(COMPLETIONS)
 @click.option("--check", is_flag=True, help="Only check the Dockerfile.")
 @click.option("--iidfile", type=click.Path(path_type=Path), metavar="FILE", help="Write the image's ID to FILE.")
 @click.option(
@@ -58,7 +64,7 @@ from shoal.spec_parsers.build_outputs import BuildOutputOption
 @click.option("--push", is_flag=True, help="Push the image to the registries of its names.")
 @click.option("-q", "--quiet", is_flag=True, help="Only print the image's ID.")
 @registries_option
-@click.argument("context", metavar="PATH|URL|-")
+@click.argument("context", metavar="PATH|URL|-", shell_complete=contexts)
 @click.pass_context
 @pass_client
 def build(

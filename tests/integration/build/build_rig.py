@@ -114,7 +114,11 @@ class BuildEnd:
 
 @dataclass
 class Rig:
-    """A node."""
+    """A node.
+
+    Attributes:
+        names: that the cluster has, with the references that they stand for.
+    """
 
     path: Path
     host: BuildHost
@@ -123,6 +127,7 @@ class Rig:
     repository: str
     base: str
     programs: SparePrograms = field(default_factory=lambda: SparePrograms(keeps=False))
+    names: dict[str, str] = field(default_factory=dict)
 
     async def build(
         self,
@@ -213,6 +218,8 @@ class Rig:
     async def _resolve(self, reference: str) -> ResolvedImage:
         from shoal.distribution.resolve import RegistryImageResolver
 
+        if reference in self.names:
+            return ResolvedImage(reference=reference, resolved=self.names[reference])
         async with RegistryImageResolver(Registries()) as resolver:
             try:
                 found = await resolver.resolve(reference)

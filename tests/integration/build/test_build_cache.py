@@ -185,6 +185,19 @@ def test_only_what_images_have_is_found_by_the_classic_builder(tmp_path: Path) -
     play(tmp_path, scenario)
 
 
+def test_an_image_that_only_the_cluster_has_is_a_cache_by_its_name(tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        text = "FROM $BASE\nRUN touch /a\n"
+        built = await rig.build(text)
+        name = "registry.invalid/team/web"
+        rig.names[f"{name}:1"] = f"{name}@{built.published}"
+        found = await rig.build(text, cache_from=[f"{name}:1"], only_cache_from=True)
+        assert found.error is None and not [each for each in found.outputs if each.HasField("warning")]
+        assert [each.split("] ")[1] for each in found.cached] == ["RUN touch /a"]
+
+    play(tmp_path, scenario)
+
+
 CACHED_MOUNTS = """\
 FROM $BASE AS initial
 RUN mkdir /seed && echo seed > /seed/s

@@ -87,7 +87,7 @@ class CacheImages:
 
     async def _read(self, reference: str) -> CacheImage | None:
         try:
-            pinned = await self._resolve(reference)
+            pinned = await self.registries().stored(await self._resolve(reference))
             manifest, config = await self.registries().documents(pinned)
             return cache_image(pinned, manifest, json.loads(config))
         except (ShoalError, ValueError) as error:

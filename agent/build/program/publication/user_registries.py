@@ -9,6 +9,7 @@ from shoal.distribution.manifests import Descriptor, Manifest, Platform
 from shoal.distribution.registries import Registries, read_registries
 from shoal.distribution.registry_client import Distribution
 from shoal.distribution.retry_policy import RetryPolicy
+from shoal.errors import NotFound
 from shoal.image_reference import parse
 from shoal.images.image_contents import read_contents
 from shoal.images.image_copy import ImageCopy
@@ -44,6 +45,19 @@ class UserRegistries:
         """A reference with the digest of its manifest."""
         parsed = parse(reference).with_default_tag()
         return str(parsed.with_digest(await self._user.repository(parsed).manifest_digest(parsed.target)))
+
+    async def stored(self, reference: str) -> str:
+        """A reference to the same image in the cluster's image repository, where that has it; else this one.
+
+        Args:
+            reference: by digest; nothing but the repository may have what was built or loaded under its name.
+        """
+        digest = parse(reference).digest
+        try:
+            await self._pool.repository.manifest_digest(digest)
+        except NotFound:
+            return reference
+        return f"{self._repository}@{digest}"
 
     async def documents(self, reference: str) -> tuple[Manifest, bytes]:
         """Manifest and configuration of an image. Raises InvalidInput: it is none."""

@@ -324,3 +324,18 @@ def test_several_platforms_are_built_and_named_as_an_index(rigs: tuple[Rig, Buil
         code, _, reported = rig.run("build", "--platform", platforms, *flags, str(context))
         assert code and said in reported
     assert len(builder.starts) == 2
+
+
+def test_values_are_completed(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, _ = rigs
+    (context / "Dockerfile").write_text("FROM scratch AS first\nFROM scratch AS second\n")
+    for words, expected in (
+        (["--target", "s"], ["plain,second"]),
+        (["--target", "x"], []),
+        (["--allow", "n"], ["plain,network.host"]),
+        (["-f", "Doc"], ["file,Doc"]),
+        (["d"], ["dir,d", "plain,du"]),
+    ):
+        line = ["shoal", "build", *words]
+        asked = {"_SHOAL_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(line), "COMP_CWORD": str(len(line) - 1)}
+        assert rig.run(env=asked, cwd=context)[1].decode().split() == expected, words
