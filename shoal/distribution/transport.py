@@ -18,7 +18,7 @@ from shoal.distribution.registries import RegistrySettings
 from shoal.distribution.registry_request import RegistryRequest
 from shoal.distribution.retry_policy import RETRIED_STATUSES, RetryPolicy
 from shoal.distribution.trust import TlsTrust, system_trust, trust_of_file
-from shoal.errors import Unavailable
+from shoal.errors import NotFound, PermissionDenied, Unauthenticated, Unavailable
 
 _log = logging.getLogger(__name__)
 _ENDPOINT = "registry endpoint"
@@ -106,13 +106,17 @@ class Transport:
         return endpoint.upload_location(response), endpoint.url
 
     async def _answer(self, call: RegistryRequest) -> httpx.Response:
-        """Try each endpoint in turn until one answers; what a registry decides (no such image) is not asked again."""
+        """Try each endpoint in turn until one answers. A refused read goes on too: a mirror may lack some images."""
         endpoints = [self._endpoints[call.endpoint]] if call.endpoint else list(self._endpoints.values())
         for endpoint in endpoints[:-1]:
             try:
                 return await self._with_retries(call, endpoint)
             except Unavailable as error:
                 _log.warning("%s; trying the next endpoint", error)
+            except (NotFound, Unauthenticated, PermissionDenied) as error:
+                if not call.is_read:
+                    raise
+                _log.debug("%s; trying the next endpoint", error)
         return await self._with_retries(call, endpoints[-1])
 
     async def _with_retries(self, call: RegistryRequest, endpoint: Endpoint) -> httpx.Response:

@@ -201,6 +201,28 @@ def test_the_next_endpoint_answers_when_one_is_down(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_mirror_need_not_have_every_image(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_registry(tmp_path / "mirror") as mirror, running_registry(tmp_path / "origin") as origin:
+            pushed = {
+                name: await push(
+                    archive_of(tmp_path / name, name.encode()), f"registry.example/{name}:1", at, ignore, policy=QUICK
+                )
+                for name, at in (
+                    ("mirrored", settings("registry.example", mirror.endpoint)),
+                    ("other", settings("registry.example", origin.endpoint)),
+                )
+            }
+            store = store_in(tmp_path / "images", settings("registry.example", mirror.endpoint, origin.endpoint))
+            for each in pushed.values():
+                assert (await store.ensure(each.reference, ignore)).digest == each.digest
+            with pytest.raises(NotFound):
+                await store.ensure("registry.example/none@sha256:" + "0" * 64, ignore)
+            await store.aclose()
+
+    asyncio.run(run())
+
+
 def docker_archive(path: Path) -> Path:
     """What `docker save` writes."""
     layer = tar_of([entry("from-docker", b"x")])
