@@ -83,7 +83,7 @@ def test_what_follows_from_a_file_that_is_not_there_is_not_told(tmp_path: Path) 
     write(
         tmp_path,
         a_yaml="include: [nowhere.yaml]\nservices: {web: {image: x, depends_on: [included]}}",
-        b_yaml="services: {web: {extends: {service: base, file: nowhere.yaml}}, db: {image: x, build: {network: own}}}",
+        b_yaml="services: {web: {extends: {service: base, file: nowhere.yaml}}, db: {image: x, build: {isolation: x}}}",
     )
     assert len(faults(tmp_path)) == 1
     assert [("services.web.extends" in line, "services.db.build" in line) for line in faults(tmp_path, "b.yaml")] == [
