@@ -28,7 +28,7 @@ def prepare(
     directories: Mapping[str, Path],
     ssh_agents: Mapping[str, str] | None = None,
 ) -> LocalBuild:
-    """The build; `start` gets credentials, and the ids of SSH agents.
+    """The build; `start` gets credentials, the ids of SSH agents, and the proxies of Docker's `config.json`.
 
     Raises:
         InvalidInput: every fault of the Dockerfile, where it is at hand.
@@ -39,6 +39,9 @@ def prepare(
     config = DockerConfig(config_path(os.environ))
     for domain, credentials in credentials_for(registries, domains_of(references), config).items():
         start.credentials[domain].CopyFrom(credentials)
+    for name, value in config.proxies().items():
+        if name not in start.build_args:
+            start.build_args[name] = value
     start.ssh_ids.extend(ssh_agents or ())
     if sum(map(len, source.patterns)) <= MAX_PATTERN_CHARACTERS:
         start.ignore_patterns.extend(source.patterns)

@@ -29,6 +29,14 @@ _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TOKEN_USER = "<token>"  # noqa: S105  # what Docker's protocol calls an identity token's user
 _NOT_FOUND = ("credentials not found", "no credentials")
 
+_PROXIES = {
+    "httpProxy": "HTTP_PROXY",
+    "httpsProxy": "HTTPS_PROXY",
+    "ftpProxy": "FTP_PROXY",
+    "noProxy": "NO_PROXY",
+    "allProxy": "ALL_PROXY",
+}
+
 
 @dataclass(frozen=True)
 class Login:
@@ -68,6 +76,17 @@ class DockerConfig:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._document = _read(path)
+
+    def proxies(self) -> dict[str, str]:
+        """`proxies.default` as environment variables, in both spellings (docker/cli, "Proxy configuration")."""
+        given = self._document.get("proxies")
+        default = given.get("default") if isinstance(given, dict) else None
+        found: dict[str, str] = {}
+        for key, name in _PROXIES.items():
+            value = default.get(key) if isinstance(default, dict) else None
+            if isinstance(value, str) and value:
+                found |= {name: value, name.lower(): value}
+        return found
 
     def login(self, domain: str) -> Login | None:
         """The login of a registry; None where there is none.

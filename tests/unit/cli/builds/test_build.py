@@ -259,6 +259,20 @@ def test_patterns_of_dockerignore_are_for_build_checks(rigs: tuple[Rig, Builder]
     assert list(builder.starts[0].ignore_patterns) == ["*.log", "!keep.log"]
 
 
+def test_proxies_of_dockers_settings_are_build_arguments(rigs: tuple[Rig, Builder], context: Path) -> None:
+    rig, builder = rigs
+    proxies = {"default": {"httpProxy": "http://proxy:3128", "noProxy": "example.org", "other": 1}}
+    (context / "config.json").write_text(json.dumps({"proxies": proxies}))
+    settings = {"DOCKER_CONFIG": str(context)}
+    assert rig.run("build", "--build-arg", "NO_PROXY=own", str(context), env=settings)[0] == 0
+    assert dict(builder.starts[0].build_args) == {
+        "HTTP_PROXY": "http://proxy:3128",
+        "http_proxy": "http://proxy:3128",
+        "NO_PROXY": "own",
+        "no_proxy": "example.org",
+    }
+
+
 def test_interrupting_it_ends_the_build(rigs: tuple[Rig, Builder], context: Path) -> None:
     rig, builder = rigs
 
