@@ -49,6 +49,7 @@ def containers(
     """The environment of a test run, read when testcontainers is imported; its reaper is ended after the test."""
     monkeypatch.setattr(testcontainers_config, "tc_host_override", engine.address)
     monkeypatch.setattr(testcontainers_config, "sleep_time", 0.1)
+    monkeypatch.setattr(testcontainers_config, "max_tries", 600)  # a minute
     monkeypatch.setattr(testcontainers_config, "ryuk_docker_socket", engine.docker_host.removeprefix("unix://"))
     yield engine
     Reaper.delete_instance()

@@ -69,6 +69,7 @@ def test_after_a_restart_of_the_machine_it_begins_from_nothing(tmp_path_factory:
     assert not layout.state.exists()
 
 
+@pytest.mark.timeout(400)  # two playgrounds, one after the other, and a program for each command
 def test_several_beside_each_other_and_their_hints_are_true(tmp_path: Path) -> None:
     up: list[str] = []
     try:
