@@ -4,7 +4,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
 from shoal.api.v1.service_pb2 import PublishedPort
@@ -185,8 +185,9 @@ def test_routes_of_the_host_are_described_and_ours_are_not(hosts: Hosts) -> None
     hosts.start()
     shared(hosts)
     hosts.one.stop()
-    hosts.one.start()
-    assert list(hosts.one.network.description().host_prefixes) == ["10.200.0.0/16", "172.31.0.0/24"]
+    hosts.one.start(upstream_resolvers=(IPv4Address("172.31.0.100"), IPv4Address("10.1.2.3")))
+    prefixes = ["10.200.0.0/16", "172.31.0.0/24", "10.1.2.3/32"]
+    assert list(hosts.one.network.description().host_prefixes) == prefixes
 
 
 def test_containers_have_resolvers_of_their_own_and_keep_them_over_a_restart(hosts: Hosts) -> None:
