@@ -112,7 +112,16 @@ def is_outcome_unknown(error: grpc.RpcError) -> bool:
     return code is StatusCode.UNAVAILABLE and ORIGIN_KEY not in trailer and not any(each in text for each in _NOT_SENT)
 
 
-_NOT_SENT = ("failed to connect", "backends failing", "resol", "refused", "handshak", "endpoint closing")
+_NOT_SENT = (
+    "failed to connect",
+    "connect failed",
+    "backends failing",
+    "resol",
+    "refused",
+    "handshak",
+    "verification",
+    "endpoint closing",
+)
 """In gRPC's own texts on a call that waited for a connection."""
 
 

@@ -19,7 +19,7 @@ def _below(code: StatusCode, details: str) -> aio.AioRpcError:
 
 def test_every_exception_of_the_tree_has_a_code() -> None:
     tree = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ShoalError)}
-    assert tree == {*CODES, errors.Busy, errors.LeadershipLost, ShoalError}
+    assert tree == {*CODES, errors.Busy, errors.ConnectionLost, errors.LeadershipLost, ShoalError}
     assert len(set(CODES.values())) == len(CODES)
 
 
@@ -99,8 +99,8 @@ def test_a_deposed_leader_asks_to_try_again() -> None:
         ("Handshake read failed (Socket closed)", errors.Unauthenticated, "rejected the client certificate"),
         ("errors resolving x:1: Domain name not found", errors.Unavailable, "cannot be resolved"),
         ("connect failed: No route to host", errors.Unavailable, "the firewall"),
-        ("something new", errors.Unavailable, "something new"),
-        ("", errors.Unavailable, "the connection was lost"),
+        ("something new", errors.ConnectionLost, "something new"),
+        ("", errors.ConnectionLost, "the connection was lost"),
     ],
 )
 def test_a_broken_connection_is_told_with_the_address(details: str, kind: type[ShoalError], reported: str) -> None:
