@@ -41,3 +41,8 @@ def lacks_space(directory: Path) -> bool:
 def disk_full(what: str, directory: Path) -> DiskFull:
     """The error, with what to do about it."""
     return DiskFull(f"{what}; free disk space on the file system of {directory}")
+
+
+def usable_blocks(disk: os.statvfs_result) -> int:
+    """What is used and what is available, as df(1) counts: reserved blocks are neither."""
+    return disk.f_blocks - disk.f_bfree + disk.f_bavail

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from agent.disk_full import usable_blocks
 from shoal.api.v1.builds_pb2 import ContextEntry, KeptContext
 from shoal.errors import Unavailable
 from shoal.tree_removal import delete_trees
@@ -177,7 +178,7 @@ def _is_disk_short(root: Path) -> bool:
         disk = os.statvfs(root)
     except OSError as error:
         raise Unavailable(f"{root}: {error.strerror}") from error
-    return disk.f_bavail * _FREE_PART < disk.f_blocks
+    return disk.f_bavail * _FREE_PART < usable_blocks(disk)
 
 
 def _try_alone(descriptor: int) -> bool:

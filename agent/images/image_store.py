@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from agent.disk_full import usable_blocks
 from agent.images.content_store import ContentStore
 from agent.images.garbage_collection import GcCandidate, ImageGcPolicy, collectable, is_low_on_space
 from agent.images.image_index import ImageIndex, LocalImage, pinned_digest
@@ -288,7 +289,7 @@ class ImageStore:
         if self.lacks_space:
             return True
         disk = os.statvfs(self._content.directory)
-        return is_low_on_space(disk.f_bavail, disk.f_blocks, self._gc_policy)
+        return is_low_on_space(disk.f_bavail, usable_blocks(disk), self._gc_policy)
 
     async def _remove(self, digest: str) -> None:
         """Remove an image, then the layers that no other image uses."""

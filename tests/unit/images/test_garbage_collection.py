@@ -1,8 +1,10 @@
 """What goes when the disk runs short; what is told while a pull goes on; work shared between callers."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
+from agent.disk_full import usable_blocks
 from agent.images.garbage_collection import GcCandidate, ImageGcPolicy, collectable, is_low_on_space
 from agent.images.pull_progress import PullProgress, PullState, progress_line
 from agent.images.single_flight import SingleFlight
@@ -81,3 +83,11 @@ def test_a_failure_reaches_all_callers_and_is_not_kept() -> None:
         assert await shared.run("k", print, work) == 1
 
     asyncio.run(run())
+
+
+def test_reserved_blocks_are_neither_used_nor_available() -> None:
+    # 100 blocks, 40 of them reserved, 50 used: 10 of 60 are available, as df(1) says.
+    disk = os.statvfs_result((4096, 4096, 100, 50, 10, 0, 0, 0, 0, 255))
+    assert usable_blocks(disk) == 60
+    assert not is_low_on_space(disk.f_bavail, usable_blocks(disk), ImageGcPolicy(low_fraction=0.15))
+    assert is_low_on_space(disk.f_bavail, disk.f_blocks, ImageGcPolicy(low_fraction=0.15))
