@@ -11,6 +11,7 @@ import io
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -51,22 +52,28 @@ def _make_base() -> None:
     """The base image, the same bytes on both sides."""
     root: dict[str, Content] = {
         "bin/": "",
-        "bin/busybox": BUSYBOX,
         "etc/": "",
         "etc/passwd": PASSWD,
         "etc/group": GROUP,
-        "root/": "",
+        "root": _directory(0o700),
     }
     with tempfile.TemporaryDirectory() as directory:
         context = Path(directory)
-        (context / "root.tar").write_bytes(tar_of({**root, "tmp/": ""}))
+        (context / "root.tar").write_bytes(tar_of({**root, "tmp": _directory(0o1777)}))
         links = " && ".join(f"/bin/busybox ln -s busybox /bin/{each}" for each in APPLETS)
-        text = 'FROM scratch\nADD root.tar /\nRUN ["/bin/busybox", "chmod", "755", "/bin/busybox"]\n'
+        (context / "busybox").write_bytes(BUSYBOX)
+        text = "FROM scratch\nADD root.tar /\nCOPY --chmod=755 busybox /bin/busybox\n"
         text += f'SHELL ["/bin/busybox", "sh", "-c"]\nRUN {links}\nSHELL ["/bin/sh", "-c"]\n'
         (context / "Dockerfile").write_text(text)
         _run("docker", "build", "-q", "-t", BASE, directory)
         _run("docker", "save", "-o", str(context / "base.tar"), BASE)
         _run("shoal", "image", "load", "-i", str(context / "base.tar"))
+
+
+def _directory(mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo()
+    info.type, info.mode = tarfile.DIRTYPE, mode
+    return info
 
 
 def _built(case: Case, program: str) -> ImageTree | str:
@@ -83,8 +90,8 @@ def _built(case: Case, program: str) -> ImageTree | str:
             else:
                 _run(*command, "-t", "corpus-case", str(root / "context"))
                 _run("docker", "save", "-o", str(root / "image.tar"), "corpus-case")
-        except subprocess.CalledProcessError as error:
-            return str(error.stderr).strip().splitlines()[-1]
+        except RuntimeError as error:
+            return str(error).splitlines()[-1]
         with (root / "image.tar").open("rb") as archive:
             return read_image(io.BytesIO(archive.read()))
 
@@ -108,7 +115,11 @@ def _options(case: Case, root: Path) -> Iterator[str]:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "DOCKER_BUILDKIT": "1"})
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, env={**os.environ, "DOCKER_BUILDKIT": "1"}
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip() or f"{command[0]} ended with {done.returncode}")
 
 
 if __name__ == "__main__":

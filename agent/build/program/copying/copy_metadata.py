@@ -13,6 +13,8 @@ _CHANGE = re.compile(r"([-+=])([rwxXst]*)")
 _AFFECTED = {"u": 0o4700, "g": 0o2070, "o": 0o1007, "a": 0o7777}
 _VALUES = {"r": 0o444, "w": 0o222, "x": 0o111, "X": 0o111, "s": 0o6000, "t": 0o1000}
 _SET_IDS = 0o6000
+NEW_DIRECTORY = 0o755
+"""Mode of directories that no source has."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ def parse_owner(chown: str, read_accounts: Callable[[], tuple[str, str]]) -> Cop
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and int(text) < 1 << 32
+
+
+def new_directory_mode(chmod: str) -> int:
+    """Of directories that no source has: permissions of a `--chmod` in octal digits are theirs too, as in BuildKit."""
+    return int(chmod, 8) & 0o777 if chmod.isascii() and chmod.isdecimal() else NEW_DIRECTORY
 
 
 def changed_mode(mode: int, chmod: str) -> int:

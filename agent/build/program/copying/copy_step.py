@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.build.program.caching.content_digest import ContentDigest
-from agent.build.program.copying.copy_metadata import CopyOwner, parse_owner
+from agent.build.program.copying.copy_metadata import NEW_DIRECTORY, CopyOwner, parse_owner
 from agent.build.program.copying.copy_sources import CopySource, Found, find_sources, require, walk
 from agent.build.program.copying.copy_target import CopyTarget
 from agent.build.program.results import Layers, Result, known_of
@@ -96,11 +96,23 @@ class CopyFiles:
     ) -> None:
         if unpacks and self._unpack(root, source, target):
             return
+        target.begin_source()
         top = self._place(source, target, is_directory=is_directory)
-        target.make_directories(top if is_directory and target.is_directory(top) else posixpath.dirname(top))
+        if self.action.flags.parents:
+            self._copy_parents(root, source, target)
+        else:
+            target.make_directories(top if is_directory else posixpath.dirname(top))
         for found in self._walk(root, source):
             path = posixpath.join(top, found.path) if found.path else top
             target.place(found, path, overwrites=bool(found.path))
+
+    def _copy_parents(self, root: int, source: CopySource, target: CopyTarget) -> None:
+        """With `--parents`: what is above a source keeps its mode, where it is not there yet."""
+        target.make_directories(self.action.destination)
+        above = source.path[: -len(source.name)]
+        for name in _parents(source.name):
+            found = next(walk(root, above + name, None))
+            target.place(found, posixpath.join(self.action.destination, name), overwrites=False)
 
     def _unpack(self, root: int, source: CopySource, target: CopyTarget) -> bool:
         """Unpack a source into the destination if it is an archive; whether it is one."""
@@ -109,7 +121,7 @@ class CopyFiles:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode) or not is_archive(descriptor):
                 return False
             path = self.action.destination.rstrip("/") or "/"
-            target.make_directories(path)
+            target.make_directories(path, mode=NEW_DIRECTORY)
             target.close()  # what it has open may be replaced
             Archive(descriptor).unpack(target.root, path, target.owner, target.disk)
         finally:
@@ -159,6 +171,12 @@ def make_directory(action: DirectoryAction, below: Layers, workspace: Workspace)
         finally:
             target.close()
     return layer
+
+
+def _parents(path: str) -> Iterator[str]:
+    """The directories above a relative path, the first one first."""
+    parts = path.split("/")
+    return ("/".join(parts[:count]) for count in range(1, len(parts)))
 
 
 def _owner(chown: str, root: Path) -> CopyOwner:

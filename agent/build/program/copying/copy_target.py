@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.archives.disk_budget import DiskBudget
-from agent.build.program.copying.copy_metadata import CopyOwner, changed_mode
+from agent.build.program.copying.copy_metadata import CopyOwner, changed_mode, new_directory_mode
 from agent.build.program.copying.copy_sources import Found
 from agent.safe_paths.sparse_files import copy_content
 from agent.safe_paths.system_calls import change_owner, open_in_root
@@ -51,8 +51,19 @@ class CopyTarget:
         finally:
             os.close(descriptor)
 
-    def make_directories(self, path: str, *, mode: int = 0o755) -> bool:
-        """A directory with those above it; whether the last one is new. Raises InvalidInput: another thing is there."""
+    def begin_source(self) -> None:
+        """What comes now is of another source: files of two sources are no hard links of each other."""
+        self._links.clear()
+
+    def make_directories(self, path: str, *, mode: int | None = None) -> bool:
+        """A directory with those above it; whether the last one is new.
+
+        Args:
+            mode: of those that are missing; by default an octal `--chmod`, else `NEW_DIRECTORY`.
+        Raises:
+            InvalidInput: another thing is there.
+        """
+        mode = new_directory_mode(self.chmod) if mode is None else mode
         done, made = "/", False
         for part in _parts(path):
             made = self._make_directory(done, part, mode)

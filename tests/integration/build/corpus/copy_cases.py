@@ -51,7 +51,10 @@ CASES = (
     Case("copy-chmod-octal", "FROM scratch\nCOPY --chmod=4751 top.txt /x\nCOPY --chmod=700 d/s /y/\n",
          {"x": "file 4751 0:0 t", "y": "directory 700 0:0", "y/c.txt": "file 700 0:0 c"}, TREE),
     Case("copy-chmod-symbolic", "FROM scratch\nCOPY --chmod=u=rwX,go= d/s /y/\n",
-         {"y": "directory 700 0:0", "y/c.txt": "file 600 0:0 c"}, TREE),
+         {"y": "directory 755 0:0", "y/c.txt": "file 600 0:0 c"}, TREE),
+    Case("copy-chmod-symbolic-below", "FROM scratch\nCOPY --chmod=u=rwX,go= d /y\n",
+         {"y": "directory 755 0:0", "y/a.txt": "file 600 0:0 a", "y/b.md": "file 600 0:0 b",
+          "y/s": "directory 700 0:0", "y/s/c.txt": "file 600 0:0 c"}, TREE),
     Case("copy-modes-of-the-context", "FROM scratch\nCOPY f g /\n", {"f": "file 4750 0:0 ", "g": "file 600 0:0 "},
          {"f": file_of(0o4750), "g": file_of(0o600)}),
     Case("copy-links", "FROM scratch\nCOPY d /x/\n",
@@ -72,9 +75,18 @@ CASES = (
     Case("copy-heredoc-with-tabs", "FROM scratch\nCOPY --chmod=755 <<-E /run.sh\n\t#!/bin/sh\n\techo\n\tE\n",
          {"run.sh": "file 755 0:0 #!/bin/sh\necho\n"}),
     Case("copy-from-stage-keeps-owners",
-         "FROM $BASE AS one\nRUN mkdir /d && echo 1 > /d/f && chown 1000:50 /d /d/f && chmod 711 /d && ln -s f /d/l\n"
+         "FROM $BASE AS one\nRUN mkdir -p /d/e && echo 1 > /d/f && chown 1000:50 /d /d/f /d/e && chmod 711 /d /d/e "
+         "&& ln -s f /d/l\n"
          "FROM scratch\nCOPY --from=one /d /x\nCOPY --from=one --chown=9 /d/f /y\n",
-         {"x": "directory 711 1000:50", "x/f": "file 644 1000:50 1\n", "x/l": "link f", "y": "file 644 9:9 1\n"}),
+         {"x": "directory 755 0:0", "x/e": "directory 711 1000:50", "x/f": "file 644 1000:50 1\n", "x/l": "link f",
+          "y": "file 644 9:9 1\n"}),
+    Case("copy-parents-keep-modes", "FROM $BASE AS one\nRUN mkdir -p /d/e && echo 1 > /d/e/f && chmod 711 /d/e && "
+         "chown 5:6 /d/e\nFROM scratch\nCOPY --from=one --parents /d/e/f /x/\n",
+         {"x": "directory 755 0:0", "x/d": "directory 755 0:0", "x/d/e": "directory 711 5:6",
+          "x/d/e/f": "file 644 0:0 1\n"}),
+    Case("copy-hard-links-of-two-sources", "FROM $BASE AS one\nRUN echo 1 > /a && ln /a /b\n"
+         "FROM $BASE\nCOPY --from=one /a /b /x/\nRUN echo 2 > /x/a\n",
+         {"x": "directory 755 0:0", "x/a": "file 644 0:0 2\n", "x/b": "file 644 0:0 1\n"}),
     Case("copy-from-image", "FROM scratch\nCOPY --from=$BASE /etc/passwd /p\n",
          {"p": "file 644 0:0 root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n"}),
     Case("copy-over-a-link", "FROM $BASE\nRUN mkdir /real && ln -s real /l\nCOPY top.txt /l/\n",

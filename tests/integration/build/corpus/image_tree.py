@@ -7,16 +7,23 @@ import hashlib
 import io
 import json
 import posixpath
+import sys
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 SETTINGS = (
     "Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "Labels", "OnBuild", "Shell", "StopSignal", "User",
     "Volumes", "WorkingDir",
 )  # fmt: skip
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _KINDS = {
     tarfile.REGTYPE: "file",
     tarfile.AREGTYPE: "file",
@@ -82,6 +89,7 @@ def _member(tar: tarfile.TarFile, name: str) -> bytes:
 
 def _apply(files: dict[str, TreeFile], layer: bytes) -> None:
     """One layer on those below it: first what it takes away of them, then what it has."""
+    layer = zstd.decompress(layer) if layer.startswith(_ZSTD) else layer
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
         members = [(posixpath.normpath(f"/{each.name}").lstrip("/"), each) for each in tar]
         for path, _ in members:
