@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from agent.build.frames import frame, read_frame
 from agent.images.threaded_call import in_thread
@@ -16,16 +17,20 @@ _PROGRAM = "import sys; sys.path += sys.argv[4:]; from agent.build.program.main 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _READ_AHEAD = 1 << 20
 _END_SECONDS = 10.0
+_GIVES_WAY = 10
+"""Steps of nice(2)."""
 
 
 class BuildProcess:
     """One program. For one event loop.
 
+    Args:
+        gives_way: it is not needed yet: others go first on the processors, until `hurry`.
     Raises:
         Unavailable: it cannot be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, gives_way: bool = False) -> None:
         self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._descriptors, descriptors = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", _PROGRAM]
@@ -47,8 +52,21 @@ class BuildProcess:
         finally:
             control.close()
             descriptors.close()
+        self._gives_way = gives_way
+        if gives_way:
+            self._set_priority(os.getpriority(os.PRIO_PROCESS, 0) + _GIVES_WAY)
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+
+    def hurry(self) -> None:
+        """It is needed now."""
+        if self._gives_way:
+            self._set_priority(os.getpriority(os.PRIO_PROCESS, 0))
+
+    def _set_priority(self, priority: int) -> None:
+        """Of all its processes: it is the leader of their group. Without effect where it has ended, or may not."""
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PGRP, self._process.pid, priority)
 
     @property
     def is_running(self) -> bool:

@@ -26,9 +26,10 @@ class SparePrograms:
     def acquire(self) -> BuildProcess:
         """A program that nobody else has. Raises Unavailable: it cannot be started."""
         spare, self._spare = self._spare, None
-        if spare is not None and spare.is_running:
-            return spare
-        return BuildProcess()
+        if spare is None or not spare.is_running:
+            return BuildProcess()
+        spare.hurry()
+        return spare
 
     def prepare(self) -> None:
         """Have one ready from now on."""
@@ -39,7 +40,7 @@ class SparePrograms:
         self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._end_spare)
         if self._spare is None or not self._spare.is_running:
             try:
-                self._spare = BuildProcess()
+                self._spare = BuildProcess(gives_way=True)
             except Unavailable:  # the next build says so
                 self._spare = None
 

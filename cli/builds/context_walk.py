@@ -11,7 +11,6 @@ from pathlib import Path
 
 from shoal.dockerfile.ignore_patterns import PatternMatcher
 from shoal.errors import Exhausted
-from shoal.tar.tar_entries import KINDS
 
 MAX_ENTRIES = 5_000_000
 MAX_DEPTH = 500
@@ -108,7 +107,7 @@ class ContextWalk:
 
     def _entry(self, path: str, name: str, status: os.stat_result) -> Iterator[ContextFile]:
         kind = stat.S_IFMT(status.st_mode)
-        if kind not in KINDS:
+        if kind == stat.S_IFSOCK:
             return
         self._entries += 1
         if self._entries > MAX_ENTRIES:

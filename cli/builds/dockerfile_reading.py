@@ -1,13 +1,10 @@
-"""A Dockerfile as it is read before anything is sent: its faults, and the registries that its images are in."""
-
-from collections.abc import Iterable
+"""A Dockerfile as it is read before anything is sent: its faults and its images."""
 
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.manifests import Platform, host_platform
 from shoal.dockerfile.evaluation.build_options import BuildOptions
 from shoal.dockerfile.evaluation.file_needs import needs_of_file
 from shoal.errors import InvalidInput
-from shoal.image_reference import parse
 
 
 def images_of(text: bytes, name: str, start: BuildStart) -> list[str]:
@@ -43,14 +40,3 @@ def platform_of(text: str) -> Platform | None:
     if not 2 <= len(parts) <= 3 or not all(parts):
         raise InvalidInput(f"{text!r} must be in the form os/architecture[/variant], such as linux/arm64")
     return Platform(*parts)
-
-
-def domains_of(references: Iterable[str]) -> list[str]:
-    """Domains of registries, each once; what is no reference is left out."""
-    found: dict[str, None] = {}
-    for each in references:
-        try:
-            found[parse(each).domain] = None
-        except InvalidInput:
-            continue
-    return list(found)

@@ -63,10 +63,15 @@ class KnownDigests:
                 each.unlink()
 
 
-def known_digests(environment: Mapping[str, str], key: str) -> KnownDigests:
-    """Those of a context, in $XDG_CACHE_HOME, else `~/.cache`."""
+def cache_directory(environment: Mapping[str, str]) -> Path:
+    """What only costs time to lose: in $XDG_CACHE_HOME, else `~/.cache`."""
     home = environment.get("XDG_CACHE_HOME") or Path(environment.get("HOME", "/root")) / ".cache"
-    return KnownDigests(Path(home) / "shoal" / "contexts" / hashlib.sha256(key.encode()).hexdigest())
+    return Path(home) / "shoal"
+
+
+def known_digests(environment: Mapping[str, str], key: str) -> KnownDigests:
+    """Those of a context."""
+    return KnownDigests(cache_directory(environment) / "contexts" / hashlib.sha256(key.encode()).hexdigest())
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:

@@ -1,14 +1,13 @@
 """A build before it begins: with the credentials for the registries that it needs."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cli.builds.build_call import LocalBuild
 from cli.builds.build_source import BuildSource
-from cli.builds.dockerfile_reading import domains_of, images_of
-from cli.builds.fault_excerpts import with_excerpts
-from cli.builds.registry_credentials import credentials_for
+from cli.builds.known_dockerfiles import dockerfile_key, known_images, remember_images
+from cli.builds.registry_credentials import credentials_for, domains_of
 from cli.images.docker_config import DockerConfig, config_path
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.registries import Registries
@@ -48,7 +47,19 @@ def prepare(
     return LocalBuild(start, source, secrets, directories, ssh_agents or {})
 
 
-def _images(text: bytes, name: str, start: BuildStart) -> list[str]:
+def _images(text: bytes, name: str, start: BuildStart) -> Sequence[str]:
+    key = dockerfile_key(text, name, start)
+    found = known_images(os.environ, key)
+    if found is None:
+        found = _read_images(text, name, start)
+        remember_images(os.environ, key, found)
+    return found
+
+
+def _read_images(text: bytes, name: str, start: BuildStart) -> Sequence[str]:
+    from cli.builds.dockerfile_reading import images_of
+    from cli.builds.fault_excerpts import with_excerpts
+
     try:
         return images_of(text, name, start)
     except InvalidInput as error:

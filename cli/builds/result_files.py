@@ -6,13 +6,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cli.file_copies.copy_paths import Placement
-from cli.file_copies.local_extract import LocalExtraction
 from shoal.api.v1.builds_pb2 import BuildResult, BuildStart
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.spec_parsers.build_outputs import BuildOutputOption
-from shoal.tar.piece_reader import PieceReader
 
 STDOUT = "-"
 KINDS: Mapping[str, BuildStart.Output.ValueType] = {
@@ -53,6 +50,10 @@ def saver(option: BuildOutputOption) -> Save | None:
 
 
 def _extract(pieces: Iterator[bytes], directory: Path) -> None:
+    from cli.file_copies.copy_paths import Placement
+    from cli.file_copies.local_extract import LocalExtraction
+    from shoal.tar.piece_reader import PieceReader
+
     directory.mkdir(parents=True, exist_ok=True)
     LocalExtraction(Placement(str(directory), ".", "."), keep_owner=False).run(PieceReader(pieces).read)
 

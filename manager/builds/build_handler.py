@@ -13,6 +13,7 @@ from typing import Protocol
 from manager.agents.agent_address import AgentAddress
 from manager.builds.build_inputs import BuildInputs
 from manager.builds.build_placement import choose_build_node
+from manager.images.image_records import kept_record
 from manager.interfaces import ImageResolver
 from manager.records.object_lookup import hostname_of
 from manager.store.record_store import RecordReader
@@ -54,7 +55,7 @@ class BuiltImages(Protocol):
         """The cluster's image repository. Raises Refused: there is none."""
         ...
 
-    async def adopt(self, digest: str, name: str) -> Image:
+    async def adopt(self, digest: str, name: str, *, is_kept: bool) -> Image:
         """As `ImageRepositoryClient.adopt`."""
         ...
 
@@ -164,7 +165,10 @@ class BuildHandler:
     async def _named(self, digest: str, node_id: str, names: Sequence[str], caller: Caller) -> BuildResult:
         first: Image | None = None
         for name in names or [""]:
-            image = await self._repository.adopt(digest, name)
+            if node_id and (kept := kept_record(self._store.tables, digest, name, node_id)) is not None:
+                first = first or kept  # the same image again: its node has just seen that it is there
+                continue
+            image = await self._repository.adopt(digest, name, is_kept=bool(node_id))
             image.built_on = node_id
             named = await self._names.set(SetImageRequest(image=image), caller)
             first = first or named

@@ -64,6 +64,16 @@ def records_of(view: View, digest: str) -> tuple[Image, ...]:
     return tuple(each for each in view.images.values() if each.digest == digest)
 
 
+def kept_record(view: View, digest: str, name: str, built_on: str) -> Image | None:
+    """The record that naming an image again would write anew; None: there is none, or it says something else.
+
+    Args:
+        name: normalized reference; empty for none.
+    """
+    found = view.images.get(key_of(name or digest))
+    return found if found is not None and found.digest == digest and found.built_on == built_on else None
+
+
 def names_of(records: Iterable[Image]) -> tuple[str, ...]:
     """Names of records, sorted, without those of images that have none."""
     return tuple(sorted(each.name for each in records if each.name))

@@ -90,10 +90,14 @@ class ImageRepositoryClient:
             await uploader.put_manifest(manifest, image.manifest_digest)
             return await repository.adopt(image.manifest_digest, name)
 
-    async def adopt(self, digest: str, name: str) -> Image:
-        """Keep an image that was put there already; what the cluster's record is to say of it. Raises as `publish`."""
+    async def adopt(self, digest: str, name: str, *, is_kept: bool) -> Image:
+        """Keep an image that was put there already; what the cluster's record is to say of it. Raises as `publish`.
+
+        Args:
+            is_kept: whoever put it there keeps it too.
+        """
         async with _in_time():
-            return await self._repository().adopt(digest, name)
+            return await self._repository().adopt(digest, name, is_kept=is_kept)
 
     async def combine(self, digests: Sequence[str], *, oci: bool) -> str:
         """Put an index above images that are there; its digest. Nothing keeps it yet.

@@ -68,17 +68,19 @@ class ImageRepository:
         """What an image here consists of. Raises as `read_contents` does."""
         return await read_contents(self.repository, digest, platform)
 
-    async def adopt(self, digest: str, name: str, *, source: str = "") -> Image:
+    async def adopt(self, digest: str, name: str, *, source: str = "", is_kept: bool = False) -> Image:
         """Keep an image whose manifests and blobs were put here already; what the cluster's record says of it.
 
         Args:
             name: normalized reference; empty for none.
+            is_kept: its tag was put there too.
         Raises:
             InvalidInput: its configuration is none, or another image's. NotFound: it is not here.
         """
         contents = await self.contents(digest)
         variants = await read_variants(self.repository, contents)
-        await self.keep(contents.top)
+        if not is_kept:
+            await self.keep(contents.top)
         return _record(name, contents, variants, source=source)
 
     async def keep(self, top: RawManifest) -> None:

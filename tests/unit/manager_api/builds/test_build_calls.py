@@ -9,6 +9,9 @@ import pytest
 from manager.agents.agent_address import AgentAddress
 from manager.builds.build_cache_handler import BuildCacheHandler
 from manager.builds.build_handler import BuildHandler
+from manager.images.image_records import record_key
+from manager.store.changes import put
+from manager.store.kinds import IMAGE
 from shoal.api.v1.builds_pb2 import (
     AgentBuildInput,
     AgentBuildOutput,
@@ -45,6 +48,7 @@ class Cluster:
     named: list[Image] = field(default_factory=list)
     repository: str = "registry:5000/shoal/pool"
     built_at: list[str] = field(default_factory=list)
+    adopted: list[tuple[str, bool]] = field(default_factory=list)
     closed: int = 0
     combined: list[tuple[str | bool, ...]] = field(default_factory=list)
     ended_early: bool = False
@@ -77,7 +81,8 @@ class Cluster:
     async def make(self, network: str, build_id: str, node_id: str) -> str:
         return f"task of {network} at {node_id}" if network else ""
 
-    async def adopt(self, digest: str, name: str) -> Image:
+    async def adopt(self, digest: str, name: str, *, is_kept: bool) -> Image:
+        self.adopted.append((name, is_kept))
         return Image(name=name, digest=digest, variants=[ImageVariant(config_digest=digest_of(b"config"))])
 
     async def combine(self, digests: Sequence[str], *, oci: bool) -> str:
@@ -130,6 +135,26 @@ def test_a_build_goes_through_its_node_and_is_named_at_its_end() -> None:
         assert [(each.name, each.built_on) for each in cluster.named] == [(name, "n1") for name in start.names]
         assert (end.result.digest, end.result.image_id) == (digest_of(b"m"), digest_of(b"config"))
         assert list(end.result.names) == list(start.names)
+
+    with_api(scenario)
+
+
+def test_the_same_image_again_is_neither_read_nor_named_anew() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("n1", "h1")
+        cluster = Cluster([AgentBuildOutput(published=digest_of(b"m"))])
+        other = "docker.io/library/web:2"
+        await run(api, cluster, BuildStart(names=[NAME]))
+        assert cluster.adopted == [(NAME, True)]
+        record = Image(variants=[ImageVariant(config_digest=digest_of(b"c"))])
+        record.MergeFrom(cluster.named[0])
+        await api.store.commit([put(IMAGE, record_key(record), record)])
+        *_, end = await run(api, cluster, BuildStart(names=[NAME, other]))
+        assert (cluster.adopted[1:], [each.name for each in cluster.named[1:]]) == ([(other, True)], [other])
+        assert (end.result.digest, end.result.image.name) == (digest_of(b"m"), NAME)
+        cluster.script = [AgentBuildOutput(published=digest_of(b"n"))]
+        await run(api, cluster, BuildStart(names=[NAME]))
+        assert [(each.name, each.digest) for each in cluster.named[2:]] == [(NAME, digest_of(b"n"))]
 
     with_api(scenario)
 
