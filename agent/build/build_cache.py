@@ -78,6 +78,7 @@ class BuildCache:
         self._layers = layers
         self._now_ms = now_ms
         self._records: dict[str, CacheRecord] = {}
+        self._uploaded: dict[str, Blob] = {}
         with suppress(FileNotFoundError):
             try:
                 self._records = {each.key: each for each in parse_records(path.read_bytes())}
@@ -105,10 +106,22 @@ class BuildCache:
                 )
 
     def set_blobs(self, blobs: Mapping[str, Blob]) -> None:
-        """Remember what layers are in the cluster's image repository, by diff ID."""
+        """Remember what layers are in the cache of the cluster's image repository, by diff ID."""
+        for diff_id in blobs:
+            self._uploaded.pop(diff_id, None)
         for key, record in self._records.items():
             if (blob := blobs.get(record.diff_id)) is not None and blob != record.blob:
                 self._records[key] = replace(record, blob=blob)
+
+    def set_uploaded(self, blobs: Mapping[str, Blob]) -> None:
+        """Remember what layers are in the repository, but not in its cache yet: their build may be killed before."""
+        self._uploaded |= blobs
+        while len(self._uploaded) > MAX_RECORDS:
+            del self._uploaded[next(iter(self._uploaded))]
+
+    def uploaded(self, diff_id: str) -> Blob | None:
+        """What `set_uploaded` was told of a layer."""
+        return self._uploaded.get(diff_id)
 
     async def save(self) -> None:
         """Write the file; an error is logged."""

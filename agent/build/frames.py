@@ -13,7 +13,9 @@ SETTINGS, INPUT, ANSWER = b"S", b"I", b"A"
 """To the program: JSON of `ProgramSettings`; a BuildInput; JSON, the answer to a question."""
 OUTPUT, QUESTION, LAYER, BLOBS, PUBLISHED, FAILED, DONE = b"O", b"Q", b"L", b"B", b"P", b"F", b"D"
 """To the agent: a BuildOutput; JSON with the number and name of a call; JSON of a `NewLayer`; JSON, by diff ID the
-blob of a layer that is in the repository; a digest; JSON; none."""
+blob of a layer that is in the repository's cache; a digest; JSON; none."""
+MADE, UPLOADED = b"M", b"U"
+"""To the agent: none, all layers are made; as BLOBS, of layers that are in the repository, but not in its cache yet."""
 
 MAX_FRAME_BYTES = 16 << 20
 _HEAD = 5

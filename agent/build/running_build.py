@@ -21,10 +21,12 @@ from agent.build.frames import (
     FAILED,
     INPUT,
     LAYER,
+    MADE,
     OUTPUT,
     PUBLISHED,
     QUESTION,
     SETTINGS,
+    UPLOADED,
     NewLayer,
     decode_error,
     encode_error,
@@ -60,6 +62,7 @@ class RunningBuild:
         self._layers: list[NewLayer] = []
         self._blobs: dict[str, Blob] = {}
         self._held: list[str] = []
+        self._keeping = asyncio.Lock()
         self.is_published = False
         self._resolving: dict[str, asyncio.Future[str]] = {}
         self._outputs: asyncio.Queue[AgentBuildOutput] = asyncio.Queue(64)
@@ -142,7 +145,11 @@ class RunningBuild:
             elif kind == LAYER:
                 self._layers.append(NewLayer.parse(body))
             elif kind == BLOBS:
-                self._blobs |= {diff_id: Blob(**fields) for diff_id, fields in json.loads(body).items()}
+                self._blobs |= _blobs(body)
+            elif kind == UPLOADED:
+                self._host.cache.set_uploaded(_blobs(body))
+            elif kind == MADE:
+                self._do(self._keep_early())
             elif kind == PUBLISHED:
                 await self._keep_layers()
                 self.is_published = True
@@ -210,8 +217,9 @@ class RunningBuild:
             return {"found": False}
         self._hold(record.diff_id)
         found = {"found": True, "diff_id": record.diff_id, "created_at_ms": record.created_at_ms}
-        blob = asdict(record.blob) if record.blob is not None else None
-        return {**found, "directory": str(self._host.images.layer_directory(record.diff_id)), "blob": blob}
+        blob = record.blob or self._host.cache.uploaded(record.diff_id)
+        found |= {"blob": asdict(blob) if blob is not None else None, "is_published": record.blob is not None}
+        return {**found, "directory": str(self._host.images.layer_directory(record.diff_id))}
 
     async def _layer(self, reference: str, diff_id: str) -> Mapping[str, Any]:
         """A layer of the cluster's cache, fetched as an image of one layer."""
@@ -225,9 +233,18 @@ class RunningBuild:
 
     async def _keep_layers(self) -> None:
         """Put what was made so far into the image store and the cache."""
-        layers, self._layers = self._layers, []
-        await self._host.adopt(layers)
-        self._host.cache.set_blobs(self._blobs)
+        async with self._keeping:
+            layers, self._layers = self._layers, []
+            await self._host.adopt(layers)
+            self._host.cache.set_blobs(self._blobs)
+
+    async def _keep_early(self) -> None:
+        """While the image is published; a disk that fails is an error once that has been done."""
+        layers = self._layers
+        with suppress(ShoalError):
+            await self._keep_layers()
+            return
+        self._layers = layers + self._layers
 
     async def _image(self, reference: str) -> Mapping[str, Any]:
         """An image on this host: its documents, and the directories of its layers, the lowest first."""
@@ -285,6 +302,10 @@ class RunningBuild:
             _log.warning("build %s: %s", self._start.build_id, error)
         finally:
             self._host.images.release_layers(self._held)
+
+
+def _blobs(body: bytes) -> dict[str, Blob]:
+    return {diff_id: Blob(**fields) for diff_id, fields in json.loads(body).items()}
 
 
 def _ignore(_: str) -> None:

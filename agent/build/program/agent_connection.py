@@ -16,6 +16,7 @@ from agent.build.frames import (
     FAILED,
     INPUT,
     LAYER,
+    MADE,
     OUTPUT,
     PUBLISHED,
     QUESTION,
@@ -94,13 +95,21 @@ class AgentConnection:
         """Have the agent keep a layer."""
         await self._send(LAYER, layer.encode())
 
-    async def blobs(self, blobs: Mapping[str, Descriptor]) -> None:
-        """Have the agent remember what layers are in the repository, by diff ID."""
+    async def made(self) -> None:
+        """All layers are made: the agent may put them in place, while links stay where they are now."""
+        await self._send(MADE, b"")
+
+    async def blobs(self, blobs: Mapping[str, Descriptor], kind: bytes = BLOBS) -> None:
+        """Have the agent remember what layers are in the repository, by diff ID.
+
+        Args:
+            kind: `UPLOADED`: other nodes do not find them yet.
+        """
         document = {
             diff_id: {"media_type": each.media_type, "digest": each.digest, "size": each.size}
             for diff_id, each in blobs.items()
         }
-        await self._send(BLOBS, json.dumps(document).encode())
+        await self._send(kind, json.dumps(document).encode())
 
     async def published(self, digest: str) -> None:
         """The image is in the cluster's repository."""

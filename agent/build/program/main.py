@@ -40,7 +40,9 @@ async def _run(control: socket.socket, descriptors: socket.socket) -> None:
     waiting = asyncio.create_task(connection.settings())
     await asyncio.wait([waiting], timeout=_IDLE_SECONDS)
     if not waiting.done():  # it was started before it is needed
-        import agent.build.program.publication.repository_upload  # noqa: F401
+        from agent.build.program.publication.repository_upload import load_connections
+
+        await load_connections()
     settings = await waiting
     hide(settings.hidden_mount)
     await run_session(connection, settings)

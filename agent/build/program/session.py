@@ -137,7 +137,7 @@ class _Session:
             workspace=self._workspace,
             inputs=self._inputs,
             images=images,
-            runs=self._runs(start),
+            runs=lambda: self._runs(start),
             cache=cache,
             cache_root=Path(self._settings.cache_mounts),
             epoch=epoch_of(start),
@@ -150,6 +150,7 @@ class _Session:
         results = await executor.run(planned.file_name)
         result = results[graph.target]
         assert isinstance(result, Layers)
+        await self._connection.made()
         export = CacheExport(start.cache_to, cache, publisher, self._settings.platform, lambda: self._user(start))
         output = ResultOutput(self._connection, self._workspace, cache, publisher, export, lambda: self._user(start))
         await output.send(start, planned.evaluation, result, executor)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -67,6 +68,7 @@ class VertexWork:
     """Makes results. For one event loop.
 
     Args:
+        runs: makes what executes RUN, at its first use: facts of the host take some milliseconds to read.
         uses_cache: whether a vertex, by number, may be found in the cache.
         blobs: compresses layers as they are made; None: nothing is published.
         histories: only what these images have is found; None: all that is there.
@@ -81,7 +83,7 @@ class VertexWork:
         workspace: Workspace,
         inputs: ContextInput,
         images: BaseImages,
-        runs: RunSteps,
+        runs: Callable[[], RunSteps],
         cache: LayerCache,
         cache_root: Path,
         epoch: int | None,
@@ -95,7 +97,7 @@ class VertexWork:
         self._workspace = workspace
         self._inputs = inputs
         self._images = images
-        self._runs = runs
+        self._make_runs = runs
         self._remotes = RemoteSources(workspace)
         self._cache = cache
         self._cache_root = cache_root
@@ -104,6 +106,10 @@ class VertexWork:
         self._blobs = blobs
         self._histories = histories
         self._ssh = ssh_agents
+
+    @cached_property
+    def _runs(self) -> RunSteps:
+        return self._make_runs()
 
     def is_heavy(self, vertex: Vertex) -> bool:
         """Whether it needs a processor."""

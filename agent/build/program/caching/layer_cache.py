@@ -52,7 +52,7 @@ class LayerCache:
         if answer["found"]:
             blob = Descriptor(**answer["blob"]) if answer["blob"] else None
             layer = Layer(answer["diff_id"], Path(answer["directory"]), answer["created_at_ms"], blob)
-            if blob is None:
+            if not answer["is_published"]:
                 self.unpublished.append(KeyedLayer(key, layer, description))
             return layer
         found = await self._find_elsewhere(key) if ask_registry else None

@@ -3,7 +3,7 @@
 import os
 import posixpath
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.safe_paths.system_calls import open_in_root
@@ -173,7 +173,7 @@ class Found:
         return os.readlink(self._name, dir_fd=self._directory)
 
 
-def walk(root: int, path: str, excluded: PatternMatcher | None) -> Iterator[Found]:
+def walk(root: int, path: str, excluded: PatternMatcher | None) -> Generator[Found]:
     """A file, or a directory with all below it, each directory before what is in it, names sorted.
 
     Args:

@@ -4,7 +4,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,8 +111,8 @@ class CopyFiles:
         target.make_directories(self.action.destination)
         above = source.path[: -len(source.name)]
         for name in _parents(source.name):
-            found = next(walk(root, above + name, None))
-            target.place(found, posixpath.join(self.action.destination, name), overwrites=False)
+            with closing(walk(root, above + name, None)) as found:
+                target.place(next(found), posixpath.join(self.action.destination, name), overwrites=False)
 
     def _unpack(self, root: int, source: CopySource, target: CopyTarget) -> bool:
         """Unpack a source into the destination if it is an archive; whether it is one."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.build.frames import UPLOADED
 from agent.build.program.caching.cached_steps import CachedStep, cache_field
 from agent.build.program.caching.layer_cache import LayerCache
 from agent.build.program.planning import BaseImage, BaseImages
@@ -43,13 +44,14 @@ class Publisher:
         return BlobWriter(self._new_blob(), self.compression, self.workspace.budget())
 
     def keep_blob(self, layer: Layer, blob: LayerBlob) -> None:
-        """A layer has been compressed."""
+        """A layer has been compressed; it is uploaded from now on, for the image or for the cache at least."""
         if layer.diff_id in self._blobs:  # another step makes the same
             blob.path.unlink()
             return
         done: asyncio.Future[LayerBlob] = asyncio.get_running_loop().create_future()
         done.set_result(blob)
         self._blobs[layer.diff_id] = done
+        self.upload(layer).add_done_callback(_seen)  # beside the steps that follow
 
     def _new_blob(self) -> Path:
         return self.workspace.new("blob") / "blob"
@@ -112,6 +114,7 @@ class Publisher:
                 return documents  # as the same build has left it
         await self._copy_bases(bases, frozenset(result.diff_ids))
         uploads = await asyncio.gather(*map(self.upload, new.values()))
+        await self.cache.connection.blobs(dict(zip(new, uploads, strict=True)), UPLOADED)
         documents = _documents(config, result, known | dict(zip(new, uploads, strict=True)), start)
         await self.cache.registry.client().put_documents(documents, keeps=keeps)
         return documents
@@ -154,6 +157,12 @@ def _descriptors(base: BaseImage) -> Mapping[str, Descriptor]:
     if not isinstance(parsed, Manifest):
         raise InvalidInput(f"image {base.reference} is an index")
     return layers_by_diff_id(parsed, base.layers.diff_ids)
+
+
+def _seen(task: "asyncio.Task[Descriptor]") -> None:
+    """Whoever needs the layer has the error; a build that ends before has no use for it."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def read_file(path: Path, offset: int) -> AsyncIterator[bytes]:

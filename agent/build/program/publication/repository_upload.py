@@ -1,8 +1,10 @@
 """A build program as a client of the cluster's image repository. Imports httpx: import this at first use."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
+
+import httpx
 
 from agent.build.program.publication.image_documents import ImageDocuments
 from shoal.distribution.digests import digest_of
@@ -81,6 +83,14 @@ class RepositoryUpload:
     async def put_manifest(self, media_type: str, content: bytes, tag: str) -> None:
         """A manifest under a tag; all that it names is there."""
         await self._uploader.put_manifest(RawManifest(media_type, digest_of(content), content), tag)
+
+
+async def load_connections() -> None:
+    """Load what httpx loads at its first request, by one that nobody answers."""
+    transport = httpx.AsyncHTTPTransport(uds="/nonexistent/socket", verify=False, trust_env=False)
+    async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
+        with suppress(httpx.HTTPError):
+            await client.get("http://localhost/")
 
 
 def _ignore(_: LayerProgress) -> None:
