@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.build.program.copying.copy_metadata import CopyOwner, changed_mode, parse_owner
+from agent.build.program.copying.copy_metadata import CopyOwner, changed_mode, new_directory_mode, parse_owner
 from shoal.errors import InvalidInput
 
 PASSWD, GROUP = "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/:/bin/sh\n", "root:x:0:\nstaff:x:50:\n"
@@ -60,3 +60,11 @@ def test_modes_that_are_none() -> None:
     assert changed_mode(0o100644, "") == 0o644 and changed_mode(0o100644, "4755") == 0o4755
     with pytest.raises(InvalidInput):
         changed_mode(0o100644, "u")
+
+
+@pytest.mark.parametrize(
+    ("chmod", "mode"),
+    [("", 0o755), ("u=rwX,go=", 0o755), ("700", 0o700), ("644", 0o755), ("600", 0o700), ("4750", 0o750), ("0", 0)],
+)
+def test_directories_that_no_source_has(chmod: str, mode: int) -> None:
+    assert new_directory_mode(chmod) == mode

@@ -49,8 +49,13 @@ def _is_number(text: str) -> bool:
 
 
 def new_directory_mode(chmod: str) -> int:
-    """Of directories that no source has: permissions of a `--chmod` in octal digits are theirs too, as in BuildKit."""
-    return int(chmod, 8) & 0o777 if chmod.isascii() and chmod.isdecimal() else NEW_DIRECTORY
+    """Of directories that no source has: permissions of a `--chmod` in octal digits are theirs too, as in BuildKit
+    since 2025, but whoever may read one may enter it, which BuildKit's `--chmod=644` denies.
+    """
+    if not (chmod.isascii() and chmod.isdecimal()):
+        return NEW_DIRECTORY
+    permissions = int(chmod, 8) & 0o777
+    return permissions | (permissions & 0o444) >> 2
 
 
 def changed_mode(mode: int, chmod: str) -> int:
