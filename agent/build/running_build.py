@@ -82,7 +82,6 @@ class RunningBuild:
         settings = await in_thread(lambda: self._host.make_directories(start.build_id, start.image_repository))
         self._process = process = self._programs.acquire()
         await process.open()
-        self._programs.prepare()  # while this one works: the next build may follow at once
         await process.send(SETTINGS, settings.encode())
         await process.send(INPUT, BuildInput(start=start.start).SerializeToString())
         self._do(self._pass_input(process))

@@ -10,7 +10,7 @@ IDLE_SECONDS = 300.0
 
 
 class SparePrograms:
-    """Keeps one program ready for a while after each build. For one event loop.
+    """Keeps one program ready from a build on and for a while after each. For one event loop.
 
     Args:
         keeps: otherwise each build starts its own.
@@ -24,7 +24,8 @@ class SparePrograms:
         self._ending: set[asyncio.Task[None]] = set()
 
     def acquire(self) -> BuildProcess:
-        """A program that nobody else has. Raises Unavailable: it cannot be started."""
+        """A program that nobody else has; the next one is loaded beside it. Raises Unavailable: it does not start."""
+        asyncio.get_running_loop().call_soon(self.prepare)
         spare, self._spare = self._spare, None
         if spare is None or not spare.is_running:
             return BuildProcess()
