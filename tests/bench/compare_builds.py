@@ -1,6 +1,6 @@
 """By hand: the corpus of Dockerfiles, built by Shoal and by Docker, and what differs in the images.
 
-    DOCKER_HOST=unix:///run/docker.sock .venv/bin/python -m tests.bench.compare_builds
+    DOCKER_HOST=unix:///run/docker.sock .venv/bin/python -m tests.bench.compare_builds [--debian ROOT] [CASE …]
 
 It needs `docker` with BuildKit (20.10 or newer) and the current context of `shoal`, for instance a playground's. Cases
 that this Docker does not know (flags that are newer) are named and left out. Times are not compared.
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.integration.build.build_rig import APPLETS, BUSYBOX, GROUP, PASSWD, tar_of
-from tests.integration.build.corpus import command_cases, copy_cases, instruction_cases
+from tests.integration.build.corpus import command_cases, copy_cases, instruction_cases, real_cases
 from tests.integration.build.corpus.corpus_case import Case, Content
 from tests.integration.build.corpus.image_tree import ImageTree, differences, read_image
 
@@ -29,10 +29,12 @@ def main() -> None:
     """Compare, and print what differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="cases; all of them otherwise")
-    names = parser.parse_args().names
-    _make_base()
+    parser.add_argument("--debian", metavar="ROOT", help="the cases of real_cases.py, on this root file system")
+    options = parser.parse_args()
+    names, cases = options.names, real_cases.CASES if options.debian else CASES
+    _make_base(options.debian)
     same = left_out = different = 0
-    for case in CASES:
+    for case in cases:
         if names and case.name not in names:
             continue
         ours, theirs = _built(case, "shoal"), _built(case, "docker")
@@ -48,8 +50,30 @@ def main() -> None:
     sys.exit(different > 0)
 
 
-def _make_base() -> None:
+def _make_base(debian: str | None) -> None:
     """The base image, the same bytes on both sides."""
+    with tempfile.TemporaryDirectory() as directory:
+        context = Path(directory)
+        if debian:
+            _run(
+                "tar",
+                "-C",
+                debian,
+                "-cf",
+                str(context / "root.tar"),
+                "--exclude=./dev/*",
+                "--exclude=./var/cache/*",
+                ".",
+            )
+            (context / "Dockerfile").write_text("FROM scratch\nADD root.tar /\n")
+        else:
+            _write_busybox(context)
+        _run("docker", "build", "-q", "-t", BASE, directory)
+        _run("docker", "save", "-o", str(context / "base.tar"), BASE)
+        _run("shoal", "image", "load", "-i", str(context / "base.tar"))
+
+
+def _write_busybox(context: Path) -> None:
     root: dict[str, Content] = {
         "bin/": "",
         "etc/": "",
@@ -57,17 +81,12 @@ def _make_base() -> None:
         "etc/group": GROUP,
         "root": _directory(0o700),
     }
-    with tempfile.TemporaryDirectory() as directory:
-        context = Path(directory)
-        (context / "root.tar").write_bytes(tar_of({**root, "tmp": _directory(0o1777)}))
-        links = " && ".join(f"/bin/busybox ln -s busybox /bin/{each}" for each in APPLETS)
-        (context / "busybox").write_bytes(BUSYBOX)
-        text = "FROM scratch\nADD root.tar /\nCOPY --chmod=755 busybox /bin/busybox\n"
-        text += f'SHELL ["/bin/busybox", "sh", "-c"]\nRUN {links}\nSHELL ["/bin/sh", "-c"]\n'
-        (context / "Dockerfile").write_text(text)
-        _run("docker", "build", "-q", "-t", BASE, directory)
-        _run("docker", "save", "-o", str(context / "base.tar"), BASE)
-        _run("shoal", "image", "load", "-i", str(context / "base.tar"))
+    (context / "root.tar").write_bytes(tar_of({**root, "tmp": _directory(0o1777)}))
+    links = " && ".join(f"/bin/busybox ln -s busybox /bin/{each}" for each in APPLETS)
+    (context / "busybox").write_bytes(BUSYBOX)
+    text = "FROM scratch\nADD root.tar /\nCOPY --chmod=755 busybox /bin/busybox\n"
+    text += f'SHELL ["/bin/busybox", "sh", "-c"]\nRUN {links}\nSHELL ["/bin/sh", "-c"]\n'
+    (context / "Dockerfile").write_text(text)
 
 
 def _directory(mode: int) -> tarfile.TarInfo:
