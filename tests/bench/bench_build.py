@@ -27,8 +27,8 @@ LARGE_ROUNDS = 3
 FILES, PER_DIRECTORY = 20_000, 100
 SMALL_BYTES, LARGE_BYTES = 1_000, 50_000
 """Of a file: 20 MB in 20,000 files, and 1 GB."""
-LAYER_COPIES = 1_000
-"""Of a program of about one megabyte, which compresses as programs do."""
+LAYER_COPIES = round(1e9 / Path("/bin/busybox").stat().st_size)
+"""Of a program, which compresses as programs do: a gigabyte."""
 UNCACHED, CACHED, ONE_FILE = 0.6, 1.0, 0.5
 """What of Docker's time is to be reached."""
 SAMPLE_SECONDS = 0.02
