@@ -110,16 +110,19 @@ class BuildInputs:
                 yield piece
 
     @asynccontextmanager
-    async def listed(self, directory: str, name: str, exclude: Iterable[str] = ()) -> AsyncGenerator[ListedFiles]:
+    async def listed(
+        self, directory: str, name: str, exclude: Iterable[str] = (), follow: Sequence[str] = ()
+    ) -> AsyncGenerator[ListedFiles]:
         """A directory of the client, which is a context.
 
         Args:
             directory: its name in the session. name: of a named context, else empty.
+            follow: only these paths, and what they are links to.
         """
         session = await self.session(directory)
         place = self._caller, session.shared_key, directory
         known_files = self._sessions.known_files
-        async with FileReceiver(session, directory, exclude=tuple(exclude)) as files:
+        async with FileReceiver(session, directory, exclude=tuple(exclude), follow=follow) as files:
             key = _context_key(self._options.start.names, *place)
             listed = ListedFiles(files, name, key, known_files.find(*place))
             yield listed

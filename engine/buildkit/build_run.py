@@ -100,12 +100,29 @@ class BuildRun:
         secrets = await self._inputs.secrets(needs)
         patterns = await self._read_patterns() if self._options.context_directory else ()
         start.preferred_node = await self._preferred_node()
+        paths = needs.paths if self._options.context_directory and not self._inputs.has_archive else None
+        start.partial_context = paths is not None
+        try:
+            return await self._attempt(secrets, patterns, paths)
+        except ShoalError:
+            failure = self._progress.failure
+            if not (start.partial_context and failure is not None and failure.needs_whole_context):
+                raise
+        self._progress.failure = None
+        start.partial_context = False
+        return await self._attempt(secrets, patterns, None)
+
+    async def _attempt(
+        self, secrets: dict[str, bytes], patterns: tuple[str, ...], paths: tuple[str, ...] | None
+    ) -> BuildResult:
+        """Build with these paths of the main context; None: with all of it."""
+        self._requests = asyncio.Queue()
         async with AsyncExitStack() as stack:
             sink = self._sink(await self._inputs.session())
             if sink is not None:
                 stack.push_async_callback(sink.close)
-            session = await stack.enter_async_context(BuildSession(self._managers, start))
-            sending = asyncio.create_task(self._send(session, secrets, patterns))
+            session = await stack.enter_async_context(BuildSession(self._managers, self._options.start))
+            sending = asyncio.create_task(self._send(session, secrets, patterns, paths))
             try:
                 result = await self._receive(session, sending, sink)
             finally:
@@ -137,7 +154,9 @@ class BuildRun:
             return FileSink(session, 0)
         return DirectorySink(session, 0) if self._result.is_directory else None
 
-    async def _send(self, session: BuildSession, secrets: dict[str, bytes], patterns: tuple[str, ...]) -> None:
+    async def _send(
+        self, session: BuildSession, secrets: dict[str, bytes], patterns: tuple[str, ...], paths: tuple[str, ...] | None
+    ) -> None:
         for identifier, value in secrets.items():
             await session.send_secret(identifier, value)
         for name, directory in self._options.directories.items():
@@ -145,8 +164,8 @@ class BuildRun:
         is_needed = self._dockerfile is None or not self._options.start.check_only
         if self._inputs.has_archive:
             await self._send_archive(session)
-        elif self._options.context_directory and is_needed:
-            await self._send_listed(session, _CONTEXT, self._options.context_directory, "", patterns)
+        elif self._options.context_directory and is_needed and paths != ():
+            await self._send_listed(session, _CONTEXT, self._options.context_directory, "", patterns, paths or ())
         await session.end_context()
 
     async def _send_archive(self, session: BuildSession) -> None:
@@ -161,11 +180,17 @@ class BuildRun:
         await self._feed.put(self._progress.end(vertex))
 
     async def _send_listed(
-        self, session: BuildSession, shown: str, directory: str, name: str, exclude: tuple[str, ...] = ()
+        self,
+        session: BuildSession,
+        shown: str,
+        directory: str,
+        name: str,
+        exclude: tuple[str, ...] = (),
+        follow: tuple[str, ...] = (),
     ) -> None:
         """A directory: its list, then what the node requests of it."""
         vertex = await self._begin(shown)
-        async with self._inputs.listed(directory, name, exclude) as listed:
+        async with self._inputs.listed(directory, name, exclude, follow) as listed:
             async with aclosing(listed.listing()) as messages:
                 async for message in messages:
                     await session.put(message)

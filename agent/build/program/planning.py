@@ -25,8 +25,10 @@ from shoal.dockerfile.evaluation.evaluate import Evaluation, evaluate
 from shoal.dockerfile.evaluation.needs import find_needs
 from shoal.dockerfile.evaluation.platforms import parse_platform
 from shoal.dockerfile.evaluation.stage_plan import StagePlan, plan_stages
+from shoal.dockerfile.evaluation.triggers import settings_of
 from shoal.dockerfile.frontends import SYNTAX_ARGUMENT
 from shoal.dockerfile.ignore_patterns import PatternMatcher
+from shoal.dockerfile.image_settings import texts_of
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError
 from shoal.task_group import TaskGroup
 
@@ -88,6 +90,10 @@ class BaseImages:
         return BaseImage(answer["reference"], layers, json.loads(answer["manifest"]), config)
 
 
+class WholeContextNeeded(Refused):
+    """A base image has triggers, and the caller has sent only what the Dockerfile names."""
+
+
 @dataclass(frozen=True)
 class PlannedBuild:
     """What is to be built. Attributes: file_name: what the user calls the Dockerfile."""
@@ -104,7 +110,7 @@ async def plan_build(
 
     Raises:
         InvalidInput: with every fault of it. NotFound: there is none, or no such target or base image.
-        Refused: the platform is not the node's.
+        Refused: the platform is not the node's. WholeContextNeeded.
     """
     host = Platform(*settings.platform)
     platform = parse_platform(start.platform, host) if start.platform else host
@@ -117,6 +123,8 @@ async def plan_build(
     options = BuildOptions(platform, host, start.target, start.build_args, start.labels, start.contexts)
     plan = plan_stages(document, options, file_name, every_stage=start.check_only and not start.target)
     configs = await _configurations(plan, images)
+    if start.partial_context and any(texts_of(settings_of(each), "OnBuild") for each in configs.values()):
+        raise WholeContextNeeded("a base image has ONBUILD instructions, which may need the whole context")
     evaluation = evaluate(plan, configs)
     check_evaluation(evaluation, start, file_name)
     return PlannedBuild(evaluation, file_name, check_build(evaluation, configs, ignored))

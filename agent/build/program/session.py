@@ -15,7 +15,7 @@ from agent.build.program.caching.cache_images import CacheImages
 from agent.build.program.caching.layer_cache import LayerCache
 from agent.build.program.caching.registry_cache import RegistryCache
 from agent.build.program.executor import Executor
-from agent.build.program.planning import BaseImages, PlannedBuild, plan_build, send_warnings
+from agent.build.program.planning import BaseImages, PlannedBuild, WholeContextNeeded, plan_build, send_warnings
 from agent.build.program.publication.cache_export import CacheExport
 from agent.build.program.publication.layer_blob import Compression
 from agent.build.program.publication.publishing import Publisher
@@ -33,7 +33,15 @@ from agent.runtime.confinement.compiled_filters import CompiledFilters
 from agent.runtime.host_facts import read_host_facts
 from agent.runtime.kernel.cgroup_layout import parse_layout
 from agent.safe_paths.mountinfo import read_mountinfo
-from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildResult, BuildStart, ContextRequest, SshRequest
+from shoal.api.v1.builds_pb2 import (
+    BuildFailure,
+    BuildInput,
+    BuildOutput,
+    BuildResult,
+    BuildStart,
+    ContextRequest,
+    SshRequest,
+)
 from shoal.dockerfile.graph.build_graph import BuildGraph, build_graph
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.image_reference import parse
@@ -109,7 +117,7 @@ class _Session:
         if start.remote_context:
             self._inputs.provide("", await fetch_context(start.remote_context, self._workspace))
         images = BaseImages(self._connection, self._user_of(start))
-        planned = await plan_build(start, self._settings, self._inputs, images)
+        planned = await self._plan(start, images)
         await send_warnings(self._connection, planned)
         if start.check_only:
             result = BuildResult(check_failed=bool(planned.report.error))
@@ -121,6 +129,13 @@ class _Session:
         vertices = plan_vertices(planned.evaluation, graph, self._settings.build_id)
         await self._connection.output(BuildOutput(plan=vertices.plan))
         await self._build(start, planned, graph, vertices, images)
+
+    async def _plan(self, start: BuildStart, images: BaseImages) -> PlannedBuild:
+        try:
+            return await plan_build(start, self._settings, self._inputs, images)
+        except WholeContextNeeded:
+            await self._connection.output(BuildOutput(failure=BuildFailure(needs_whole_context=True)))
+            raise
 
     async def _build(
         self, start: BuildStart, planned: PlannedBuild, graph: BuildGraph, vertices: PlannedVertices, images: BaseImages

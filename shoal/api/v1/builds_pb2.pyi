@@ -455,6 +455,7 @@ class BuildStart(_message.Message):
     SSH_IDS_FIELD_NUMBER: _builtins.int
     PART_OF_INDEX_FIELD_NUMBER: _builtins.int
     IGNORE_PATTERNS_FIELD_NUMBER: _builtins.int
+    PARTIAL_CONTEXT_FIELD_NUMBER: _builtins.int
     dockerfile: _builtins.str
     """Path in the context, "Dockerfile" if it is empty."""
     dockerfile_text: _builtins.bytes
@@ -491,6 +492,8 @@ class BuildStart(_message.Message):
     """Find nothing but what images of `cache_from` have as their lowest layers, as Docker's classic builder does."""
     part_of_index: _builtins.bool
     """The image gets no name and no record: `NameIndex` follows. Of the result only `digest` is set."""
+    partial_context: _builtins.bool
+    """The main context has only what the Dockerfile itself names."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Normalized references with a tag. Empty: the image has no name."""
@@ -582,10 +585,11 @@ class BuildStart(_message.Message):
         ssh_ids: _abc.Iterable[_builtins.str] | None = ...,
         part_of_index: _builtins.bool = ...,
         ignore_patterns: _abc.Iterable[_builtins.str] | None = ...,
+        partial_context: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "cpu", b"cpu", "source_date_epoch", b"source_date_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "ignore_patterns", b"ignore_patterns", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "only_cache_from", b"only_cache_from", "output", b"output", "part_of_index", b"part_of_index", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "ssh_ids", b"ssh_ids", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch", "build_args", b"build_args", "cache_from", b"cache_from", "cache_to", b"cache_to", "check_only", b"check_only", "compression", b"compression", "compression_level", b"compression_level", "contexts", b"contexts", "cpu", b"cpu", "credentials", b"credentials", "dockerfile", b"dockerfile", "dockerfile_text", b"dockerfile_text", "entitlements", b"entitlements", "extra_hosts", b"extra_hosts", "ignore_patterns", b"ignore_patterns", "labels", b"labels", "media_types", b"media_types", "memory_bytes", b"memory_bytes", "memory_swap_bytes", b"memory_swap_bytes", "names", b"names", "network", b"network", "no_cache", b"no_cache", "no_cache_stages", b"no_cache_stages", "node", b"node", "only_cache_from", b"only_cache_from", "output", b"output", "part_of_index", b"part_of_index", "partial_context", b"partial_context", "platform", b"platform", "preferred_node", b"preferred_node", "pull", b"pull", "push", b"push", "remote_context", b"remote_context", "shm_bytes", b"shm_bytes", "source_date_epoch", b"source_date_epoch", "ssh_ids", b"ssh_ids", "target", b"target", "ulimits", b"ulimits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__source_date_epoch: _TypeAlias = _typing.Literal["source_date_epoch"]  # noqa: Y015
     _WhichOneofArgType__source_date_epoch: _TypeAlias = _typing.Literal["_source_date_epoch", b"_source_date_epoch"]  # noqa: Y015
@@ -1139,21 +1143,25 @@ class BuildFailure(_message.Message):
     VERTEX_ID_FIELD_NUMBER: _builtins.int
     EXIT_CODE_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
+    NEEDS_WHOLE_CONTEXT_FIELD_NUMBER: _builtins.int
     vertex_id: _builtins.str
     exit_code: _builtins.int
     """Of a RUN."""
     line: _builtins.int
     """Line of the Dockerfile, from 1; 0: none."""
+    needs_whole_context: _builtins.bool
+    """`partial_context` was set, and a base image has triggers, which may need any file."""
     def __init__(
         self,
         *,
         vertex_id: _builtins.str = ...,
         exit_code: _builtins.int = ...,
         line: _builtins.int = ...,
+        needs_whole_context: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exit_code", b"exit_code", "line", b"line", "vertex_id", b"vertex_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exit_code", b"exit_code", "line", b"line", "needs_whole_context", b"needs_whole_context", "vertex_id", b"vertex_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

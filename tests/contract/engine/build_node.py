@@ -53,6 +53,7 @@ class BuildNode(Managers):
         replies: of SSH agents.
         ended: builds that are over, however they ended.
         result: the archive of a result that is files.
+        has_triggers: base images have ONBUILD instructions.
     """
 
     def __init__(self) -> None:
@@ -67,6 +68,7 @@ class BuildNode(Managers):
         self.ended = 0
         self.acting: tuple[tuple[str, str], ...] = ()
         self.result = b""
+        self.has_triggers = False
         untyped: Any = self
         untyped.builds = SimpleNamespace(Build=self._build, ListBuildCache=self._list, PruneBuildCache=self._prune)
         untyped.control = SimpleNamespace(ListNodes=self._nodes)
@@ -115,6 +117,9 @@ class BuildNode(Managers):
         self.starts.append(start)
         self.acting = acting_metadata()
         yield BuildOutput(place=BuildPlace(node_id="n1", node_hostname="host1"))
+        if self.has_triggers and start.partial_context:
+            yield BuildOutput(failure=BuildFailure(needs_whole_context=True))
+            raise Refused("a base image has ONBUILD instructions")
         async for output in self._receive(aiter(messages)):
             yield output
         steps = start.dockerfile_text.decode().splitlines()

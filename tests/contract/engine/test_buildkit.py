@@ -100,17 +100,17 @@ def of(context: Path) -> dict[str, Path]:
 
 
 def test_progress_has_steps_output_and_warnings(engine: Served, node: BuildNode, tmp_path: Path) -> None:
-    context = context_of(tmp_path, "FROM alpine", "RUN echo hello")
+    context = context_of(tmp_path, "FROM alpine", "COPY . /", "RUN echo hello")
     solved = run(engine, of(context), exporter=Exporter(type="moby", attrs={"name": "web:1,web:2"}))
     names = {each.digest: each.name for each in solved.progress.vertexes}
     assert list(dict.fromkeys(names.values()))[:2] == [
         "[internal] load build definition from Dockerfile",
         "[internal] load .dockerignore",
     ]
-    assert {"[1/2] FROM alpine", "[2/2] RUN echo hello", "[internal] load build context"} <= set(names.values())
+    assert {"[1/3] FROM alpine", "[3/3] RUN echo hello", "[internal] load build context"} <= set(names.values())
     newest = {each.digest: each for each in solved.progress.vertexes}
     assert all(each.HasField("completed") and not each.error for each in newest.values())
-    assert [(names[each.vertex], each.msg) for each in solved.progress.logs] == [("[2/2] RUN echo hello", b"hello\n")]
+    assert [(names[each.vertex], each.msg) for each in solved.progress.logs] == [("[3/3] RUN echo hello", b"hello\n")]
     warning = solved.progress.warnings[0]
     assert (warning.short, warning.url) == (b"FromAsCasing: casing differs (line 1)", "https://x/y")
     assert (warning.info.filename, warning.ranges[0].start.line) == ("Dockerfile", 1)
@@ -207,7 +207,7 @@ def test_large_and_many_files_arrive_as_they_are(engine: Served, node: BuildNode
 
 
 def test_patterns_and_paths_are_sent_to_the_client(engine: Served, tmp_path: Path) -> None:
-    context = context_of(tmp_path, "FROM scratch")
+    context = context_of(tmp_path, "FROM scratch", "COPY ./f sub/ü/*.txt /", "ADD /f https://x/y /x/")
     (context / ".dockerignore").write_text("# a\n/f\n\n!sub/ü\n")
     synced: list[SyncedDirectory] = []
 
@@ -221,7 +221,7 @@ def test_patterns_and_paths_are_sent_to_the_client(engine: Served, tmp_path: Pat
     assert [set(each.get("followpaths", [])) for each in asked] == [
         {"Dockerfile", "dockerfile", "Dockerfile.dockerignore"},
         {".dockerignore"},
-        set(),
+        {"f", "sub%2F%C3%BC%2F%2A.txt"},
     ]
     assert asked[2]["exclude-patterns"] == ["f", "%21sub%2F%C3%BC"]
     assert asked[2]["exclude-patterns-encoded"] == ["1"]
@@ -350,7 +350,7 @@ def test_clients_that_break_the_protocol_are_refused(
 
 
 def test_paths_that_leave_the_context_are_refused(engine: Served, node: BuildNode, tmp_path: Path) -> None:
-    context = context_of(tmp_path, "FROM scratch")
+    context = context_of(tmp_path, "FROM scratch", "COPY . /")
 
     async def send(requests: AsyncIterator[Packet], synced: SyncedDirectory) -> AsyncGenerator[Packet]:
         if "followpaths" in synced.asked[-1]:

@@ -119,7 +119,7 @@ def test_the_context_may_be_the_body_of_the_request_itself(engine: Served, node:
 
 
 def test_a_build_is_cancelled_by_its_id(engine: Served, node: BuildNode, tmp_path: Path) -> None:
-    directories = context_of(tmp_path, "FROM alpine", "RUN sleep")
+    directories = context_of(tmp_path, "FROM alpine", "COPY . /", "RUN sleep")
 
     async def run() -> None:
         client = BuildkitClient(engine.socket)

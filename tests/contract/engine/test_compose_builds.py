@@ -69,7 +69,7 @@ def test_what_a_build_needs_comes_from_the_client(node: BuildNode, environment: 
     file = project(
         tmp_path,
         "FROM alpine",
-        "COPY f /f",
+        "COPY . /f",
         "RUN --mount=type=secret,id=token true",
         "RUN echo built",
         build={
@@ -89,7 +89,7 @@ def test_what_a_build_needs_comes_from_the_client(node: BuildNode, environment: 
     assert ran.returncode == 0, ran.stderr + ran.stdout
     start = node.starts[0]
     assert start.dockerfile == "Dockerfile"
-    assert start.dockerfile_text.startswith(b"FROM alpine\nCOPY f /f\n")
+    assert start.dockerfile_text.startswith(b"FROM alpine\nCOPY . /f\n")
     assert set(start.names) == {"docker.io/library/web:1", "docker.io/library/web:2"}
     assert start.build_args["V"] == "2"
     assert start.labels["k"] == "v"
@@ -161,7 +161,7 @@ def test_the_ignore_file_of_a_dockerfile_comes_before_that_of_the_context(
 
 
 def test_builds_end_with_their_client(node: BuildNode, environment: dict[str, str], tmp_path: Path) -> None:
-    file = project(tmp_path, "FROM alpine", "RUN sleep")
+    file = project(tmp_path, "FROM alpine", "COPY . /", "RUN sleep")
     with subprocess.Popen(
         command(file), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
@@ -170,6 +170,34 @@ def test_builds_end_with_their_client(node: BuildNode, environment: dict[str, st
         finally:
             process.send_signal(signal.SIGKILL)
     wait_until(lambda: node.ended == 1)
+
+
+def test_of_the_context_only_what_the_file_names_is_listed(
+    node: BuildNode, environment: dict[str, str], tmp_path: Path
+) -> None:
+    ran = build(environment, project(tmp_path, "FROM alpine", "COPY emp* /", "COPY sub/link /"))
+    assert ran.returncode == 0, ran.stderr
+    assert node.files() == {"empty": b"", "f": b"f\n"}  # what the link leads to is there
+    assert set(node.entries()) == {"empty", "f", "sub", "sub/link"}
+    assert node.starts[0].partial_context
+
+
+def test_a_context_that_no_instruction_needs_is_not_sent(
+    node: BuildNode, environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert build(environment, project(tmp_path, "FROM alpine", "RUN echo hi")).returncode == 0
+    assert not node.lists
+
+
+def test_a_base_image_with_triggers_gets_the_whole_context(
+    node: BuildNode, environment: dict[str, str], tmp_path: Path
+) -> None:
+    node.has_triggers = True
+    ran = build(environment, project(tmp_path, "FROM alpine", "COPY empty /"))
+    assert ran.returncode == 0, ran.stderr
+    assert [each.partial_context for each in node.starts] == [True, False]
+    assert set(node.files()) == {".dockerignore", "Dockerfile", "empty", "f"}
+    assert node.ended == len(node.starts)
 
 
 def test_what_has_not_changed_is_not_sent_again(node: BuildNode, environment: dict[str, str], tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from tests.integration.engine.docker_program import compose_program, docker, run
 
 pytestmark = pytest.mark.parametrize("shared_engine", [3], ids=["three-hosts"], indirect=True)
 
-BASE = f"FROM {HELLO} AS base\nCOPY f /f\nFROM base\nRUN head -c 8 /dev/urandom > /random\n"
+BASE = f"FROM {HELLO} AS base\nCOPY f /f\nFROM base\nRUN head -c 8 /dev/urandom > /random\nONBUILD COPY h /h\n"
 WEB = """\
 FROM base
 COPY --from=more g /g
 RUN --mount=type=secret,id=token cp /run/secrets/token /seen
-CMD ["sh", "-c", "cat /f /g /seen; sleep 1000"]
+CMD ["sh", "-c", "cat /f /g /h /seen; sleep 1000"]
 """
 PROJECT = {
     "name": "built",
@@ -42,7 +42,7 @@ SLEEP = "31415908"
 @pytest.fixture
 def project(engine: EngineCluster, tmp_path: Path) -> Iterator[Path]:
     """The file of a project whose images have to be built."""
-    files = {"base/Dockerfile": BASE, "base/f": "f\n", "more/g": "g\n", "token": "t0k3n\n"}
+    files = {"base/Dockerfile": BASE, "base/f": "f\n", "base/h": "h\n", "more/g": "g\n", "token": "t0k3n\n"}
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -65,7 +65,7 @@ def compose(project: Path, *arguments: str) -> str:
 def test_a_project_is_built_with_what_the_client_has_and_runs(engine: EngineCluster, project: Path) -> None:
     compose(project, "up", "-d", "--build")
     web = compose(project, "ps", "-q", "web").strip()
-    engine.cluster.until(lambda: docker("logs", web) == "f\ng\nt0k3n\n", "the files of the image to be printed")
+    engine.cluster.until(lambda: docker("logs", web) == "f\ng\nh\nt0k3n\n", "the files of the image to be printed")
     random = docker("exec", web, "od", "-An", "-tx1", "/random")
 
     (project.parent / "base/more").write_text("what no instruction copies\n")
@@ -79,6 +79,7 @@ def test_a_project_is_built_with_what_the_client_has_and_runs(engine: EngineClus
 def test_two_builds_are_made_after_one_that_was_interrupted_in_the_middle_of_its_context(
     engine: EngineCluster, project: Path
 ) -> None:
+    (project.parent / "base/Dockerfile").write_text(BASE.replace("COPY f /f", "COPY f large /"))
     sparse = project.parent / "base" / "large"
     with sparse.open("wb") as file:
         file.truncate(1 << 30)
@@ -92,7 +93,7 @@ def test_two_builds_are_made_after_one_that_was_interrupted_in_the_middle_of_its
     building.send_signal(signal.SIGINT)
     building.communicate(timeout=30)
     assert building.returncode != 0
-    sparse.unlink()
+    (project.parent / "base/Dockerfile").write_text(BASE)
     both = [subprocess.Popen(command(project, "build", "--no-cache", "base")) for _ in range(2)]
     assert [each.wait(timeout=60) for each in both] == [0, 0]
 
