@@ -66,16 +66,16 @@ from shoal.api.v1.agent_containers_pb2_grpc import add_AgentContainersServicer_t
 from shoal.api.v1.builds_pb2_grpc import add_AgentBuildsServicer_to_server
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.api.v1.volume_data_pb2_grpc import add_VolumeDataServicer_to_server
+from shoal.daemons.heap_trimming import trim_heap_forever
+from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.manifests import host_platform
 from shoal.distribution.registries import read_registries
-from shoal.heap_trimming import trim_heap_forever
 from shoal.notifier import Notifier
 from shoal.rpc import server_limits
 from shoal.rpc.access import AGENT_STREAMS
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.host_port import HostPort
-from shoal.sd_notify import sd_notify
 from shoal.spec_templates import NodeValues
 from shoal.task_group import TaskGroup
 

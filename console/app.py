@@ -40,6 +40,7 @@ from shoal.api.v1.control_pb2 import WatchClusterRequest
 from shoal.contexts.certificate_renewal import renew_if_due
 from shoal.contexts.context_file import Context
 from shoal.contexts.context_store import ContextStore, default_directory
+from shoal.daemons.sd_notify import sd_notify
 from shoal.errors import InvalidInput, Unavailable
 from shoal.identity.certificates import expires_at, subject_of
 from shoal.identity.identity import Identity
@@ -52,8 +53,7 @@ from shoal.manager_calls.manager_order import ManagerOrder
 from shoal.manager_calls.managers import Managers
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.channel import connect_aio
-from shoal.rpc.on_behalf import User
-from shoal.sd_notify import sd_notify
+from shoal.rpc.on_behalf import ActingUser
 from shoal.task_group import TaskGroup
 
 MAX_RESPONSE_BYTES = 256 << 20
@@ -178,12 +178,12 @@ def build(
     return Console(app=app, feed=feed, sign_ins=sign_ins, own=own, certificate_until=expires_at(identity.certificate))
 
 
-def user_for(session: Session, own_role: Role) -> User | None:
+def user_for(session: Session, own_role: Role) -> ActingUser | None:
     """Whom managers are told that a request is for; None: nobody but the console's context itself.
 
     Only a console may name a user; with an admin's context all that is asked of a console is that admin's doing.
     """
-    return User(session.user, session.role) if own_role is Role.CONSOLE else None
+    return ActingUser(session.user, session.role) if own_role is Role.CONSOLE else None
 
 
 def _names(settings: ConsoleSettings) -> Callable[[], frozenset[str]]:

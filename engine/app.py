@@ -51,6 +51,7 @@ from engine.settings import EngineSettings
 from shoal.contexts.certificate_renewal import renew_if_due
 from shoal.contexts.context_file import Context
 from shoal.contexts.context_store import ContextStore, default_directory
+from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.registries import Registries, read_registries
 from shoal.errors import InvalidInput
 from shoal.identity.certificates import subject_of
@@ -63,8 +64,7 @@ from shoal.manager_calls.manager_order import ManagerOrder
 from shoal.manager_calls.managers import Managers
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.channel import connect_aio
-from shoal.rpc.on_behalf import User
-from shoal.sd_notify import sd_notify
+from shoal.rpc.on_behalf import ActingUser
 from shoal.task_group import TaskGroup
 
 MAX_RESPONSE_BYTES = 256 << 20
@@ -148,12 +148,12 @@ def _raise_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
-def user_for(caller: ApiCaller, own_role: Role) -> User | None:
+def user_for(caller: ApiCaller, own_role: Role) -> ActingUser | None:
     """Whom managers are told that a request is for; None: nobody but the engine's context itself.
 
     Only an engine may name a user; with an admin's context all that is asked of an engine is that admin's doing.
     """
-    return None if caller.is_local or own_role is not Role.ENGINE else User(caller.name, caller.role)
+    return None if caller.is_local or own_role is not Role.ENGINE else ActingUser(caller.name, caller.role)
 
 
 def _connect(order: ManagerOrder, identity: Identity) -> aio.Channel:

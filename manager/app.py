@@ -74,10 +74,11 @@ from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
 from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_ManagerPeersServicer_to_server
 from shoal.api.v1.engine_pb2_grpc import add_ContainersServicer_to_server, add_ImagesServicer_to_server
+from shoal.daemons.heap_trimming import keep_freed_memory, trim_heap_forever
+from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Refused, Unavailable
-from shoal.heap_trimming import keep_freed_memory, trim_heap_forever
 from shoal.identity import identity
 from shoal.identity.keyring import Keyring, load_keyring
 from shoal.identity.private_files import make_private_directory
@@ -87,7 +88,6 @@ from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.manager_access import MANAGER_API, READS_OF_RECORDS
 from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.request_limits import MAX_REQUEST_BYTES
-from shoal.sd_notify import sd_notify
 from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)

@@ -28,6 +28,7 @@ from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.cluster_pb2 import ManagerMembership
 from shoal.api.v1.dispatcher_pb2 import EtcdPeer, GetMembershipRequest, GetMembershipResponse
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
+from shoal.daemons.sd_notify import sd_notify
 from shoal.errors import InvalidInput, Refused, Unauthenticated, Unavailable
 from shoal.identity import certificates, identity, join_token
 from shoal.identity.identity import Identity
@@ -37,7 +38,6 @@ from shoal.rpc import host_port
 from shoal.rpc.channel import connect_aio, connect_without_identity
 from shoal.rpc.join import TIMEOUT_SECONDS, verified_root
 from shoal.rpc.status_mapping import to_shoal_error
-from shoal.sd_notify import sd_notify
 
 _log = logging.getLogger(__name__)
 

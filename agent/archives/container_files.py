@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from agent.archives.disk_budget import DiskBudget
-from agent.archives.lookup import Found, find, shown
+from agent.archives.lookup import FoundFile, find, shown
 from agent.archives.read_ahead import read_ahead
 from agent.malloc_tuning import LargeBuffers
 from agent.runtime.live.root_access import OpenRoot
@@ -231,7 +231,7 @@ def _layer(opened: OpenRoot) -> Generator[ArchiveChunk]:
         os.close(upper)
 
 
-def _path_stat(found: Found) -> PathStat:
+def _path_stat(found: FoundFile) -> PathStat:
     status = found.status
     size = status.st_size if not stat.S_ISDIR(status.st_mode) else 4096
     return PathStat(

@@ -38,7 +38,7 @@ _KERNEL_FILE_SYSTEMS = {
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """A file or directory of a container.
 
     Attributes:
@@ -53,7 +53,7 @@ class Found(NamedTuple):
     link_target: str
 
 
-def find(root: int, path: str, *, follow: bool) -> Found:
+def find(root: int, path: str, *, follow: bool) -> FoundFile:
     """The file at an absolute path of the container.
 
     Args:
@@ -71,7 +71,7 @@ def find(root: int, path: str, *, follow: bool) -> Found:
     except BaseException:
         os.close(descriptor)
         raise
-    return Found(descriptor, path.rstrip("/").rpartition("/")[2] or "/", status, target)
+    return FoundFile(descriptor, path.rstrip("/").rpartition("/")[2] or "/", status, target)
 
 
 def open_path(root: int, path: str, flags: int) -> int:

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from agent.archives.lookup import Found, kernel_file_system, shown
+from agent.archives.lookup import FoundFile, kernel_file_system, shown
 from agent.safe_paths.descent import Descent
 from shoal.errors import InvalidInput
 from shoal.tar.tar_entries import CHUNK_BYTES, KINDS, entry_content, entry_header
@@ -38,7 +38,7 @@ _PADDING = bytes(BLOCK)
 _GONE = (errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP)
 
 
-def archive(found: Found) -> Generator[bytes]:
+def archive(found: FoundFile) -> Generator[bytes]:
     """The archive of a file or a directory with all below it, in chunks; its names begin with the file's own.
 
     Raises:

@@ -13,9 +13,9 @@ from agent.network.netlink.rtnetlink import (
     INGRESS_MARK,
     INGRESS_MASK,
     FdbEntry,
+    KernelRoute,
     Message,
     Neighbour,
-    Route,
     RoutingRule,
     add_fdb_entry,
     add_neighbour,
@@ -37,7 +37,7 @@ _FIRST_RULE_PRIORITY = 21_352
 class KernelState:
     """Our entries in the network namespace."""
 
-    routes: frozenset[Route] = frozenset()
+    routes: frozenset[KernelRoute] = frozenset()
     neighbours: frozenset[Neighbour] = frozenset()
     fdb: frozenset[FdbEntry] = frozenset()
     rules: frozenset[RoutingRule] = frozenset()
@@ -64,10 +64,11 @@ def desired_state(
         has_ingress: whether the whole tables, of which these are a part, have ingress marks; None where they are whole.
     """
     routes = {
-        Route(ip_network(address), overlay, next_hop(via, address.version)) for address, via in tables.routes.items()
+        KernelRoute(ip_network(address), overlay, next_hop(via, address.version))
+        for address, via in tables.routes.items()
     }
-    routes |= {Route(prefix, 0) for subnet in tables.subnets.values() for prefix in subnet.prefixes}
-    routes.update(Route(prefix, 0) for prefix in ((local_pool, NODE_POOL6) if ipv6 else (local_pool,)))
+    routes |= {KernelRoute(prefix, 0) for subnet in tables.subnets.values() for prefix in subnet.prefixes}
+    routes.update(KernelRoute(prefix, 0) for prefix in ((local_pool, NODE_POOL6) if ipv6 else (local_pool,)))
     neighbours = {
         Neighbour(overlay, hop, mac)
         for address, mac in tables.peers.items()
@@ -78,9 +79,9 @@ def desired_state(
         neighbours.update(host_neighbours(attachment))
     forwarding = {FdbEntry(overlay, mac, address) for address, mac in tables.peers.items()}
     for peer, (mark, _) in tables.ingress_marks.items():
-        routes.add(Route(_ANYWHERE, overlay, next_hop(peer, 4), table=mark))
+        routes.add(KernelRoute(_ANYWHERE, overlay, next_hop(peer, 4), table=mark))
         if ipv6:
-            routes.add(Route(_ANYWHERE6, overlay, next_hop(peer, 6), table=mark))
+            routes.add(KernelRoute(_ANYWHERE6, overlay, next_hop(peer, 6), table=mark))
     rules = _ingress_rules(tables, ipv6, bool(tables.ingress_marks) if has_ingress is None else has_ingress)
     state = KernelState(frozenset(routes), frozenset(neighbours), frozenset(forwarding), rules)
     return state if ipv6 else only_ipv4(state)
@@ -138,12 +139,12 @@ def removals(actual: KernelState, desired: KernelState) -> list[Message]:
     ]
 
 
-def _route_key(route: Route) -> tuple[int, Network, int]:
+def _route_key(route: KernelRoute) -> tuple[int, Network, int]:
     """The identity of a route: a link route, an unreachable and a blackhole one to the same prefix are three routes."""
     return route.table, route.destination, min(route.link, 1)
 
 
-Entry = TypeVar("Entry", Route, RoutingRule, Neighbour, FdbEntry)
+Entry = TypeVar("Entry", KernelRoute, RoutingRule, Neighbour, FdbEntry)
 
 
 def _added(

@@ -46,7 +46,7 @@ from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 DEFAULT_SIGNAL = "SIGKILL"
 
 
-class RunningContainers(Protocol):
+class RunningContainerLookup(Protocol):
     """Finds running containers; `agent.runtime.oci_runtime.OciRuntime` is one."""
 
     def task_of(self, own_id: str) -> str:
@@ -80,7 +80,7 @@ class AgentContainersService(AgentContainersServicer):
     def __init__(
         self,
         *,
-        containers: RunningContainers,
+        containers: RunningContainerLookup,
         tasks: TaskControl,
         files: ContainerFiles,
         sizes: RootSizes,

@@ -21,7 +21,7 @@ MAX_READERS = 8
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Interrupted(Exception):
+class MoveInterrupted(Exception):
     """The result is not needed any more."""
 
 
@@ -121,7 +121,7 @@ async def interruptible_digest(top: int, on_bytes: Callable[[int], None]) -> byt
 
     def each(count: int) -> None:
         if stopped:
-            raise Interrupted
+            raise MoveInterrupted
         on_bytes(count)
 
     work = asyncio.ensure_future(asyncio.to_thread(tree_digest, top, each))

@@ -1,11 +1,11 @@
 """`shoal config …`."""
 
 from cli.client import Client
-from cli.commands.common.file_commands import FileCalls, file_commands
+from cli.commands.common.file_commands import FileCommandCalls, file_commands
 
 
-def _calls(client: Client) -> FileCalls:
-    return FileCalls(
+def _calls(client: Client) -> FileCommandCalls:
+    return FileCommandCalls(
         create=client.control.CreateConfig,
         update=client.control.UpdateConfig,
         get=client.control.GetConfig,

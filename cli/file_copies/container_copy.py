@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.client import Client
-from cli.file_copies.copy_paths import STREAM, CopySource, CopyTarget, absolute, followed, place, split_entry
+from cli.file_copies.copy_paths import STREAM, CopiedPath, CopyDestination, absolute, followed, place, split_entry
 from cli.file_copies.copy_progress import CopyProgress
 from cli.file_copies.local_archive import archive
 from cli.file_copies.local_paths import local_source, local_target
@@ -29,7 +29,7 @@ class CopyOptions:
 
 
 @dataclass(frozen=True)
-class ContainerFiles:
+class ContainerArchives:
     """The files of one container."""
 
     client: Client
@@ -72,8 +72,8 @@ class ContainerFiles:
             raise
 
 
-def copy_from(files: ContainerFiles, path: str, target: str, options: CopyOptions) -> None:
-    """Copy out of a container. Raises as `ContainerFiles.read` and `LocalExtraction.run` do; InvalidInput."""
+def copy_from(files: ContainerArchives, path: str, target: str, options: CopyOptions) -> None:
+    """Copy out of a container. Raises as `ContainerArchives.read` and `LocalExtraction.run` do; InvalidInput."""
     path, rebase_name = absolute(path, "/"), ""
     destination = local_target(target) if target != STREAM else None
     if options.follow:
@@ -84,7 +84,7 @@ def copy_from(files: ContainerFiles, path: str, target: str, options: CopyOption
     from cli.file_copies.local_extract import LocalExtraction
 
     found = files.stat(path)
-    source = CopySource(path, stat.S_ISDIR(found.mode), rebase_name)
+    source = CopiedPath(path, stat.S_ISDIR(found.mode), rebase_name)
     placement = place(source, destination)
     progress = CopyProgress("Copying from container", quiet=options.quiet)
     try:
@@ -96,8 +96,8 @@ def copy_from(files: ContainerFiles, path: str, target: str, options: CopyOption
     progress.finished(destination.path)
 
 
-def copy_to(files: ContainerFiles, source: str, path: str, options: CopyOptions) -> None:
-    """Copy into a container. Raises as `ContainerFiles.write` and `archive` do; InvalidInput, NotFound."""
+def copy_to(files: ContainerArchives, source: str, path: str, options: CopyOptions) -> None:
+    """Copy into a container. Raises as `ContainerArchives.write` and `archive` do; InvalidInput, NotFound."""
     target = _target_there(files, absolute(path, "/"), path)
     progress = CopyProgress("Copying to container", quiet=options.quiet)
     if source == STREAM:
@@ -116,7 +116,7 @@ def copy_to(files: ContainerFiles, source: str, path: str, options: CopyOptions)
     progress.finished(f"{files.container}:{target.path}")
 
 
-def _followed_there(files: ContainerFiles, path: str) -> tuple[str, str]:
+def _followed_there(files: ContainerArchives, path: str) -> tuple[str, str]:
     """What a link in the container refers to, and the name of its copy."""
     found = files.stat(path)
     if not found.link_target:
@@ -124,20 +124,20 @@ def _followed_there(files: ContainerFiles, path: str) -> tuple[str, str]:
     return followed(path, absolute(found.link_target, split_entry(path)[0]))
 
 
-def _target_there(files: ContainerFiles, path: str, given: str) -> CopyTarget:
+def _target_there(files: ContainerArchives, path: str, given: str) -> CopyDestination:
     """A link is followed. That its directory is missing is found when it is written to."""
     found = _stat_or_none(files, path)
     if found is not None and found.link_target:
         path = absolute(found.link_target, split_entry(path)[0])
         found = _stat_or_none(files, path)
     if found is None:
-        return CopyTarget(path, exists=False, is_directory=False)
+        return CopyDestination(path, exists=False, is_directory=False)
     if not stat.S_ISDIR(found.mode) and not stat.S_ISREG(found.mode):
         raise InvalidInput(f'destination "{files.container}:{given}" must be a directory or a regular file')
-    return CopyTarget(path, exists=True, is_directory=stat.S_ISDIR(found.mode))
+    return CopyDestination(path, exists=True, is_directory=stat.S_ISDIR(found.mode))
 
 
-def _stat_or_none(files: ContainerFiles, path: str) -> PathStat | None:
+def _stat_or_none(files: ContainerArchives, path: str) -> PathStat | None:
     try:
         return files.stat(path)
     except NotFound as error:

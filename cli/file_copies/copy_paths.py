@@ -14,7 +14,7 @@ STREAM = "-"
 
 
 @dataclass(frozen=True)
-class CopySource:
+class CopiedPath:
     """What is copied.
 
     Attributes:
@@ -28,7 +28,7 @@ class CopySource:
 
 
 @dataclass(frozen=True)
-class CopyTarget:
+class CopyDestination:
     """Where it is copied to; a trailing "/" of the path says that it is to be a directory."""
 
     path: str
@@ -87,7 +87,7 @@ def split_entry(path: str) -> tuple[str, str]:
     return directory or ("/" if cleaned.startswith("/") else "."), base or "/"
 
 
-def place(source: CopySource, target: CopyTarget) -> Placement:
+def place(source: CopiedPath, target: CopyDestination) -> Placement:
     """Where the archive of a source goes.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cli.file_copies.copy_paths import CopySource, split_entry
+from cli.file_copies.copy_paths import CopiedPath, split_entry
 from shoal.tar.tar_entries import CHUNK_BYTES, KINDS, entry_content, entry_header
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -18,7 +18,7 @@ class _Entry(NamedTuple):
     name: str
 
 
-def archive(source: CopySource, new_name: str = "") -> Iterator[bytes]:
+def archive(source: CopiedPath, new_name: str = "") -> Iterator[bytes]:
     """The archive of a file or a directory with all below it; sockets are left out.
 
     Args:
@@ -42,7 +42,7 @@ def archive(source: CopySource, new_name: str = "") -> Iterator[bytes]:
     yield bytes(buffer)
 
 
-def _entries(source: CopySource, new_name: str) -> Iterator[bytes]:
+def _entries(source: CopiedPath, new_name: str) -> Iterator[bytes]:
     directory, base = split_entry(source.path)
     links: dict[tuple[int, int], str] = {}
     path = directory if base == "." else f"{directory}/{base}"

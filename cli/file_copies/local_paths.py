@@ -4,11 +4,11 @@ import os
 import stat
 from pathlib import Path
 
-from cli.file_copies.copy_paths import CopySource, CopyTarget, absolute, clean, followed, split_entry
+from cli.file_copies.copy_paths import CopiedPath, CopyDestination, absolute, clean, followed, split_entry
 from shoal.errors import InvalidInput, NotFound
 
 
-def local_source(path: str, *, follow: bool) -> CopySource:
+def local_source(path: str, *, follow: bool) -> CopiedPath:
     """What is to be copied.
 
     Args:
@@ -24,10 +24,10 @@ def local_source(path: str, *, follow: bool) -> CopySource:
         mode = os.lstat(full).st_mode
     except FileNotFoundError:
         raise NotFound(f"lstat {path}: no such file or directory") from None
-    return CopySource(full, stat.S_ISDIR(mode), rebase_name)
+    return CopiedPath(full, stat.S_ISDIR(mode), rebase_name)
 
 
-def local_target(path: str) -> CopyTarget:
+def local_target(path: str) -> CopyDestination:
     """Where something is to be copied to; a link is followed.
 
     Raises:
@@ -44,9 +44,9 @@ def local_target(path: str) -> CopyTarget:
     try:
         mode = Path(full).stat().st_mode
     except FileNotFoundError:
-        return CopyTarget(full, exists=False, is_directory=False)
+        return CopyDestination(full, exists=False, is_directory=False)
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         raise InvalidInput(f'invalid output path: "{path}" must be a directory or a regular file')
     if full.endswith("/") and not stat.S_ISDIR(mode):
         raise InvalidInput(f"{path}: not a directory")
-    return CopyTarget(full, exists=True, is_directory=stat.S_ISDIR(mode))
+    return CopyDestination(full, exists=True, is_directory=stat.S_ISDIR(mode))

@@ -8,7 +8,6 @@ from cli.go_template.nodes import (
     ActionNode,
     Block,
     Chain,
-    Command,
     Dot,
     Field,
     Function,
@@ -18,8 +17,9 @@ from cli.go_template.nodes import (
     Operand,
     Pipeline,
     TemplateCall,
+    TemplateCommand,
+    TemplateVariable,
     Text,
-    Variable,
 )
 from cli.go_template.parser import parse
 from cli.go_template.printing import text_of
@@ -162,7 +162,7 @@ class _Run:
             self._set(name, value, declares=pipeline.declares)
         return value
 
-    def _command(self, command: Command, dot: Any, last: Any) -> Any:
+    def _command(self, command: TemplateCommand, dot: Any, last: Any) -> Any:
         self._budget.step()
         first, *rest = command.operands
         if isinstance(first, Function) and first.name in _SHORT_CIRCUIT:
@@ -207,11 +207,11 @@ class _Run:
         if isinstance(operand, Literal):
             return operand.value
         if isinstance(operand, Function):
-            return self._command(Command((operand,)), dot, _NOTHING)
+            return self._command(TemplateCommand((operand,)), dot, _NOTHING)
         value = self._fields(operand, dot)
         return value.call() if isinstance(value, TemplateMethod) and not called else value
 
-    def _fields(self, operand: Field | Variable | Chain, dot: Any) -> Any:
+    def _fields(self, operand: Field | TemplateVariable | Chain, dot: Any) -> Any:
         if isinstance(operand, Field):
             value = dot
         elif isinstance(operand, Chain):
@@ -240,6 +240,6 @@ def _source_text(operand: Operand) -> str:
     """As the template has it."""
     if isinstance(operand, Field):
         return "." + ".".join(operand.names)
-    if isinstance(operand, Variable):
+    if isinstance(operand, TemplateVariable):
         return ".".join((operand.name, *operand.names))
     return ".".join(("(…)", *operand.names)) if isinstance(operand, Chain) else "the value"

@@ -24,7 +24,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Variable:
+class TemplateVariable:
     """`$x`, or `$x.Name`; `$` is what the template is run on."""
 
     name: str
@@ -46,11 +46,11 @@ class Chain:
     names: tuple[str, ...]
 
 
-Operand: TypeAlias = Dot | Literal | Field | Variable | Function | Chain
+Operand: TypeAlias = Dot | Literal | Field | TemplateVariable | Function | Chain
 
 
 @dataclass(frozen=True)
-class Command:
+class TemplateCommand:
     """An operand alone, or a function or method and its arguments."""
 
     operands: tuple[Operand, ...]
@@ -65,7 +65,7 @@ class Pipeline:
         declares: they are new (`:=`).
     """
 
-    commands: tuple[Command, ...]
+    commands: tuple[TemplateCommand, ...]
     variables: tuple[str, ...] = ()
     declares: bool = False
 

@@ -9,7 +9,6 @@ from cli.go_template.nodes import (
     ActionNode,
     Block,
     Chain,
-    Command,
     Dot,
     Field,
     Function,
@@ -20,8 +19,9 @@ from cli.go_template.nodes import (
     Operand,
     Pipeline,
     TemplateCall,
+    TemplateCommand,
+    TemplateVariable,
     Text,
-    Variable,
 )
 from cli.go_template.template_limits import ARGUMENTS, NESTING
 from shoal.errors import InvalidInput
@@ -183,7 +183,7 @@ class _TemplateParser:
             self._next()
             commands.append(self._command())
         for command in commands[1:]:
-            if not isinstance(command.operands[0], Function | Field | Variable | Chain):
+            if not isinstance(command.operands[0], Function | Field | TemplateVariable | Chain):
                 raise InvalidInput("what follows | in a pipeline must be a function")
         if declares:
             self._variables.extend(variables)
@@ -206,7 +206,7 @@ class _TemplateParser:
         self._at = at
         return (), False
 
-    def _command(self) -> Command:
+    def _command(self) -> TemplateCommand:
         operands: list[Operand] = []
         while (token := self._peek()).kind != "close" and token.text not in (")", "|"):
             operands.append(self._operand(self._next()))
@@ -216,14 +216,14 @@ class _TemplateParser:
             raise InvalidInput(f"missing value at character {max(token.at, 0) + 1}")
         if len(operands) > 1 and isinstance(operands[0], Literal | Dot):
             raise InvalidInput("cannot give arguments to a non-function")
-        return Command(tuple(operands))
+        return TemplateCommand(tuple(operands))
 
     def _operand(self, token: TemplateToken) -> Operand:
         if token.kind == "field":
             return Field((token.text[1:], *self._fields()))
         if token.kind == "variable":
             self._check_variable(token.text)
-            return Variable(token.text, self._fields())
+            return TemplateVariable(token.text, self._fields())
         if token.kind == "word":
             return self._word(token)
         if token.kind in ("string", "char", "number"):

@@ -16,7 +16,7 @@ from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution
 from shoal.errors import InvalidInput
 from shoal.image_reference import ImageReference
-from shoal.images.archive import ImageSource, open_source, open_stream
+from shoal.images.archive import ArchivedImages, open_source, open_stream
 from shoal.images.archive_writer import SavedImage, write_archive
 from shoal.images.image_contents import read_contents
 from shoal.images.image_record import read_variants
@@ -114,7 +114,7 @@ async def import_tar(
 
 async def _load(
     cluster: ClusterRepository,
-    images: ImageSource,
+    images: ArchivedImages,
     progress: Progress,
     *,
     platform: Platform | None,

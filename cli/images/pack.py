@@ -27,7 +27,7 @@ _REF_NAME = "org.opencontainers.image.ref.name"
 
 
 @dataclass(frozen=True)
-class Layer:
+class PackedLayer:
     """A layer's blob and the digest of the tar in it."""
 
     blob: bytes
@@ -43,7 +43,7 @@ class PackedImage:
     blobs: Mapping[str, bytes]
 
 
-def pack_layer(root: Path, *, compression: int = 9) -> Layer:
+def pack_layer(root: Path, *, compression: int = 9) -> PackedLayer:
     """The files below a directory as a layer: sorted, owned by root, of the year 1970; modes and links kept.
 
     Args:
@@ -54,10 +54,10 @@ def pack_layer(root: Path, *, compression: int = 9) -> Layer:
         for path in _walk(root):
             _add(tar, root, path)
     content = buffer.getvalue()
-    return Layer(gzip.compress(content, compression, mtime=0), digest_of(content))
+    return PackedLayer(gzip.compress(content, compression, mtime=0), digest_of(content))
 
 
-def pack_image(layers: Sequence[Layer], settings: Mapping[str, object], platform: Platform) -> PackedImage:
+def pack_image(layers: Sequence[PackedLayer], settings: Mapping[str, object], platform: Platform) -> PackedImage:
     """An image of layers, lowest first, and the `config` object of its configuration."""
     config = to_bytes(
         {

@@ -20,7 +20,7 @@ from cli.playground import console_server, daemons, engine_server, manager_serve
 from cli.playground.layout import REGISTRY_PORT, Layout, PlaygroundHost
 from cli.playground.leftovers import agent_processes, leftovers, summarize
 from cli.playground.pids_file import load_pids, save_pids
-from cli.playground.registry_server import RegistryAuth, answers_http, registry_settings
+from cli.playground.registry_server import RegistryAccess, answers_http, registry_settings
 from shoal.api.v1.control_pb2 import (
     CreateJoinTokenRequest,
     GetClusterRequest,
@@ -202,7 +202,7 @@ class Playground:
         state.mkdir(parents=True, exist_ok=True)
         config = state / "config.json"
         listen = f"{self.layout.manager_address}:{REGISTRY_PORT}"
-        config.write_text(json.dumps(registry_settings(state, listen, RegistryAuth())))
+        config.write_text(json.dumps(registry_settings(state, listen, RegistryAccess())))
         log = self.layout.state / "logs" / "registry.log"
         self._spawn("registry", self.layout.lan, ["docker-registry", "serve", str(config)], log)
         url = f"http://{self.layout.manager_address}:{REGISTRY_PORT}/v2/"

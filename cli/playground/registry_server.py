@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class RegistryAuth:
+class RegistryAccess:
     """What a registry asks for; empty for plain HTTP without a login.
 
     Attributes:
@@ -50,13 +50,13 @@ class RegistryServer:
         address: str,
         port: int,
         *,
-        security: RegistryAuth | None = None,
+        security: RegistryAccess | None = None,
         namespace: str = "",
     ) -> None:
         self.directory = directory
         self.address = address
         self.port = port
-        self._security = security or RegistryAuth()
+        self._security = security or RegistryAccess()
         self._namespace = namespace
         self._process: asyncio.subprocess.Process | None = None
 
@@ -153,7 +153,7 @@ class RegistryServer:
         return lines[-1] if lines else "no output"
 
 
-def registry_settings(directory: Path, listen: str, security: RegistryAuth) -> Mapping[str, object]:
+def registry_settings(directory: Path, listen: str, security: RegistryAccess) -> Mapping[str, object]:
     """The configuration file's content; JSON is YAML, and needs no quoting rules.
 
     Args:

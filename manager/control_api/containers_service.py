@@ -10,7 +10,7 @@ from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
 from manager.containers.node_calls.container_commit import ContainerCommit
 from manager.containers.node_calls.container_execs import ContainerExecs
-from manager.containers.node_calls.container_files import ContainerFiles
+from manager.containers.node_calls.container_files import ContainerFileHandler
 from manager.containers.node_calls.container_processes import ContainerProcesses
 from manager.containers.orphan_removal import OrphanRemoval
 from manager.containers.task_calls import TaskCalls
@@ -50,7 +50,7 @@ def containers_service(
             execs=ContainerExecs(store=store, agents=nodes),
             networks=ContainerNetworkHandler(store=store, now_ms=now_ms),
             processes=ContainerProcesses(store=store, agents=nodes, streams=agents, now_ms=now_ms),
-            files=ContainerFiles(store=store, agents=nodes),
+            files=ContainerFileHandler(store=store, agents=nodes),
             commits=ContainerCommit(store=store, agents=nodes, publisher=repository, names=named, now_ms=now_ms),
             orphans=OrphanRemoval(store=store, agents=nodes),
         )

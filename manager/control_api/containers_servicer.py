@@ -12,7 +12,7 @@ from manager.containers.container_runs import ContainerRuns
 from manager.containers.container_wait_handler import ContainerWaitHandler
 from manager.containers.node_calls.container_commit import ContainerCommit
 from manager.containers.node_calls.container_execs import ContainerExecs
-from manager.containers.node_calls.container_files import ContainerFiles
+from manager.containers.node_calls.container_files import ContainerFileHandler
 from manager.containers.node_calls.container_processes import ContainerProcesses
 from manager.containers.orphan_removal import OrphanRemoval
 from shoal.api.v1 import engine_pb2
@@ -33,7 +33,7 @@ class ContainerHandlers:
     waits: ContainerWaitHandler
     networks: ContainerNetworkHandler
     processes: ContainerProcesses
-    files: ContainerFiles
+    files: ContainerFileHandler
     commits: ContainerCommit
     orphans: OrphanRemoval
     execs: ContainerExecs

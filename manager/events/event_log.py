@@ -33,7 +33,7 @@ ARCHIVE_READERS = 4
 """Clients that read the archive at a time: each reads some megabytes from etcd; others wait."""
 
 
-class Archive(Protocol):
+class EventArchiveReader(Protocol):
     """Events of the last day."""
 
     def read(self, since_ms: int) -> AsyncGenerator[EventChunk, None]:
@@ -61,7 +61,9 @@ class EventLog:
     A client holds nothing but its position: one that falls behind is told how many changes it has missed.
     """
 
-    def __init__(self, *, store: RecordReader, now_ms: NowMs, archive: Archive, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, *, store: RecordReader, now_ms: NowMs, archive: EventArchiveReader, capacity: int = CAPACITY
+    ) -> None:
         self._store = store
         self._archive = archive
         self._archive_readers = asyncio.Semaphore(ARCHIVE_READERS)

@@ -11,7 +11,7 @@ from manager.images.container_conflicts import check_containers
 from manager.images.filter_moments import moment_ms
 from manager.images.image_records import FoundImage, contents_of, find_image, image_view, views
 from manager.images.image_removal import Removal, naming, removal, untagging
-from manager.images.image_repository_client import ImageContents
+from manager.images.image_repository_client import StoredImages
 from manager.images.image_users import names_of_services, services_by_digest
 from manager.interfaces import NowMs
 from manager.records.in_use import in_use
@@ -51,7 +51,7 @@ class ImageHandler:
         contents: whether bytes are there; they are put there by whoever pulls, loads or builds.
     """
 
-    def __init__(self, *, store: RecordStore, contents: ImageContents, now_ms: NowMs) -> None:
+    def __init__(self, *, store: RecordStore, contents: StoredImages, now_ms: NowMs) -> None:
         self._store = store
         self._contents = contents
         self._now_ms = now_ms

@@ -24,7 +24,7 @@ CALL_SECONDS = 20.0
 _NONE = "sha256:" + 64 * "0"
 
 
-class ImageContents(Protocol):
+class StoredImages(Protocol):
     """Whether the bytes of images are there; `ImageRepositoryClient` is one."""
 
     async def has(self, digest: str) -> bool:

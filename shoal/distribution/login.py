@@ -14,7 +14,7 @@ from shoal.distribution.bounded_bodies import read_body, read_error_body
 from shoal.distribution.bounded_connections import ConnectionBroken, Connections
 from shoal.distribution.bounded_network import ForbiddenHost
 from shoal.distribution.credentials import basic_for, parse_challenge
-from shoal.distribution.origins import Origin, named_url, origin_of
+from shoal.distribution.origins import UrlOrigin, named_url, origin_of
 from shoal.distribution.reachability import Reach, literal_reach
 from shoal.distribution.refusals import foreign_refusal, refusal
 from shoal.distribution.registries import RegistrySettings
@@ -35,7 +35,7 @@ class RegistryLogin:
     def __init__(
         self,
         registry: RegistrySettings,
-        origin: Origin,
+        origin: UrlOrigin,
         *,
         connections: Connections,
         policy: RetryPolicy,

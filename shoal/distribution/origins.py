@@ -10,7 +10,7 @@ _MAX_URL = 16 << 10
 _PORTS = {"http": 80, "https": 443}
 
 
-class Origin(NamedTuple):
+class UrlOrigin(NamedTuple):
     """Scheme, host and port (RFC 6454 section 4): what a credential is bound to."""
 
     scheme: str
@@ -48,9 +48,9 @@ def _check_length(text: str) -> None:
         raise InvalidInput(f"a URL of {len(text)} characters is too long; the maximum is {_MAX_URL}")
 
 
-def origin_of(url: httpx.URL) -> Origin:
+def origin_of(url: httpx.URL) -> UrlOrigin:
     """Of a URL that `named_url` gave."""
-    return Origin(url.scheme, url.raw_host.decode("ascii").lower(), url.port or _PORTS[url.scheme])
+    return UrlOrigin(url.scheme, url.raw_host.decode("ascii").lower(), url.port or _PORTS[url.scheme])
 
 
 def with_query(url: str, name: str, value: str) -> str:

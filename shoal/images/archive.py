@@ -30,7 +30,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _GZIP = b"\x1f\x8b"
 
 
-class ImageSource:
+class ArchivedImages:
     """Images in files, by digest as in a registry.
 
     Attributes:
@@ -80,7 +80,7 @@ class ImageSource:
 
 
 @contextmanager
-def open_source(path: Path, limits: SpoolLimits | None = None) -> Iterator[ImageSource]:
+def open_source(path: Path, limits: SpoolLimits | None = None) -> Iterator[ArchivedImages]:
     """The images in a directory or an archive, which may be compressed (gzip, zstd, bzip2, xz).
 
     Raises:
@@ -94,24 +94,24 @@ def open_source(path: Path, limits: SpoolLimits | None = None) -> Iterator[Image
 
 
 @contextmanager
-def open_stream(stream: BinaryIO, name: str, limits: SpoolLimits | None = None) -> Iterator[ImageSource]:
+def open_stream(stream: BinaryIO, name: str, limits: SpoolLimits | None = None) -> Iterator[ArchivedImages]:
     """The images in an archive that comes as a stream. Raises as `open_source` does."""
     with spooled(stream, name, limits) as file:
         yield _source(TarFiles(Path(name), file))
 
 
-def _source(files: ArchiveFiles) -> ImageSource:
+def _source(files: ArchiveFiles) -> ArchivedImages:
     if files.has("index.json"):
         index = parse_manifest(files.read("index.json"))
         if not isinstance(index, Index):
             raise InvalidInput(f"{files.source}: index.json lists no manifests")
-        return ImageSource(files, index.manifests, {}, {})
+        return ArchivedImages(files, index.manifests, {}, {})
     if files.has("manifest.json"):
         return _docker_source(files)
     raise InvalidInput(f"{files.source}: has neither index.json (OCI layout) nor manifest.json (docker save)")
 
 
-def _docker_source(files: ArchiveFiles) -> ImageSource:
+def _docker_source(files: ArchiveFiles) -> ArchivedImages:
     """Gives a docker archive the manifests that it does not have."""
     described = _DescribedFiles(files)
     images: list[Descriptor] = []
@@ -129,7 +129,7 @@ def _docker_source(files: ArchiveFiles) -> ImageSource:
             images += [Descriptor(OCI_MANIFEST, digest, len(content), name=tag) for tag in tags]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInput(f"{files.source}: manifest.json is invalid: {type(error).__name__}") from error
-    return ImageSource(files, tuple(images), described.names, made)
+    return ArchivedImages(files, tuple(images), described.names, made)
 
 
 def _manifest_of(files: "_DescribedFiles", config: str, layers: list[str]) -> bytes:

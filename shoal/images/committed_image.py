@@ -32,7 +32,7 @@ class ImageBelow:
 
 
 @dataclass(frozen=True)
-class NewLayer:
+class CommittedLayer:
     """Attributes: blob: None where it changes nothing. diff_id: of the uncompressed tar."""
 
     blob: Descriptor | None
@@ -73,7 +73,7 @@ class CommittedImage:
 
 
 def committed_image(
-    below: ImageBelow, layer: NewLayer, settings: Mapping[str, Any], note: CommitNote
+    below: ImageBelow, layer: CommittedLayer, settings: Mapping[str, Any], note: CommitNote
 ) -> CommittedImage:
     """An image below with one more layer, or with other settings alone.
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from shoal.distribution.manifests import OCI_LAYER, OCI_LAYER_GZIP, Descriptor, Manifest
 from shoal.errors import Exhausted, InvalidInput
-from shoal.images.archive import ImageSource
+from shoal.images.archive import ArchivedImages
 from shoal.images.progress import LayerProgress, LayerState, Progress
 from shoal.images.stream_compressor import Compression, stream_compressor
 from shoal.task_group import TaskGroup
@@ -45,7 +45,7 @@ class Compressor:
         progress: called with each layer when it begins.
     """
 
-    def __init__(self, images: ImageSource, directory: Path, compression: Compression, progress: Progress) -> None:
+    def __init__(self, images: ArchivedImages, directory: Path, compression: Compression, progress: Progress) -> None:
         self._images = images
         self._directory = directory
         self._compression = compression

@@ -17,7 +17,7 @@ from shoal.distribution.manifests import (
 )
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
-from shoal.images.archive import ImageSource
+from shoal.images.archive import ArchivedImages
 from shoal.images.compress import Compressor
 from shoal.images.image_record import MAX_CONFIG_BYTES
 from shoal.images.image_repository import ImageRepository
@@ -28,7 +28,7 @@ from shoal.images.upload import Upload
 
 
 async def load(
-    images: ImageSource,
+    images: ArchivedImages,
     repository: ImageRepository,
     progress: Progress,
     *,
@@ -60,7 +60,7 @@ async def load(
     return records
 
 
-def _names_by_digest(images: ImageSource) -> dict[str, Sequence[str]]:
+def _names_by_digest(images: ArchivedImages) -> dict[str, Sequence[str]]:
     """Whole names; a tag alone, which OCI layouts may have, names nothing."""
     found: dict[str, list[str]] = {}
     for each in images.images:
@@ -69,7 +69,7 @@ def _names_by_digest(images: ImageSource) -> dict[str, Sequence[str]]:
     return {digest: [name for name in dict.fromkeys(names) if name] or [""] for digest, names in found.items()}
 
 
-def _chosen(images: ImageSource, top: Descriptor, platform: Platform | None) -> Descriptor:
+def _chosen(images: ArchivedImages, top: Descriptor, platform: Platform | None) -> Descriptor:
     """The manifest or index to upload, once what is in it was checked."""
     parsed = parse_manifest(images.manifest(top.digest), top.media_type)
     if isinstance(parsed, Index):
@@ -82,7 +82,7 @@ def _chosen(images: ImageSource, top: Descriptor, platform: Platform | None) -> 
     return top
 
 
-def _check(images: ImageSource, entry: Descriptor) -> None:
+def _check(images: ArchivedImages, entry: Descriptor) -> None:
     parsed = parse_manifest(images.manifest(entry.digest), entry.media_type)
     if isinstance(parsed, Index):
         raise InvalidInput(f"{images.source}: nested image indexes are not supported")
@@ -90,7 +90,7 @@ def _check(images: ImageSource, entry: Descriptor) -> None:
         _check_manifest(images, parsed)
 
 
-def _check_manifest(images: ImageSource, manifest: Manifest) -> None:
+def _check_manifest(images: ArchivedImages, manifest: Manifest) -> None:
     """Its configuration belongs to it: the digest of a plain layer is its diff ID."""
     with images.open_blob(manifest.config.digest) as file:
         content = file.read(MAX_CONFIG_BYTES + 1)

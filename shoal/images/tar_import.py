@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor, Platform
 from shoal.errors import InvalidInput, NotFound
-from shoal.images.archive import ImageSource
+from shoal.images.archive import ArchivedImages
 from shoal.images.archive_files import ArchiveFiles, Part
 from shoal.images.config_changes import apply_changes
 from shoal.images.json_bytes import digest_of_stream, to_bytes
@@ -39,7 +39,7 @@ class ImportSettings:
     allow_devices: bool = False
 
 
-def imported_image(file: BinaryIO, source: str, settings: ImportSettings) -> ImageSource:
+def imported_image(file: BinaryIO, source: str, settings: ImportSettings) -> ArchivedImages:
     """An image whose one layer is the archive as it is; nothing is unpacked.
 
     Args:
@@ -67,7 +67,7 @@ def imported_image(file: BinaryIO, source: str, settings: ImportSettings) -> Ima
     )
     top = Descriptor(OCI_MANIFEST, digest_of(manifest), len(manifest), name=settings.name)
     names = {digest_of(config): _CONFIG, diff_id: _LAYER}
-    return ImageSource(_ImportedFiles(Path(source), file, config), (top,), names, {top.digest: manifest})
+    return ArchivedImages(_ImportedFiles(Path(source), file, config), (top,), names, {top.digest: manifest})
 
 
 def _check_entries(file: BinaryIO, size: int, *, allow_devices: bool) -> None:

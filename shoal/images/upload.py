@@ -9,7 +9,7 @@ from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor, Index, Manifest, parse_manifest
 from shoal.distribution.registry_client import RawManifest, Repository
 from shoal.distribution.uploads import Uploader
-from shoal.images.archive import ImageSource
+from shoal.images.archive import ArchivedImages
 from shoal.images.compress import Compressor
 from shoal.images.image_copy import PARALLEL
 from shoal.images.progress import LayerState, Progress, report_blob
@@ -22,7 +22,9 @@ _READ = 256 << 10
 class Upload:
     """Takes manifests with their blobs from files to a repository; `sent` and `existing` count blobs."""
 
-    def __init__(self, images: ImageSource, repository: Repository, compressor: Compressor, progress: Progress) -> None:
+    def __init__(
+        self, images: ArchivedImages, repository: Repository, compressor: Compressor, progress: Progress
+    ) -> None:
         self.sent = self.existing = 0
         self._images = images
         self._uploader = Uploader(repository)

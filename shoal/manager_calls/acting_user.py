@@ -4,13 +4,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from shoal.rpc.on_behalf import User, metadata_of
+from shoal.rpc.on_behalf import ActingUser, metadata_of
 
-_USER: ContextVar[User | None] = ContextVar("user", default=None)
+_USER: ContextVar[ActingUser | None] = ContextVar("user", default=None)
 
 
 @contextmanager
-def acting_for(user: User | None) -> Generator[None]:
+def acting_for(user: ActingUser | None) -> Generator[None]:
     """Calls inside, of tasks that are begun inside too, are on behalf of the user; None: the engine's own."""
     token = _USER.set(user)
     try:

@@ -39,7 +39,7 @@ SIZE_SECONDS = 60.0
 """For one for which nodes count what is on their disks."""
 
 
-class Unary(Protocol[Q, A]):
+class AsyncUnary(Protocol[Q, A]):
     """A unary call of a stub."""
 
     def __call__(self, request: Q, /, *, timeout: float | None = None) -> Awaitable[A]: ...

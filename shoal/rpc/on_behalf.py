@@ -20,19 +20,19 @@ MAX_NAME = 256
 
 
 @dataclass(frozen=True)
-class User:
+class ActingUser:
     """Whom a call is made for; both as in the user's certificate."""
 
     name: str
     role: Role
 
 
-def metadata_of(user: User) -> tuple[tuple[str, str], ...]:
+def metadata_of(user: ActingUser) -> tuple[tuple[str, str], ...]:
     """The metadata of a call on behalf of this user."""
     return ((ON_BEHALF_KEY, f"{user.role} {quote(user.name, safe='')}"),)
 
 
-def user_of(metadata: Iterable[tuple[str, str | bytes]]) -> User | None:
+def user_of(metadata: Iterable[tuple[str, str | bytes]]) -> ActingUser | None:
     """Whom a call is made for; None: for its caller.
 
     Raises:
@@ -48,4 +48,4 @@ def user_of(metadata: Iterable[tuple[str, str | bytes]]) -> User | None:
     name = unquote(encoded)
     if role not in USER_ROLES or not name or len(name) > MAX_NAME or not name.isprintable():
         raise InvalidInput(f"{ON_BEHALF_KEY} must be the role and the name of a user")
-    return User(name, Role(role))
+    return ActingUser(name, Role(role))

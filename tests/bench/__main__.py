@@ -33,8 +33,8 @@ from tests.bench import (
     bench_start,
     bench_vip,
 )
-from tests.bench.figures import Figure, table
-from tests.bench.swarm import installed
+from tests.bench.rig.figures import Figure, table
+from tests.bench.rig.swarm import installed
 
 BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "scale": bench_scale.measure,

@@ -17,10 +17,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.bed import ARCHIVE, IMAGE, Bed, cluster
-from tests.bench.figures import Figure, p50, table
-from tests.bench.swarm import DOCKER, Swarm, installed, swarm
-from tests.bench.swarm import IMAGE as DOCKER_IMAGE
+from tests.bench.rig.bed import ARCHIVE, IMAGE, Bed, cluster
+from tests.bench.rig.figures import Figure, p50, table
+from tests.bench.rig.swarm import DOCKER, Swarm, installed, swarm
+from tests.bench.rig.swarm import IMAGE as DOCKER_IMAGE
 
 ROUNDS = 9
 LARGE_ROUNDS = 3

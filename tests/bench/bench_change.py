@@ -26,8 +26,8 @@ from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeSpec, NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.task_group import TaskGroup
-from tests.bench.bed import IMAGE, Bed, cluster
-from tests.bench.figures import Figure, p50, p99, table
+from tests.bench.rig.bed import IMAGE, Bed, cluster
+from tests.bench.rig.figures import Figure, p50, p99, table
 
 TASKS, ROUNDS = 1_000, 20
 RECORD = "record"

@@ -30,7 +30,7 @@ from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceRevision, Service
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.ids import new_id
 from tests.bench.bench_start import Steps
-from tests.bench.figures import Figure, p50, p99
+from tests.bench.rig.figures import Figure, p50, p99
 from tests.fakes.containers import build_image, new_cgroup, wall_clock_ms
 from tests.unit.agent_core.worker_rig import Machine
 

@@ -28,8 +28,8 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.service_pb2 import ServiceSpec
-from tests.bench.figures import Figure, table
-from tests.bench.simulated_cluster import Mark, SimulatedCluster, simulated_cluster
+from tests.bench.rig.figures import Figure, table
+from tests.bench.rig.simulated_cluster import Mark, SimulatedCluster, simulated_cluster
 
 IDLE_SECONDS = 10.0
 SETTLE_SECONDS = 12.0

@@ -11,8 +11,8 @@ import time
 from itertools import pairwise
 
 from shoal.api.v1.control_pb2 import GetServiceRequest, ListTasksRequest
-from tests.bench.bed import IMAGE, Bed, cluster
-from tests.bench.figures import Figure, p50, p99, table
+from tests.bench.rig.bed import IMAGE, Bed, cluster
+from tests.bench.rig.figures import Figure, p50, p99, table
 
 ROUNDS = 25
 STEPS = ("CLI, connection, call, image's digest", "planned", "streamed, prepared, started", "status back, CLI ends")

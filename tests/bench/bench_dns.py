@@ -23,7 +23,7 @@ from agent.network.dns.dns_server import DnsServer
 from agent.network.dns.resolver_sockets import open_resolver_sockets
 from agent.network.dns.upstream import UpstreamResolvers
 from agent.network.dns.zone import build_zone
-from tests.bench.figures import Figure, table
+from tests.bench.rig.figures import Figure, table
 from tests.integration.network.netns_hosts import Host, endpoint, network
 
 SECONDS = 3.0

@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench.bed import Bed, cluster
-from tests.bench.figures import Figure, table
+from tests.bench.rig.bed import Bed, cluster
+from tests.bench.rig.figures import Figure, table
 from tests.integration.cluster.traffic import Traffic, from_container, from_outside
 from tests.integration.cluster.web_image import write_web_image
 

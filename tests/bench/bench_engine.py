@@ -17,11 +17,11 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.bench.bed import ARCHIVE
-from tests.bench.engine_bed import Endpoint, engine, of_docker, write_image
-from tests.bench.figures import Figure, p50, p99, table
-from tests.bench.swarm import IMAGE as DOCKER_IMAGE
-from tests.bench.swarm import installed, swarm
+from tests.bench.rig.bed import ARCHIVE
+from tests.bench.rig.engine_bed import Endpoint, engine, of_docker, write_image
+from tests.bench.rig.figures import Figure, p50, p99, table
+from tests.bench.rig.swarm import IMAGE as DOCKER_IMAGE
+from tests.bench.rig.swarm import installed, swarm
 
 ROUNDS = 25
 EXECS = 15

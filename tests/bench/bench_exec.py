@@ -11,10 +11,10 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from tests.bench.bed import ARCHIVE, IMAGE, SHOAL, Bed, cluster
-from tests.bench.figures import Figure, p50, table
-from tests.bench.swarm import DOCKER, Swarm, installed, swarm
-from tests.bench.swarm import IMAGE as SWARM_IMAGE
+from tests.bench.rig.bed import ARCHIVE, IMAGE, SHOAL, Bed, cluster
+from tests.bench.rig.figures import Figure, p50, table
+from tests.bench.rig.swarm import DOCKER, Swarm, installed, swarm
+from tests.bench.rig.swarm import IMAGE as SWARM_IMAGE
 
 ROUNDS = 25
 MEGABYTES = 256

@@ -21,10 +21,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.bed import ARCHIVE, SHOAL, Bed, cluster
-from tests.bench.figures import Figure, p50, table
-from tests.bench.swarm import DOCKER, Swarm, installed, swarm
-from tests.bench.swarm import IMAGE as DOCKER_IMAGE
+from tests.bench.rig.bed import ARCHIVE, SHOAL, Bed, cluster
+from tests.bench.rig.figures import Figure, p50, table
+from tests.bench.rig.swarm import DOCKER, Swarm, installed, swarm
+from tests.bench.rig.swarm import IMAGE as DOCKER_IMAGE
 
 GIGABYTE = 1_000_000_000
 PIECE = 10_000_000

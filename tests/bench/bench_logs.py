@@ -32,7 +32,7 @@ from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_t
 from shoal.api.v1.streams_pb2 import ReadLogsRequest
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.contexts.context_file import Context
-from shoal.heap_trimming import keep_freed_memory
+from shoal.daemons.heap_trimming import keep_freed_memory
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.roles import CertificateSubject, Role

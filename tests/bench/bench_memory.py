@@ -6,9 +6,9 @@ pulled an image and run containers, since what that loaded and left in the alloc
 
 from pathlib import Path
 
-from tests.bench.bed import IMAGE, Bed, cluster
 from tests.bench.bench_start import supervision_kib
-from tests.bench.figures import Figure, table
+from tests.bench.rig.bed import IMAGE, Bed, cluster
+from tests.bench.rig.figures import Figure, table
 
 CONTAINERS = 100
 

@@ -26,10 +26,10 @@ from agent.network.netlink.rtnetlink import VethEnd, add_veth
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import VirtualAddress
 from shoal.api.v1.task_pb2 import TaskAddress, TaskPort
-from tests.bench.bed import ARCHIVE
-from tests.bench.docker_overlay import Pair, docker_overlay
-from tests.bench.figures import Figure, p50, table
-from tests.bench.swarm import installed
+from tests.bench.rig.bed import ARCHIVE
+from tests.bench.rig.docker_overlay import Pair, docker_overlay
+from tests.bench.rig.figures import Figure, p50, table
+from tests.bench.rig.swarm import installed
 from tests.integration.network.netns_hosts import Host, Hosts, endpoint, inside, ip, network, run, task
 
 ROUNDS = 7

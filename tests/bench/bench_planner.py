@@ -27,7 +27,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import NetworkAttachment, Replicated, Service, ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
-from tests.bench.figures import Figure, table
+from tests.bench.rig.figures import Figure, table
 
 NOW_MS = 1_800_000_000_000
 T = TypeVar("T")

@@ -40,7 +40,7 @@ from shoal.ids import new_id
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.manager_access import MANAGER_API
-from tests.bench.figures import Figure, table
+from tests.bench.rig.figures import Figure, table
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from agent.images.image_store import ImageStore
-from cli.images.pack import Layer, write_archive
+from cli.images.pack import PackedLayer, write_archive
 from cli.images.push import push
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
 from shoal.tree_removal import delete_trees
-from tests.bench.figures import Figure, table
+from tests.bench.rig.figures import Figure, table
 from tests.integration.images.rig import AMD64, Entry, directory, entry, image_of, layer_of, tar_of
 from tests.integration.registry_fixture import running_registry
 
@@ -32,13 +32,13 @@ FILES, FILE_BYTES = 5_000, 1500
 LARGE_BYTES, LARGE_FILES = 200 << 20, 20
 
 
-def small_layers() -> Sequence[Layer]:
+def small_layers() -> Sequence[PackedLayer]:
     """Two layers of a few files."""
     lower = layer_of(directory("bin"), *(entry(f"bin/{number}", os.urandom(3000), mode=0o755) for number in range(30)))
     return [lower, layer_of(entry("etc/app.conf", b"setting = 1\n"), entry("app", os.urandom(50_000)))]
 
 
-def many_files() -> Sequence[Layer]:
+def many_files() -> Sequence[PackedLayer]:
     """As the packages of a distribution: small files in many directories."""
 
     def entries() -> Iterator[Entry]:
@@ -50,11 +50,11 @@ def many_files() -> Sequence[Layer]:
     return [layer_of(*entries())]
 
 
-def large_files() -> Sequence[Layer]:
+def large_files() -> Sequence[PackedLayer]:
     """Half of it compresses well."""
     half = LARGE_BYTES // LARGE_FILES // 2
     content = tar_of(entry(f"large-{place}", os.urandom(half) + bytes(half)) for place in range(LARGE_FILES))
-    return [Layer(gzip.compress(content, 1, mtime=0), digest_of(content))]
+    return [PackedLayer(gzip.compress(content, 1, mtime=0), digest_of(content))]
 
 
 async def pulls(references: Sequence[str], directory_path: Path) -> list[float]:
@@ -94,7 +94,7 @@ async def _first(reference: str, directory_path: Path) -> None:
 async def _measure(scratch: Path) -> list[Figure]:
     async with running_registry(scratch / "registry") as server:
 
-        async def pushed(name: str, make: Callable[[], Sequence[Layer]]) -> str:
+        async def pushed(name: str, make: Callable[[], Sequence[PackedLayer]]) -> str:
             archive = scratch / f"{name}.tar"
             write_archive(archive, [image_of(*make())], tag="1")
             reference = f"127.0.0.1:{server.port}/{name}:1"

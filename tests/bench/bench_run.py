@@ -26,11 +26,11 @@ from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from shoal.contexts.context_store import ContextStore
 from shoal.identity.identity import Identity
-from tests.bench.bed import ARCHIVE, SHOAL, Bed, cluster
-from tests.bench.figures import Figure, p50, p99, table
-from tests.bench.simulated_cluster import SimulatedCluster, simulated_cluster
-from tests.bench.swarm import DOCKER, Swarm, installed, swarm
-from tests.bench.swarm import IMAGE as DOCKER_IMAGE
+from tests.bench.rig.bed import ARCHIVE, SHOAL, Bed, cluster
+from tests.bench.rig.figures import Figure, p50, p99, table
+from tests.bench.rig.simulated_cluster import SimulatedCluster, simulated_cluster
+from tests.bench.rig.swarm import DOCKER, Swarm, installed, swarm
+from tests.bench.rig.swarm import IMAGE as DOCKER_IMAGE
 
 IMAGE = "hello:1"
 ROUNDS = 25

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import bench_start
-from tests.bench.bed import ARCHIVE, IMAGE, Bed, cluster
-from tests.bench.figures import Figure, p50, table
-from tests.bench.processor_time import Account
-from tests.bench.swarm import IMAGE as SWARM_IMAGE
-from tests.bench.swarm import Swarm, containers_cgroup, installed, swarm
+from tests.bench.rig.bed import ARCHIVE, IMAGE, Bed, cluster
+from tests.bench.rig.figures import Figure, p50, table
+from tests.bench.rig.processor_time import Account
+from tests.bench.rig.swarm import IMAGE as SWARM_IMAGE
+from tests.bench.rig.swarm import Swarm, containers_cgroup, installed, swarm
 
 REPLICAS = 50
 REPLICAS_OF_THREE = 100

@@ -20,9 +20,9 @@ from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.identity.identity import Identity
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
 from shoal.task_group import TaskGroup
-from tests.bench.figures import Figure, p50, p99, table
-from tests.bench.manager_alone import ManagerAlone, manager_alone
-from tests.bench.one_service import add_one, running, stop_one, write_records
+from tests.bench.rig.figures import Figure, p50, p99, table
+from tests.bench.rig.manager_alone import ManagerAlone, manager_alone
+from tests.bench.rig.one_service import add_one, running, stop_one, write_records
 
 NODES, TASKS, CHANGES, REPORTS = 100, 5_000, 40, 10
 IDLE_SECONDS = 4.0

@@ -30,13 +30,13 @@ from agent.runtime.oci_runtime import OciRuntime
 from agent.runtime.open_runtime import RuntimeConfig, open_runtime
 from agent.runtime.rootfs.overlay_mount import mount_overlay, private_mounts
 from agent.runtime.spec.oci_spec import oci_spec
-from agent.runtime.spec.user_lookup import User
+from agent.runtime.spec.user_lookup import ContainerUser
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import Image
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.task_group import TaskGroup
 from shoal.tree_removal import delete_trees
-from tests.bench.figures import Figure
+from tests.bench.rig.figures import Figure
 from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, wall_clock_ms
 
 TARGET = 0.6
@@ -87,7 +87,7 @@ class Floor:
         with private_mounts(self._namespace, hide=self._layout.hybrid_mount):
             mount_overlay(request.image.layers, upper, bundle / "rootfs")
             cgroup = self._cgroups.name(request.task_id)
-            user = User(0, 0, (), "/root")
+            user = ContainerUser(0, 0, (), "/root")
             spec = oci_spec(request, user=user, rootfs=bundle / "rootfs", cgroup=cgroup, etc_files={}, host=self._host)
             spec["annotations"] = {"run.oci.seccomp_bpf_data": self._filter}
             spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ERRNO"}

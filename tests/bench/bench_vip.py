@@ -22,7 +22,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import Service, ServiceSpec, ServiceStatus, VirtualAddress
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
-from tests.bench.figures import Figure, p50, table
+from tests.bench.rig.figures import Figure, p50, table
 from tests.integration.network.netns_hosts import Hosts, endpoint, inside, network, task
 
 ROUNDS = 9

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cli.playground.registry_server import RegistryAuth, RegistryServer
+from cli.playground.registry_server import RegistryAccess, RegistryServer
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ async def running_registry(
     *,
     address: str = "127.0.0.1",
     port: int = 0,
-    security: RegistryAuth | None = None,
+    security: RegistryAccess | None = None,
     namespace: str = "",
 ) -> AsyncGenerator[RegistryServer]:
     """A registry with its files in `directory`; it is stopped at the end, also on failure."""

@@ -11,9 +11,9 @@ from agent.network.ip_protocols import protocol_number
 from agent.network.ip_types import Address
 from agent.network.netlink.rtnetlink import (
     BLACKHOLE_LINK,
+    KernelRoute,
     Message,
     Neighbour,
-    Route,
     add_address,
     add_neighbour,
     add_route,
@@ -153,11 +153,11 @@ def choose_egress_address(
     return addresses[min(candidates, key=lambda network: not (network and subnets[network].mesh))]
 
 
-def host_routes(attachment: Attachment) -> list[Route]:
+def host_routes(attachment: Attachment) -> list[KernelRoute]:
     """A route over the task's link for each address, and a blackhole one behind it. The latter takes effect once the
     kernel has deleted the link with the container: no client gets "no route to host" before the agent knows."""
     prefixes = list(map(ip_network, attachment.all_addresses))
-    return [Route(prefix, link) for link in (BLACKHOLE_LINK, attachment.link) for prefix in prefixes]
+    return [KernelRoute(prefix, link) for link in (BLACKHOLE_LINK, attachment.link) for prefix in prefixes]
 
 
 def host_neighbours(attachment: Attachment) -> list[Neighbour]:
@@ -193,20 +193,20 @@ def container_messages(
 
 def container_routes(
     attachment: Attachment, subnets: Mapping[str, OverlaySubnet], encrypted_mtu: int
-) -> Iterator[Route]:
+) -> Iterator[KernelRoute]:
     """The routes in the container's namespace, without those to the gateway itself."""
     for network, address in attachment.addresses.items():
         if network:
             mtu = encrypted_mtu if subnets[network].encrypted else 0
-            yield Route(subnets[network].routed_prefix, CONTAINER_INDEX, GATEWAY, address, mtu=mtu)
+            yield KernelRoute(subnets[network].routed_prefix, CONTAINER_INDEX, GATEWAY, address, mtu=mtu)
     if attachment.egress_address is not None:
-        yield Route(_ANYWHERE, CONTAINER_INDEX, GATEWAY, attachment.egress_address)
+        yield KernelRoute(_ANYWHERE, CONTAINER_INDEX, GATEWAY, attachment.egress_address)
     for network, address6 in attachment.addresses6.items():
         if network and (prefix := subnets[network].prefix6) is not None:
             mtu = encrypted_mtu if subnets[network].encrypted else 0
-            yield Route(prefix, CONTAINER_INDEX, GATEWAY6, address6, mtu=mtu)
+            yield KernelRoute(prefix, CONTAINER_INDEX, GATEWAY6, address6, mtu=mtu)
     if attachment.egress_address6 is not None:
-        yield Route(_ANYWHERE6, CONTAINER_INDEX, GATEWAY6, attachment.egress_address6)
+        yield KernelRoute(_ANYWHERE6, CONTAINER_INDEX, GATEWAY6, attachment.egress_address6)
 
 
 def surplus_messages(
@@ -214,7 +214,7 @@ def surplus_messages(
     subnets: Mapping[str, OverlaySubnet],
     *,
     addresses: Iterable[Address],
-    routes: Iterable[Route],
+    routes: Iterable[KernelRoute],
     earlier: Collection[Address],
 ) -> Iterator[Message]:
     """The requests that remove from the container's namespace what it has of networks that it has left.

@@ -14,9 +14,9 @@ from agent.network.attachments.attachment import CONTAINER_INDEX
 from agent.network.host.kernel_features import explain_link_error
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.rtnetlink import (
+    KernelRoute,
     Message,
     Neighbour,
-    Route,
     VethEnd,
     add_neighbour,
     add_route,
@@ -48,7 +48,7 @@ _SYSCTL_ROOT = Path("/proc/sys/net")
 """Of the calling thread's network namespace."""
 _LOOPBACK_INDEX = 1
 _GATEWAY6_MESSAGES = (
-    add_route(Route(IPv6Network(GATEWAY6), CONTAINER_INDEX)),
+    add_route(KernelRoute(IPv6Network(GATEWAY6), CONTAINER_INDEX)),
     add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY6, GATEWAY_MAC)),
 )
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -118,7 +118,7 @@ def mac_messages(mac: str, *, ipv6: bool) -> list[Message]:
 def gateway_messages(*, ipv6: bool) -> list[Message]:
     """The requests in a namespace for the way to its gateway. The kernel drops it with the last address of a link."""
     return [
-        add_route(Route(IPv4Network(GATEWAY), CONTAINER_INDEX)),
+        add_route(KernelRoute(IPv4Network(GATEWAY), CONTAINER_INDEX)),
         add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY, GATEWAY_MAC)),
         *(_GATEWAY6_MESSAGES if ipv6 else ()),
     ]

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 from agent.network.attachments.attachment import Attachment, host_routes
 from agent.network.ip_types import Address
-from agent.network.netlink.rtnetlink import BLACKHOLE_LINK, Message, Route, add_route, delete_route
+from agent.network.netlink.rtnetlink import BLACKHOLE_LINK, KernelRoute, Message, add_route, delete_route
 
 BLACKHOLE_SECONDS = 3.0
 """Clients retry after one second, and after three (RFC 6298, 2)."""
@@ -46,7 +46,7 @@ class BlackholeRoutes:
         return bool(self._since)
 
     @property
-    def routes(self) -> frozenset[Route]:
+    def routes(self) -> frozenset[KernelRoute]:
         """The temporary blackhole routes."""
         return frozenset(map(_blackhole_route, self._since))
 
@@ -56,7 +56,7 @@ class BlackholeRoutes:
         self._since.update(dict.fromkeys(new, self._clock()))
         return [add_route(_blackhole_route(address)) for address in new]
 
-    def recover(self, routes: Iterable[Route]) -> None:
+    def recover(self, routes: Iterable[KernelRoute]) -> None:
         """Take over routes that an earlier agent process left: some tasks stopped while no agent ran."""
         self.add([route.destination.network_address for route in routes])
 
@@ -86,5 +86,5 @@ class BlackholeRoutes:
         return [address for address in addresses if address not in attached]
 
 
-def _blackhole_route(address: Address) -> Route:
-    return Route(ip_network(address), BLACKHOLE_LINK)
+def _blackhole_route(address: Address) -> KernelRoute:
+    return KernelRoute(ip_network(address), BLACKHOLE_LINK)

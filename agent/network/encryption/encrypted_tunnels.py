@@ -16,7 +16,7 @@ from agent.network.encryption.wireguard_driver import WireGuardDriver
 from agent.network.host.kernel_features import supports_ipsec_match
 from agent.network.ip_types import Address
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Route
+from agent.network.netlink.rtnetlink import KernelRoute
 from agent.network.network_settings import NetworkSettings
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.networks.overlay_encryption import AUTO, ESP, WIREGUARD
@@ -101,7 +101,7 @@ class EncryptedTunnels:
         return self._wireguard.fault or self._esp.fault
 
     @property
-    def routes(self) -> frozenset[Route]:
+    def routes(self) -> frozenset[KernelRoute]:
         return frozenset(self._wireguard.routes | self._esp.routes)
 
     @property

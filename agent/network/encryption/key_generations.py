@@ -13,7 +13,7 @@ from ipaddress import ip_network
 from agent.network.cluster_state.encrypted_overlay import AddressMoves, EncryptedOverlay, NodeKey, moved_nodes
 from agent.network.host.underlay import next_hop
 from agent.network.ip_types import Address, Network
-from agent.network.netlink.rtnetlink import Route
+from agent.network.netlink.rtnetlink import KernelRoute
 from agent.network.netlink.wireguard import TunnelPeer
 
 KEEPALIVE_SECONDS = 25
@@ -94,14 +94,14 @@ def _preference(newest: int, keys: Mapping[int, NodeKey], tunnel: Tunnel) -> tup
     return keys[tunnel.generation].key in tunnel.confirmed, tunnel.generation == newest, tunnel.generation
 
 
-def routes(overlay: EncryptedOverlay, tunnels: Collection[Tunnel]) -> frozenset[Route]:
+def routes(overlay: EncryptedOverlay, tunnels: Collection[Tunnel]) -> frozenset[KernelRoute]:
     """One for each container address that can be reached through a tunnel."""
     return routes_to(overlay.locations, overlay, tunnels)
 
 
 def routes_to(
     locations: Mapping[Address, Address], overlay: EncryptedOverlay, tunnels: Collection[Tunnel]
-) -> frozenset[Route]:
+) -> frozenset[KernelRoute]:
     """The routes to some addresses, by the nodes that have them."""
     selected = {node: tunnel_to(node, overlay, tunnels) for node in set(locations.values())}
     return frozenset(
@@ -123,9 +123,9 @@ def peers_after_moves(moves: AddressMoves, overlay: EncryptedOverlay, tunnel: Tu
     return found
 
 
-def _route(address: Address, node: Address, tunnel: Tunnel) -> Route:
+def _route(address: Address, node: Address, tunnel: Tunnel) -> KernelRoute:
     via = next_hop(node, address.version) if tunnel.uses_next_hops else None
-    return Route(ip_network(address), tunnel.link, via)
+    return KernelRoute(ip_network(address), tunnel.link, via)
 
 
 def superseded_tunnels(overlay: EncryptedOverlay, tunnels: Collection[Tunnel]) -> list[Tunnel]:

@@ -24,7 +24,7 @@ from agent.network.encryption.tunnel_driver import TunnelDriver
 from agent.network.ip_types import Address
 from agent.network.kernel_state import KernelState, plan
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Route
+from agent.network.netlink.rtnetlink import KernelRoute
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
 
@@ -55,7 +55,7 @@ class TunnelSet:
         self._tunnels: dict[int, Tunnel] = {}
         self._idle_since: dict[int, tuple[int, float]] = {}
         self._dirty = True
-        self.routes: set[Route] = set()
+        self.routes: set[KernelRoute] = set()
         self.fault = ""
         """Why encrypted networks are not available; tasks on them then have no routes to other nodes."""
         self.keys: tuple[OverlayKey, ...] = ()

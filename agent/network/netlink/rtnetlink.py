@@ -211,7 +211,7 @@ BLACKHOLE_LINK = -1
 """In place of a route's link: packets without another route are dropped, without an ICMP error."""
 
 
-class Route(NamedTuple):
+class KernelRoute(NamedTuple):
     """A route. `via` is on-link; a link of 0 makes the destination unreachable; an MTU of 0 is the link's.
 
     Only containers' routes have an MTU, and they are never listed.
@@ -225,7 +225,7 @@ class Route(NamedTuple):
     mtu: int = 0
 
 
-def _route_body(route: Route) -> bytes:
+def _route_body(route: KernelRoute) -> bytes:
     destination, link, via, source, table, mtu = route
     kind, scope = (1, 0) if via else (1, SCOPE_LINK)
     if link in (0, BLACKHOLE_LINK):
@@ -249,11 +249,11 @@ def _next_hop(via: Address, destination: Network) -> bytes:
     return attribute(18, struct.pack("=H", family_of(via)) + via.packed)
 
 
-def add_route(route: Route) -> Message:
+def add_route(route: KernelRoute) -> Message:
     return Message(NEWROUTE, CREATE | REPLACE, _route_body(route), f"add route to {route.destination}")
 
 
-def delete_route(route: Route) -> Message:
+def delete_route(route: KernelRoute) -> Message:
     return Message(DELROUTE, 0, _route_body(route), f"delete route to {route.destination}", NOT_FOUND)
 
 

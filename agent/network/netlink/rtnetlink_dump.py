@@ -22,8 +22,8 @@ from agent.network.netlink.rtnetlink import (
     RTN_BLACKHOLE,
     RTN_UNREACHABLE,
     FdbEntry,
+    KernelRoute,
     Neighbour,
-    Route,
     RoutingRule,
     u32,
 )
@@ -137,12 +137,12 @@ def addresses(connection: Connection) -> dict[Address, int]:
     return found
 
 
-def own_routes(connection: Connection) -> list[Route]:
+def own_routes(connection: Connection) -> list[KernelRoute]:
     """Every route, of any table, with our protocol number."""
     return [_route(body) for body in _routes(connection, ROUTE_PROTOCOL)]
 
 
-def blackhole_routes(connection: Connection) -> list[Route]:
+def blackhole_routes(connection: Connection) -> list[KernelRoute]:
     """Our blackhole routes."""
     return [_route(body) for body in _routes(connection, ROUTE_PROTOCOL, RTN_BLACKHOLE)]
 
@@ -164,14 +164,14 @@ def _destination(body: bytes, value: dict[int, bytes]) -> Network:
     return ip_network((value.get(1, bytes(_FAMILIES[body[0]])), body[1]))
 
 
-def _route(body: bytes) -> Route:
+def _route(body: bytes) -> KernelRoute:
     value = parse_attributes(body, 12)
     destination = _destination(body, value)
     via, source = value.get(5) or value.get(18, b"")[2:], value.get(7)
     # The kernel lists IPv6 ones with the link "lo".
     link = {RTN_UNREACHABLE: 0, RTN_BLACKHOLE: BLACKHOLE_LINK}.get(body[7], _integer(value.get(4)))
     gateway, sender = ip_address(via) if via else None, ip_address(source) if source else None
-    return Route(destination, link, gateway, sender, _integer(value.get(15)) or body[4])
+    return KernelRoute(destination, link, gateway, sender, _integer(value.get(15)) or body[4])
 
 
 def own_rules(connection: Connection) -> list[RoutingRule]:

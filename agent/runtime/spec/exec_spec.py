@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from agent.runtime.spec.capability_sets import ALL
-from agent.runtime.spec.user_lookup import User
+from agent.runtime.spec.user_lookup import ContainerUser
 from shoal.api.v1.streams_pb2 import ExecStart
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
@@ -19,7 +19,7 @@ def has_terminal(request: ExecStart) -> bool:
 
 
 def exec_process_section(
-    own: Mapping[str, Any], request: ExecStart, *, user: User | None, own_home: str, available: Collection[str]
+    own: Mapping[str, Any], request: ExecStart, *, user: ContainerUser | None, own_home: str, available: Collection[str]
 ) -> dict[str, Any]:
     """The container's own process with the requested changes: arguments, user, variables, directory, privileges.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.runtime.confinement.apparmor import profile_for
 from agent.runtime.spec.capability_sets import resolve_capabilities
-from agent.runtime.spec.user_lookup import User
+from agent.runtime.spec.user_lookup import ContainerUser
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import ImageConfig
 from shoal.api.v1.container_pb2 import ContainerSpec, Ulimit
@@ -24,7 +24,7 @@ _RLIMITS = frozenset(
 
 def process_section(
     request: ContainerRequest,
-    user: User,
+    user: ContainerUser,
     *,
     max_open_files: int,
     available: Collection[str],
@@ -88,7 +88,7 @@ def environment(spec: ContainerSpec, config: ImageConfig, *, hostname: str, home
     return tuple(f"{name}={value}" for name, value in values.items())
 
 
-def _capability_sets(spec: ContainerSpec, user: User, available: Collection[str]) -> dict[str, list[str]]:
+def _capability_sets(spec: ContainerSpec, user: ContainerUser, available: Collection[str]) -> dict[str, list[str]]:
     """Users other than root have them only in the bounding set, as after execve(2)."""
     names = list(resolve_capabilities(spec.cap_add, spec.cap_drop, privileged=spec.privileged, available=available))
     held = ("bounding", "effective", "permitted") if user.uid == 0 else ("bounding",)

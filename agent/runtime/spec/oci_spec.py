@@ -13,7 +13,7 @@ from agent.runtime.spec.oci_block_io import Number
 from agent.runtime.spec.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, bind, has_slave_mounts, mounts_section
 from agent.runtime.spec.oci_process import hostname, process_section
 from agent.runtime.spec.oci_resources import resources_section
-from agent.runtime.spec.user_lookup import User
+from agent.runtime.spec.user_lookup import ContainerUser
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import MountedFile
 from shoal.api.v1.container_pb2 import ContainerSpec, HostNamespaces
@@ -73,7 +73,7 @@ NOTHING_SHARED = Joined()
 def oci_spec(
     request: ContainerRequest,
     *,
-    user: User,
+    user: ContainerUser,
     rootfs: Path,
     cgroup: str,
     etc_files: Mapping[str, Path],

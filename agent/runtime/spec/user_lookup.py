@@ -7,7 +7,7 @@ from shoal.errors import Fault, InvalidInput
 
 
 @dataclass(frozen=True)
-class User:
+class ContainerUser:
     """Ids for setuid(2), setgid(2), setgroups(2), and the home directory."""
 
     uid: int
@@ -31,7 +31,7 @@ class _Group:
     members: tuple[str, ...]
 
 
-def resolve_user(user: str, groups: Sequence[str], *, passwd: str, group: str) -> User:
+def resolve_user(user: str, groups: Sequence[str], *, passwd: str, group: str) -> ContainerUser:
     """The rules of `docker run --user`: "user[:group]", names or numbers; empty means root.
 
     A number that is not in /etc/passwd is used with group 0 and home "/". A given group replaces the account's; without
@@ -46,7 +46,7 @@ def resolve_user(user: str, groups: Sequence[str], *, passwd: str, group: str) -
     gid = _gid(group_name, table, "spec.user") if group_name else account.gid
     extra = [_gid(entry, table, f"spec.groups[{place}]") for place, entry in enumerate(groups)]
     member = [entry.gid for entry in table if account.name and account.name in entry.members and not group_name]
-    return User(account.uid, gid, tuple(dict.fromkeys([*member, *extra])), account.home or "/")
+    return ContainerUser(account.uid, gid, tuple(dict.fromkeys([*member, *extra])), account.home or "/")
 
 
 def _account(name: str, accounts: Sequence[_Account]) -> _Account:

@@ -42,7 +42,7 @@ _MAX_BYTES = 500 * 1024
 
 
 @dataclass(frozen=True)
-class FileCalls:
+class FileCommandCalls:
     """The calls for one kind of file."""
 
     create: Unary[CreateFileRequest, FileView]
@@ -52,7 +52,7 @@ class FileCalls:
     remove: Unary[RemoveFileRequest, RemoveFileResponse]
 
 
-def file_commands(kind: str, calls: Callable[[Client], FileCalls]) -> click.Group:
+def file_commands(kind: str, calls: Callable[[Client], FileCommandCalls]) -> click.Group:
     """The commands for one kind of file."""
     made = click.Group(kind, help=f"Manage {kind}s.")
     for build in (_create, _update, _list, _inspect, _remove):
@@ -112,7 +112,7 @@ def row(view: FileView, now_ms: int, *, no_trunc: bool = False) -> dict[str, obj
     }
 
 
-def _create(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
+def _create(kind: str, calls: Callable[[Client], FileCommandCalls]) -> click.Command:
     shown = examples(f"shoal {kind} create web_{kind} ./file", f"some-command | shoal {kind} create web_{kind} -")
 
     @click.command("create", epilog=shown, help=f"Create a {kind} from FILE, or from STDIN with -.")
@@ -133,7 +133,7 @@ def _create(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
     return create
 
 
-def _update(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
+def _update(kind: str, calls: Callable[[Client], FileCommandCalls]) -> click.Command:
     text = f"Update the content or labels of a {kind}. Services that follow it are updated to the new version."
 
     shown = examples(f"shoal {kind} update web_{kind} ./file", f"shoal {kind} update --label-add team=web web_{kind}")
@@ -162,7 +162,7 @@ def _update(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
     return update
 
 
-def _list(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
+def _list(kind: str, calls: Callable[[Client], FileCommandCalls]) -> click.Command:
     @click.command("ls", epilog=examples(f"shoal {kind} ls", f"shoal {kind} ls --format json"), help=f"List {kind}s.")
     @filter_option(FILES)
     @format_option
@@ -180,7 +180,7 @@ def _list(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
     return list_files
 
 
-def _inspect(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
+def _inspect(kind: str, calls: Callable[[Client], FileCommandCalls]) -> click.Command:
     shown = "including their content" if kind == "config" else "except their content, which is never shown"
 
     text = f"Display detailed information on one or more {kind}s, {shown}."
@@ -204,7 +204,7 @@ def _inspect(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
     return inspect
 
 
-def _remove(kind: str, calls: Callable[[Client], FileCalls]) -> click.Command:
+def _remove(kind: str, calls: Callable[[Client], FileCommandCalls]) -> click.Command:
     text = f"Remove one or more {kind}s. A {kind} in use cannot be removed."
 
     @click.command("rm", epilog=examples(f"shoal {kind} rm web_{kind}"), help=text)

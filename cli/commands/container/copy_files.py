@@ -38,15 +38,15 @@ def command(client: Client, *, archive: bool, follow: bool, quiet: bool, source:
     contents alone. What does not exist is created under the target's name; its parent must exist. With `--archive`,
     files in a container get its user, and local ones the owners that they have in the container.
     """
-    from cli.file_copies.container_copy import ContainerFiles, CopyOptions, copy_from, copy_to
+    from cli.file_copies.container_copy import ContainerArchives, CopyOptions, copy_from, copy_to
 
     (source_container, source_path), (target_container, target_path) = split_argument(source), split_argument(target)
     _check(source, target)
     options = CopyOptions(archive, follow, quiet or not sys.stdout.isatty())
     if source_container:
-        copy_from(ContainerFiles(client, containers(client), source_container), source_path, target_path, options)
+        copy_from(ContainerArchives(client, containers(client), source_container), source_path, target_path, options)
     else:
-        copy_to(ContainerFiles(client, containers(client), target_container), source_path, target_path, options)
+        copy_to(ContainerArchives(client, containers(client), target_container), source_path, target_path, options)
 
 
 def _check(source: str, target: str) -> None:

@@ -24,7 +24,7 @@ from shoal.api.v1.standalone_pb2 import ContainerDefinition, Image
 from shoal.distribution.manifests import Descriptor
 from shoal.errors import Fault, InvalidInput, NotFound
 from shoal.image_reference import parse
-from shoal.images.committed_image import CommitNote, CommittedImage, ImageBelow, NewLayer, committed_image
+from shoal.images.committed_image import CommitNote, CommittedImage, CommittedLayer, ImageBelow, committed_image
 from shoal.images.config_changes import apply_changes
 from shoal.images.repository_name import record_name
 from shoal.rpc.caller import Caller
@@ -112,7 +112,7 @@ class ContainerCommit:
         created = datetime.fromtimestamp(self._now_ms() / 1000, UTC).isoformat().replace("+00:00", "Z")
         note = CommitNote(created, command_line(settings), request.author, request.message)
         changed = apply_changes(settings, request.changes)
-        return committed_image(below, NewLayer(blob, answer.diff_id), changed, note)
+        return committed_image(below, CommittedLayer(blob, answer.diff_id), changed, note)
 
 
 def _checked(request: CommitContainerRequest) -> str:

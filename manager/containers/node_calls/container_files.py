@@ -38,7 +38,7 @@ class FileAccess(Protocol):
     ) -> AsyncGenerator[ArchiveChunk, None]: ...
 
 
-class ContainerFiles:
+class ContainerFileHandler:
     """The calls about files. Each raises NotFound where there is no such container or path, Unavailable when the
     container's node is away. Nothing is buffered: each side is flow-controlled by the other."""
 

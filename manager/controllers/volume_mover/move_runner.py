@@ -18,9 +18,9 @@ from manager.controllers.volume_mover.move_records import (
     without_stale_copy,
 )
 from manager.controllers.volume_mover.next_move_step import (
-    Copy,
     Fail,
     StaleCopyStep,
+    StartCopy,
     Wait,
     move_of,
     next_step,
@@ -115,7 +115,7 @@ class MoveRunner:
                 await self._write_move(move_status(move, VolumeMoveStatus.WAITING, why))
             case Fail(why):
                 await self._fail(move, why)
-            case Copy():
+            case StartCopy():
                 if self._backoff.is_due():
                     await self._copy_watched(volume, move)
 

@@ -26,7 +26,7 @@ class Wait:
 
 
 @dataclass(frozen=True)
-class Copy:
+class StartCopy:
     """No task uses the volume, and both nodes are ready."""
 
 
@@ -37,7 +37,7 @@ class Fail:
     why: str
 
 
-MoveStep = Wait | Copy | Fail
+MoveStep = Wait | StartCopy | Fail
 
 
 class StaleCopyStep(Enum):
@@ -60,7 +60,7 @@ def next_step(view: View, volume: Volume, move: VolumeMove) -> MoveStep:
     for node_id in (move.from_node_id, move.to_node_id):
         if not is_ready(view, node_id):
             return Wait(f"waiting for node {hostname_of(view, node_id)}, which is down")
-    return Copy()
+    return StartCopy()
 
 
 def stale_copy_step(view: View, volume: Volume, copy: StaleVolumeCopy) -> StaleCopyStep:

@@ -23,7 +23,7 @@ from shoal.volume_slots import volume_slot
 
 
 @dataclass(frozen=True)
-class HomeNode:
+class RequiredNode:
     """Where a task has to run.
 
     Attributes:
@@ -69,16 +69,16 @@ class HomeNodes:
     def __bool__(self) -> bool:
         return bool(self._uses)
 
-    def home(self, slot: int) -> HomeNode | None:
+    def home(self, slot: int) -> RequiredNode | None:
         """The node that the slot is bound to; None when it may go anywhere."""
         homes = self.homes(slot)
         if len(homes) > 1:
-            return HomeNode("", " and ".join(sorted(home.volume for home in homes)))
+            return RequiredNode("", " and ".join(sorted(home.volume for home in homes)))
         return next(iter(homes), None)
 
-    def homes(self, slot: int) -> list[HomeNode]:
+    def homes(self, slot: int) -> list[RequiredNode]:
         """The nodes on which the slot's volumes lie, each with one of these; with more than one it can run nowhere."""
-        homes: dict[str, HomeNode] = {}
+        homes: dict[str, RequiredNode] = {}
         for use in self._uses:
             place = self._newest(use, slot) or self._find_data(use, slot)
             if place is None or place.node_id not in self._draft.view.nodes:
@@ -171,15 +171,15 @@ class HomeNodes:
                     found.setdefault(held.volume_id, {})[node_id] = held.created_at_ms
         return found
 
-    def _bound(self, use: _MountUse, place: VolumeHome) -> HomeNode | None:
+    def _bound(self, use: _MountUse, place: VolumeHome) -> RequiredNode | None:
         status = self._draft.down_status(place.node_id)
         if status is None or use.failover_after_ms is None:
-            return HomeNode(place.node_id, use.name, part=place.slot)
+            return RequiredNode(place.node_id, use.name, part=place.slot)
         until = status.since_ms + use.failover_after_ms
         if until <= self._draft.now_ms:
             return None
         self._draft.requeue_at(self._service_id, until)
-        return HomeNode(place.node_id, use.name, until, place.slot)
+        return RequiredNode(place.node_id, use.name, until, place.slot)
 
     def _move(self, use: _MountUse, slot: int) -> VolumeMove | None:
         volume = self._draft.view.volumes.get(use.volume_id)
@@ -217,7 +217,7 @@ class HomeNodes:
         )
 
 
-def waiting_reason(home: HomeNode, slot: int, hostname: str, why: str, since_ms: int) -> str:
+def waiting_reason(home: RequiredNode, slot: int, hostname: str, why: str, since_ms: int) -> str:
     """Why a task is not placed, one line for the user.
 
     Args:

@@ -7,7 +7,7 @@ from manager.planner.index.resource_index import NodeUsage
 from manager.planner.reason_updates import ReasonRateLimit
 from manager.planner.scheduler.affinity import AffinityRules, SelfAffinity, anti_affine_to
 from manager.planner.scheduler.csi_mounts import CsiMounts
-from manager.planner.scheduler.home_nodes import HomeNode, HomeNodes, waiting_reason
+from manager.planner.scheduler.home_nodes import HomeNodes, RequiredNode, waiting_reason
 from manager.planner.scheduler.node_filters import Reason, explain, ineligible, unfit
 from manager.planner.scheduler.node_order import node_order, reject_none
 from manager.planner.scheduler.node_ranking import ranked_nodes
@@ -140,7 +140,7 @@ class Placer:
                 self._leave_pending(request, why)
         return unbound, reasons
 
-    def _place_at_volume(self, request: PlacementRequest, home: HomeNode, counts: dict[str, int]) -> str:
+    def _place_at_volume(self, request: PlacementRequest, home: RequiredNode, counts: dict[str, int]) -> str:
         """Place a task where its data lies; why it waits, else empty."""
         if moving := self._home_nodes.move_reason(request.slot):
             return f"waiting: {moving}"

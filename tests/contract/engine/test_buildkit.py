@@ -28,7 +28,7 @@ from engine.buildkit.v1.health_pb2_grpc import HealthStub
 from engine.buildkit.v1.ops_pb2 import Definition
 from shoal.identity.roles import Role
 from shoal.manager_calls.acting_user import acting_for
-from shoal.rpc.on_behalf import User, metadata_of
+from shoal.rpc.on_behalf import ActingUser, metadata_of
 from tests.contract.engine.build_node import CONFIG, DIGEST, IMAGE_ID, STEP_ERROR, BuildNode
 from tests.contract.engine.buildkit_client import (
     Auth,
@@ -400,7 +400,7 @@ def test_connections_that_are_not_upgraded_are_refused(engine: Served) -> None:
 
 
 def test_builds_are_made_on_behalf_of_the_user(node: BuildNode, tmp_path: Path) -> None:
-    ada = User("ada", Role.ADMIN)
+    ada = ActingUser("ada", Role.ADMIN)
     with served_buildkit(node, tmp_path, acting_for=lambda _: acting_for(ada)) as engine:
         run(engine, of(context_of(tmp_path, "FROM scratch")))
     assert node.acting == metadata_of(ada)

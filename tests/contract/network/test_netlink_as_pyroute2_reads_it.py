@@ -14,8 +14,8 @@ from agent.network.netlink.connection import Connection
 from agent.network.netlink.rtnetlink import (
     DEVCONF_ROUTE_LOCALNET,
     FdbEntry,
+    KernelRoute,
     Neighbour,
-    Route,
     add_address,
     add_fdb_entry,
     add_neighbour,
@@ -80,8 +80,8 @@ def test_a_vxlan_device_is_what_was_asked_for(overlay: int, ours: Connection, th
 
 
 def test_routes_neighbours_and_forwarding_entries_come_and_go(overlay: int, ours: Connection, theirs: Any) -> None:
-    route = Route(IPv4Network("10.99.0.7"), overlay, VTEP)
-    subnet = Route(IPv4Network("10.99.0.0/24"), 0)
+    route = KernelRoute(IPv4Network("10.99.0.7"), overlay, VTEP)
+    subnet = KernelRoute(IPv4Network("10.99.0.0/24"), 0)
     neighbour, entry = Neighbour(overlay, VTEP, MAC), FdbEntry(overlay, MAC, VTEP)
     ours.apply([add_fdb_entry(entry), add_neighbour(neighbour), add_route(route), add_route(subnet)])
 
@@ -135,8 +135,8 @@ def test_addresses_are_read(overlay: int, ours: Connection) -> None:
 
 
 def test_refusals_name_the_first_and_count_the_rest_and_do_not_stop_the_others(overlay: int, ours: Connection) -> None:
-    good = Route(IPv4Network("10.99.0.8"), overlay, VTEP)
-    bad = [Route(IPv4Network(f"10.99.1.{number}"), 9999, VTEP) for number in (1, 2, 3)]
+    good = KernelRoute(IPv4Network("10.99.0.8"), overlay, VTEP)
+    bad = [KernelRoute(IPv4Network(f"10.99.1.{number}"), 9999, VTEP) for number in (1, 2, 3)]
     with pytest.raises(Unavailable, match=r"add route to 10\.99\.1\.1/32: .* \(and 2 more\)"):
         ours.apply([*map(add_route, bad), add_route(good)])
     assert rtnetlink_dump.own_routes(ours) == [good]
@@ -146,7 +146,8 @@ def test_refusals_name_the_first_and_count_the_rest_and_do_not_stop_the_others(o
 
 def test_batches_of_thousands_fit(overlay: int, ours: Connection) -> None:
     routes = [
-        Route(IPv4Network((f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", 32)), overlay, VTEP) for n in range(7000)
+        KernelRoute(IPv4Network((f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", 32)), overlay, VTEP)
+        for n in range(7000)
     ]
     ours.apply(map(add_route, routes))
     assert set(rtnetlink_dump.own_routes(ours)) == set(routes)

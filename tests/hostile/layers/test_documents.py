@@ -13,7 +13,7 @@ import pytest
 from agent.images.content_store import ContentStore
 from agent.images.image_index import image_config
 from agent.images.image_store import ImageStore
-from cli.images.pack import Layer, write_archive
+from cli.images.pack import PackedLayer, write_archive
 from cli.images.push import push
 from shoal.distribution.digests import digest_of
 from shoal.distribution.image_config import layers_by_diff_id, parse_config
@@ -102,7 +102,11 @@ def test_an_image_that_says_so_spoils_nobody_elses_pull(tmp_path: Path) -> None:
 
     async def run() -> None:
         layer = layer_of(entry("file", b"x" * 100_000))
-        archives = {"honest": [layer], "hostile": [layer, Layer(layer.blob, OTHER)], "liar": [Layer(layer.blob, OTHER)]}
+        archives = {
+            "honest": [layer],
+            "hostile": [layer, PackedLayer(layer.blob, OTHER)],
+            "liar": [PackedLayer(layer.blob, OTHER)],
+        }
         async with running_registry(tmp_path / "registry") as server:
             for name, layers in archives.items():
                 write_archive(tmp_path / f"{name}.tar", [image_of(*layers)], tag="1")

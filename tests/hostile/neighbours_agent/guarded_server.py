@@ -15,7 +15,7 @@ from typing import Any
 from agent.runtime.logs.container_logs import ContainerLogs
 from agent.streams.agent_streams import AgentStreamsService
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
-from shoal.heap_trimming import resident_bytes, trim_heap_forever
+from shoal.daemons.heap_trimming import resident_bytes, trim_heap_forever
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc import access, server_limits

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from agent.images.image_store import ImageStore
-from cli.images.pack import Layer, PackedImage
+from cli.images.pack import PackedImage, PackedLayer
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution
@@ -124,7 +124,7 @@ def small_disk(path: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", str(path)], check=True)
 
 
-def large_layer(size: int) -> Layer:
+def large_layer(size: int) -> PackedLayer:
     """A layer of one file of noise, which no compression makes smaller."""
     return layer_of(entry("noise", os.urandom(size)))
 

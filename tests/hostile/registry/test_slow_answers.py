@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.images.image_store import ImageStore
-from cli.images.pack import Layer, PackedImage
+from cli.images.pack import PackedImage, PackedLayer
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
 from shoal.distribution.retry_policy import RetryPolicy
@@ -180,7 +180,7 @@ def test_a_layer_that_drips_is_given_up_and_what_came_is_kept(tmp_path: Path) ->
 
 def test_a_layer_has_an_end(tmp_path: Path) -> None:
     """It drips just fast enough: 40 kB a second of 100 MB."""
-    layer = Layer(b"x" * 2000, digest_of(b"x"))
+    layer = PackedLayer(b"x" * 2000, digest_of(b"x"))
     image = image_of(layer)
     claimed = lying_about(image, digest_of(layer.blob), 100_000_000)
     dripping = {digest_of(layer.blob): lambda _: drip(head(100_000_000), bytes(2000), seconds=0.05)}

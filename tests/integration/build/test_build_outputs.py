@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.images.push import push
-from cli.playground.registry_server import RegistryAuth
+from cli.playground.registry_server import RegistryAccess
 from shoal.api.v1.builds_pb2 import BuildStart, RegistryCredentials
 from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution
@@ -88,7 +88,7 @@ def test_the_same_moment_gives_the_same_image_on_two_nodes(tmp_path: Path) -> No
 def test_names_elsewhere_and_images_that_need_the_users_credentials(tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
         security = make_htpasswd(tmp_path / "htpasswd", "ann", "secret")
-        async with running_registry(tmp_path / "private", security=RegistryAuth(htpasswd=security)) as private:
+        async with running_registry(tmp_path / "private", security=RegistryAccess(htpasswd=security)) as private:
             domain = f"127.0.0.1:{private.port}"
             logins = Registries().with_login(domain, "ann", "secret")
             await push(tmp_path / "image.tar", f"{domain}/mine/box:1", logins, ignore)

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.images.disk_guard import DiskGuard
 from agent.images.image_store import ImageStore
 from agent.images.layers.layer_unpack import extract_layer
-from cli.images.pack import Layer, PackedImage, pack_image, write_archive
+from cli.images.pack import PackedImage, PackedLayer, pack_image, write_archive
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries, RegistrySettings
@@ -62,13 +62,13 @@ def tar_of(entries: Iterable[Entry]) -> bytes:
     return buffer.getvalue()
 
 
-def layer_of(*entries: Entry) -> Layer:
+def layer_of(*entries: Entry) -> PackedLayer:
     """A layer as it is pushed."""
     content = tar_of(entries)
-    return Layer(gzip.compress(content, 1, mtime=0), digest_of(content))
+    return PackedLayer(gzip.compress(content, 1, mtime=0), digest_of(content))
 
 
-def image_of(*layers: Layer, platform: Platform = AMD64) -> PackedImage:
+def image_of(*layers: PackedLayer, platform: Platform = AMD64) -> PackedImage:
     """An image of layers, lowest first."""
     return pack_image(layers, {"Cmd": ["/bin/true"], "Env": [f"PLATFORM={platform}"]}, platform)
 
@@ -81,7 +81,7 @@ def small_archive(directory_path: Path, tag: str = "1", content: bytes = b"conte
     return path
 
 
-def unpack_layer(layer: Layer, scratch: Path, name: str = "layer") -> Path:
+def unpack_layer(layer: PackedLayer, scratch: Path, name: str = "layer") -> Path:
     """Unpack a layer into a new directory below `scratch`, in this process."""
     blob, target, discarded = scratch / f"{name}.blob", scratch / name, scratch / f"{name}.discarded"
     blob.write_bytes(layer.blob)

@@ -26,7 +26,7 @@ from shoal.distribution.manifests import Descriptor
 from shoal.distribution.registries import Registries
 from shoal.errors import Refused, Unavailable
 from shoal.ids import new_id
-from shoal.images.committed_image import CommitNote, ImageBelow, NewLayer, committed_image
+from shoal.images.committed_image import CommitNote, CommittedLayer, ImageBelow, committed_image
 from tests.fakes.containers import Ends, log_lines, new_cgroup, open_test_runtime, shell
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -111,7 +111,9 @@ async def published(found: Rig, answer: CommitLayerResponse, name: str) -> str:
     """As a manager does it; the digest."""
     blob = Descriptor(answer.media_type, answer.digest, answer.size) if answer.digest else None
     below = ImageBelow(answer.manifest, answer.config)
-    image = committed_image(below, NewLayer(blob, answer.diff_id), {"Cmd": ["sh"]}, CommitNote("2026-01-02T03:04:05Z"))
+    image = committed_image(
+        below, CommittedLayer(blob, answer.diff_id), {"Cmd": ["sh"]}, CommitNote("2026-01-02T03:04:05Z")
+    )
     async with loaded_store(MemoryEtcd()) as store:
         await store.commit([put(CLUSTER_SETTINGS, "", ClusterSettings(image_repository=found.repository))])
         async with ImageRepositoryClient(view=store.tables, registries=Registries()) as client:

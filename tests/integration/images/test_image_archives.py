@@ -8,7 +8,7 @@ import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cli.images.pack import Layer, write_archive
+from cli.images.pack import PackedLayer, write_archive
 from cli.images.push import push
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
@@ -120,7 +120,7 @@ def test_a_tar_becomes_an_image_of_one_layer(tmp_path: Path) -> None:
 
 def test_a_layer_that_comes_twice_is_saved_once(tmp_path: Path) -> None:
     async def run() -> None:
-        layer: Layer = layer_of(entry("a"))
+        layer: PackedLayer = layer_of(entry("a"))
         write_archive(tmp_path / "twice.tar", [image_of(layer, layer)], tag="1")
         async with rig(tmp_path) as (port, _, distribution, repository):
             await push(tmp_path / "twice.tar", f"127.0.0.1:{port}/twice:1", Registries(), ignore)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cli.images.push import push
-from cli.playground.registry_server import RegistryAuth
+from cli.playground.registry_server import RegistryAccess
 from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution
 from shoal.image_reference import parse
@@ -168,7 +168,7 @@ def test_a_private_registry_needs_a_login_that_docker_shares(tmp_path: Path) -> 
         password = tmp_path / "password"
         password.write_text("secret\n")
         password.chmod(0o600)
-        security = RegistryAuth(htpasswd=make_htpasswd(tmp_path / "htpasswd", "ann", "secret"))
+        security = RegistryAccess(htpasswd=make_htpasswd(tmp_path / "htpasswd", "ann", "secret"))
         async with running_registry(tmp_path / "private", security=security) as server:
             domain = f"127.0.0.1:{server.port}"
             known = settings(domain, f"http://{domain}", login=("ann", password))

@@ -8,7 +8,7 @@ import pytest
 
 from cli.images.pack import write_archive
 from cli.images.push import push
-from cli.playground.registry_server import RegistryAuth
+from cli.playground.registry_server import RegistryAccess
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries
@@ -138,7 +138,7 @@ def test_a_private_registry_is_read_with_the_credentials_of_whoever_pulls(tmp_pa
         password = tmp_path / "password"
         password.write_text("secret\n")
         password.chmod(0o600)
-        security = RegistryAuth(htpasswd=make_htpasswd(tmp_path / "htpasswd", "ann", "secret"))
+        security = RegistryAccess(htpasswd=make_htpasswd(tmp_path / "htpasswd", "ann", "secret"))
         async with (
             running_registry(tmp_path / "private", security=security) as private,
             running_registry(tmp_path / "cluster") as cluster,

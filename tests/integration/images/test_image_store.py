@@ -15,7 +15,7 @@ import pytest
 from agent.images.content_store import ContentStore
 from agent.images.garbage_collection import ImageGcPolicy
 from agent.images.image_store import ImageStore
-from cli.images.pack import Layer, write_archive
+from cli.images.pack import PackedLayer, write_archive
 from cli.images.push import push
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
@@ -65,7 +65,7 @@ def test_layers_of_zstd_are_pulled_as_others_are(tmp_path: Path) -> None:
     async def run() -> None:
         async with running_registry(tmp_path / "registry") as server:
             content = tar_of([entry("own", b"of zstd")])
-            layers = [SHARED, Layer(zstd.compress(content), digest_of(content))]
+            layers = [SHARED, PackedLayer(zstd.compress(content), digest_of(content))]
             write_archive(tmp_path / "z.tar", [image_of(*layers)], tag="1")
             reference = f"127.0.0.1:{server.port}/z:1"
             await push(tmp_path / "z.tar", reference, Registries(), ignore)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from cli.images.push import push
-from cli.playground.registry_server import RegistryAuth
+from cli.playground.registry_server import RegistryAccess
 from shoal.distribution.check_login import check_login
 from shoal.errors import InvalidInput, Unauthenticated, Unavailable
 from tests.integration.images.rig import (
@@ -41,7 +41,7 @@ def test_the_systems_authorities_are_believed(tmp_path: Path, monkeypatch: pytes
         password = tmp_path / "password"
         password.touch(mode=0o600)
         password.write_text("open sesame")
-        security = RegistryAuth(keys.certificate, keys.key, htpasswd)
+        security = RegistryAccess(keys.certificate, keys.key, htpasswd)
         monkeypatch.setenv("SSL_CERT_FILE", str(keys.certificate))
         async with running_registry(tmp_path / "registry", security=security) as server:
             known = settings("registry.example:5000", server.endpoint, login=("deploy", password))
@@ -57,7 +57,7 @@ def test_password_and_own_authority(tmp_path: Path) -> None:
         password = tmp_path / "password"
         password.write_text("open sesame\n")
         password.chmod(0o600)
-        security = RegistryAuth(keys.certificate, keys.key, htpasswd)
+        security = RegistryAccess(keys.certificate, keys.key, htpasswd)
         async with running_registry(tmp_path / "registry", security=security) as server:
             domain = "registry.example:5000"
             reference, archive = f"{domain}/small:1", small_archive(tmp_path)
@@ -134,7 +134,7 @@ def test_tokens(tmp_path: Path) -> None:
         expected = "Basic " + base64.b64encode(b"deploy:secret").decode()
         async with token_server(keys, expected, asked) as realm:
             token = {"realm": realm, "service": "shoal", "issuer": "tests", "rootcertbundle": str(keys.certificate)}
-            async with running_registry(tmp_path / "registry", security=RegistryAuth(token=token)) as server:
+            async with running_registry(tmp_path / "registry", security=RegistryAccess(token=token)) as server:
                 domain, archive = f"127.0.0.1:{server.port}", small_archive(tmp_path)
                 known = settings(domain, server.endpoint, login=("deploy", password))
                 pushed = await push(archive, f"{domain}/small:1", known, ignore)
@@ -176,7 +176,7 @@ def test_identity_tokens_are_exchanged_and_go_to_the_token_server_alone(tmp_path
         keys, asked = make_certificate(tmp_path / "keys"), list[dict[str, list[str]]]()
         async with exchange_server(keys, "refresh me", asked) as realm:
             token = {"realm": realm, "service": "shoal", "issuer": "tests", "rootcertbundle": str(keys.certificate)}
-            async with running_registry(tmp_path / "registry", security=RegistryAuth(token=token)) as server:
+            async with running_registry(tmp_path / "registry", security=RegistryAccess(token=token)) as server:
                 domain, archive = f"127.0.0.1:{server.port}", small_archive(tmp_path)
                 known = settings(domain, server.endpoint)
                 right = known.with_login(domain, "", "", identity_token="refresh me")

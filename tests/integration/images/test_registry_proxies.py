@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.images.push import push
-from cli.playground.registry_server import RegistryAuth
+from cli.playground.registry_server import RegistryAccess
 from shoal.errors import Unavailable
 from tests.integration.images.rig import QUICK, ignore, settings, small_archive, store_in
 from tests.integration.registry_fixture import free_port, make_certificate, running_registry
@@ -58,7 +58,7 @@ async def tunnelling_proxy(to_port: int) -> AsyncGenerator[Proxy]:
 def test_a_tunnel_with_a_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         keys = make_certificate(tmp_path / "tls")
-        security = RegistryAuth(keys.certificate, keys.key)
+        security = RegistryAccess(keys.certificate, keys.key)
         async with (
             running_registry(tmp_path / "registry", security=security) as server,
             tunnelling_proxy(server.port) as proxy,

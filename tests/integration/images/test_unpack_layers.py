@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.images.pack import Layer
+from cli.images.pack import PackedLayer
 from shoal.distribution.digests import digest_of
 from shoal.errors import InvalidInput
 from shoal.tree_removal import delete_trees
@@ -158,12 +158,12 @@ def test_a_link_that_points_out_does_not_lead_there(tmp_path: Path) -> None:
 )
 def test_broken_layers_are_refused(tmp_path: Path, blob: bytes, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        unpack_layer(Layer(blob, "sha256:" + "0" * 64), tmp_path)
+        unpack_layer(PackedLayer(blob, "sha256:" + "0" * 64), tmp_path)
 
 
 def test_another_content_than_the_configuration_names_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="layer digest mismatch"):
-        unpack_layer(Layer(layer_of(entry("a", b"x")).blob, "sha256:" + "0" * 64), tmp_path)
+        unpack_layer(PackedLayer(layer_of(entry("a", b"x")).blob, "sha256:" + "0" * 64), tmp_path)
 
 
 def test_an_extended_header_cannot_fill_the_memory(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_damage_is_reported_as_such(damage: list[tuple[int, bytes]]) -> None:
             content[at + 148 : at + 156] = b" " * 8
             content[at + 148 : at + 156] = b"%06o\0 " % sum(content[at : at + 512])
     with tempfile.TemporaryDirectory() as scratch, suppress(InvalidInput):
-        unpack_layer(Layer(bytes(content), digest_of(bytes(content))), Path(scratch))
+        unpack_layer(PackedLayer(bytes(content), digest_of(bytes(content))), Path(scratch))
 
 
 _name = st.lists(

@@ -24,12 +24,12 @@ from shoal.rpc.caller import Caller
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.manager_access import MANAGER_API
-from shoal.rpc.on_behalf import ON_BEHALF_KEY, User, metadata_of
+from shoal.rpc.on_behalf import ON_BEHALF_KEY, ActingUser, metadata_of
 from shoal.rpc.status_mapping import to_shoal_error
 from tests.integration.identity.rig import Cluster, run, serving
 from tests.integration.manager.test_callers import DEADLINE, Recorder
 
-ADA = User("ada lovelace é", Role.ADMIN)
+ADA = ActingUser("ada lovelace é", Role.ADMIN)
 
 
 class Events(Recorder):
@@ -119,6 +119,6 @@ def test_an_engine_renews_its_own_certificate_whomever_it_names() -> None:
 
 def test_an_engine_names_users_of_tcp_and_an_admins_context_names_nobody() -> None:
     over_tcp = ApiCaller("ada", Role.ADMIN, is_local=False)
-    assert user_for(over_tcp, Role.ENGINE) == User("ada", Role.ADMIN)
+    assert user_for(over_tcp, Role.ENGINE) == ActingUser("ada", Role.ADMIN)
     assert user_for(over_tcp, Role.ADMIN) is None
     assert user_for(local_caller(Role.ENGINE), Role.ENGINE) is None

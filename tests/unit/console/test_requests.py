@@ -14,7 +14,7 @@ from shoal.errors import Fault, InvalidInput, NotFound
 from shoal.identity import sign_in_token
 from shoal.identity.identity import Identity
 from shoal.identity.roles import CertificateSubject, Role
-from shoal.rpc.on_behalf import User, metadata_of
+from shoal.rpc.on_behalf import ActingUser, metadata_of
 from tests.unit.console.console_rig import AUTHORITY, IDENTITY, PAGE, Browser, FakeManagers, Scenario, browser
 
 
@@ -167,7 +167,7 @@ def test_a_console_for_a_team_names_who_has_signed_in() -> None:
             await (await page.open("/api/logs?target=web")).receive(timeout=5)
             assert managers.acting == expected
 
-    asyncio.run(run(own, metadata_of(User("ada", Role.ADMIN))))
+    asyncio.run(run(own, metadata_of(ActingUser("ada", Role.ADMIN))))
     asyncio.run(run(IDENTITY, ()))
 
 

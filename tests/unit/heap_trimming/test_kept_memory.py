@@ -6,7 +6,7 @@ import sys
 ROUNDS = 200
 PROGRAM = f"""
 import resource
-from shoal.heap_trimming import keep_freed_memory
+from shoal.daemons.heap_trimming import keep_freed_memory
 keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range({ROUNDS}):

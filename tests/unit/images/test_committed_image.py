@@ -17,8 +17,8 @@ from shoal.images.committed_image import (
     EMPTY_DIFF_ID,
     CommitNote,
     CommittedImage,
+    CommittedLayer,
     ImageBelow,
-    NewLayer,
     committed_image,
 )
 
@@ -54,7 +54,7 @@ def parts(image: CommittedImage) -> tuple[Manifest, dict[str, Any]]:
 
 
 def test_a_layer_is_put_on_the_image_below() -> None:
-    manifest, config = parts(committed_image(below(), NewLayer(BLOB, DIFF), {"Cmd": ["x"]}, NOTE))
+    manifest, config = parts(committed_image(below(), CommittedLayer(BLOB, DIFF), {"Cmd": ["x"]}, NOTE))
     assert [each.media_type for each in manifest.layers] == [OCI_LAYER_GZIP, BLOB.media_type]
     assert config["rootfs"]["diff_ids"] == [digest_of(b"below"), DIFF]
     assert config["history"][1] == {
@@ -66,7 +66,9 @@ def test_a_layer_is_put_on_the_image_below() -> None:
 
 
 def test_a_container_that_changed_nothing_gives_no_layer() -> None:
-    manifest, config = parts(committed_image(below(), NewLayer(None, EMPTY_DIFF_ID), {}, CommitNote(NOTE.created)))
+    manifest, config = parts(
+        committed_image(below(), CommittedLayer(None, EMPTY_DIFF_ID), {}, CommitNote(NOTE.created))
+    )
     assert len(manifest.layers) == 1
     assert config["history"][-1] == {"created": NOTE.created, "empty_layer": True}
     assert "author" not in config
@@ -75,7 +77,7 @@ def test_a_container_that_changed_nothing_gives_no_layer() -> None:
 def test_a_layer_that_is_elsewhere_is_refused() -> None:
     with pytest.raises(InvalidInput, match="foreign"):
         committed_image(
-            below("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"), NewLayer(BLOB, DIFF), {}, NOTE
+            below("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"), CommittedLayer(BLOB, DIFF), {}, NOTE
         )
 
 

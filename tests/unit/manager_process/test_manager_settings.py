@@ -8,8 +8,8 @@ import pytest
 from manager.advertised_address import advertised_host, with_port
 from manager.main import user_error
 from manager.settings import Settings
+from shoal.daemons.sd_notify import sd_notify
 from shoal.errors import InvalidInput, Unavailable
-from shoal.sd_notify import sd_notify
 
 
 def test_the_defaults_are_valid() -> None:

@@ -11,7 +11,7 @@ from agent.network.cluster_state.encrypted_overlay import EncryptedOverlay
 from agent.network.cluster_state.overlay_tables import OverlayTables, removed_addresses
 from agent.network.cluster_state.service_map import Frontend, FrontendKind, ServiceMap
 from agent.network.ip_types import Address
-from agent.network.netlink.rtnetlink import BLACKHOLE_LINK, Route, add_route, delete_route
+from agent.network.netlink.rtnetlink import BLACKHOLE_LINK, KernelRoute, add_route, delete_route
 
 ONE, TWO, SIX = IPv4Address("10.99.0.1"), IPv4Address("10.99.0.2"), IPv6Address("fd99::1")
 NODE = IPv4Address("192.0.2.1")
@@ -32,8 +32,8 @@ class Node:
         return {route.destination.network_address for route in self.silence.routes}
 
 
-def silent(address: Address) -> Route:
-    return Route(ip_network(address), BLACKHOLE_LINK)
+def silent(address: Address) -> KernelRoute:
+    return KernelRoute(ip_network(address), BLACKHOLE_LINK)
 
 
 def attachment(*addresses: IPv4Address, link: int = 7) -> Attachment:
@@ -46,7 +46,7 @@ def removed(*addresses: Address) -> set[object]:
 
 def test_it_is_over_after_its_time() -> None:
     node = Node()
-    assert node.silence.add([ONE]) == [add_route(Route(IPv4Network("10.99.0.1/32"), BLACKHOLE_LINK))]
+    assert node.silence.add([ONE]) == [add_route(KernelRoute(IPv4Network("10.99.0.1/32"), BLACKHOLE_LINK))]
     node.now += BLACKHOLE_SECONDS / 2
     node.silence.add([TWO])
     assert node.silence.remove_expired() == []
@@ -88,7 +88,7 @@ def test_of_tasks_that_ended_those_stay_silent_that_clients_are_led_to() -> None
     node = Node()
     node.led_to = {ONE}
     done = node.silence.replace_ended([attachment(ONE, TWO, link=7)])
-    assert set(done) == {delete_route(Route(ip_network(ONE), 7))} | removed(TWO)
+    assert set(done) == {delete_route(KernelRoute(ip_network(ONE), 7))} | removed(TWO)
     assert node.silent() == {ONE}
 
 

@@ -10,7 +10,7 @@ from agent.network.datapath.comparison import MAX_REFUSALS, Comparison, Findings
 from agent.network.datapath.link_repair import LinkMtus, link_differences
 from agent.network.ip_types import AF_INET, AF_INET6
 from agent.network.kernel_state import KernelState, only_ipv4
-from agent.network.netlink.rtnetlink import Neighbour, Route, RoutingRule
+from agent.network.netlink.rtnetlink import KernelRoute, Neighbour, RoutingRule
 from agent.network.netlink.rtnetlink_dump import Link
 from agent.network.well_known import ATTACHED_GROUP
 from shoal.errors import Unavailable
@@ -78,7 +78,7 @@ def test_a_link_keeps_the_size_that_was_seen_first() -> None:
 
 
 def test_what_is_left_without_ipv6() -> None:
-    route, route6 = Route(IPv4Network("10.0.0.0/24"), 0), Route(IPv6Network("fd01::/64"), 0)
+    route, route6 = KernelRoute(IPv4Network("10.0.0.0/24"), 0), KernelRoute(IPv6Network("fd01::/64"), 0)
     peer, peer6 = (Neighbour(3, prefix.network_address, "02:00:00:00:00:01") for prefix in (route[0], route6[0]))
     rule, rule6 = (RoutingRule(9, family=family) for family in (AF_INET, AF_INET6))
     both = KernelState(frozenset({route, route6}), frozenset({peer, peer6}), rules=frozenset({rule, rule6}))

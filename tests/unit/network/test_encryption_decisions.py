@@ -25,7 +25,7 @@ from agent.network.encryption.key_generations import (
 from agent.network.encryption.peer_changes import intact_tunnels, peer_additions, peer_removals, tunnel_differences
 from agent.network.host.underlay import Underlay
 from agent.network.ip_types import Address
-from agent.network.netlink.rtnetlink import Route, add_route
+from agent.network.netlink.rtnetlink import KernelRoute, add_route
 from agent.network.netlink.wireguard import TunnelPeer
 from agent.network.nftables.rule_ports import RulePorts
 from agent.network.nftables.ruleset import chains
@@ -128,7 +128,7 @@ def test_a_node_keeps_its_old_way_until_it_has_answered_on_the_new_one() -> None
     assert selected_tunnels(word, [old, new])[A] == old
     met = replace(new, confirmed=frozenset({key(2)}))
     assert selected_tunnels(word, [old, met])[A] == met
-    assert routes(word, [old, met]) == {Route(IPv4Network(CONTAINER), met.link)}
+    assert routes(word, [old, met]) == {KernelRoute(IPv4Network(CONTAINER), met.link)}
 
 
 def test_where_nobody_has_answered_yet_the_newest_keys_are_tried() -> None:
@@ -232,7 +232,7 @@ def test_containers_routes_to_encrypted_networks_have_less_room() -> None:
     attachment = Attachment("t", 7, "02:00:00:00:00:01", addresses, None, ())
     messages = list(container_messages(attachment, subnets, 1440))
     for network, mtu in (("bank", 1440), ("street", 0)):
-        route = Route(subnets[network].routed_prefix, CONTAINER_INDEX, GATEWAY, addresses[network], mtu=mtu)
+        route = KernelRoute(subnets[network].routed_prefix, CONTAINER_INDEX, GATEWAY, addresses[network], mtu=mtu)
         assert add_route(route) in messages
 
 

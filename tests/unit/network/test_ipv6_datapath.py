@@ -14,7 +14,7 @@ from agent.network.host import ipv6_support
 from agent.network.host.underlay import Underlay, overlay_address, overlay_address6
 from agent.network.ip_types import AF_INET, AF_INET6
 from agent.network.kernel_state import desired_state
-from agent.network.netlink.rtnetlink import ZONE_MASK, Neighbour, Route
+from agent.network.netlink.rtnetlink import ZONE_MASK, KernelRoute, Neighbour
 from agent.network.nftables import set_elements
 from agent.network.nftables.ipv6_rules import ipv6_name, ipv6_text
 from agent.network.nftables.rule_ports import RulePorts
@@ -43,15 +43,15 @@ def reported(peer: str) -> tuple[list[NetworkAssignment], list[TaskEndpoint], li
 def test_a_remote_address_of_each_family_leads_to_its_node() -> None:
     state = desired_state(overlay_tables(*reported(str(PEER)), "n1"), [], 3, POOL, ipv6=True)
     there = overlay_address6(PEER)
-    assert Route(IPv6Network("fd01::8"), 3, there) in state.routes
-    assert Route(PREFIX6, 0) in state.routes
+    assert KernelRoute(IPv6Network("fd01::8"), 3, there) in state.routes
+    assert KernelRoute(PREFIX6, 0) in state.routes
     assert {entry for entry in state.neighbours if entry.link == 3} == {
         Neighbour(3, PEER, "02:56:00:00:00:02"),
         Neighbour(3, there, "02:56:00:00:00:02"),
     }
     assert {rule.family for rule in state.rules} == {AF_INET, AF_INET6}
     (mark,) = assign_ingress_marks([PEER]).values()
-    assert Route(IPv6Network("::/0"), 3, there, table=mark) in state.routes
+    assert KernelRoute(IPv6Network("::/0"), 3, there, table=mark) in state.routes
 
 
 def test_over_an_ipv6_underlay_all_goes_to_the_nodes_address_in_the_overlay() -> None:

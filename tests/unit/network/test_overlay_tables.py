@@ -10,7 +10,7 @@ from agent.network.attachments.attachment import Attachment, Port, choose_egress
 from agent.network.attachments.local_pool import next_address
 from agent.network.cluster_state.overlay_tables import OverlaySubnet, OverlayTables, overlay_tables, table_diff
 from agent.network.kernel_state import additions, desired_state, plan, removals
-from agent.network.netlink.rtnetlink import FdbEntry, Neighbour, Route
+from agent.network.netlink.rtnetlink import FdbEntry, KernelRoute, Neighbour
 from agent.network.network_settings import NetworkSettings
 from agent.network.nftables import set_elements
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
@@ -149,7 +149,7 @@ def test_state_has_one_entry_a_node_and_one_route_an_address() -> None:
     assert {str(route.destination) for route in state.routes} == {
         "10.0.1.0/24", "10.0.1.1/32", "10.0.1.7/32", "10.0.1.8/32", str(POOL),
     }  # fmt: skip
-    assert Route(IPv4Network("10.0.1.0/24"), 0) in state.routes
+    assert KernelRoute(IPv4Network("10.0.1.0/24"), 0) in state.routes
 
 
 def test_a_tasks_elements() -> None:

@@ -14,7 +14,7 @@ from agent.network.encryption.key_generations import Tunnel, desired_peers, rout
 from agent.network.encryption.tunnel_set import IDLE_SECONDS, TunnelSet
 from agent.network.ip_types import Address
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.rtnetlink import Message, Route
+from agent.network.netlink.rtnetlink import KernelRoute, Message
 from agent.network.netlink.wireguard import TunnelPeer
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
@@ -164,7 +164,7 @@ def test_a_later_process_disturbs_nothing_but_makes_a_spent_key_anew() -> None:
         later = TunnelSet(connection=cast(Connection, Routes()), driver=rig.kernel)
         later.apply(EncryptedOverlay(1, {NODE: {1: NodeKey(bytes([101]) * 32, 51832)}}, {CONTAINER: NODE}), MTU)
         assert rig.kernel.made == made
-        assert isinstance(next(iter(later.routes)), Route)
+        assert isinstance(next(iter(later.routes)), KernelRoute)
 
 
 def test_a_later_process_tells_the_keys_that_it_finds_from_the_beginning() -> None:

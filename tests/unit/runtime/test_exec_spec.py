@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agent.runtime.spec.exec_spec import exec_failure, exec_process_section
-from agent.runtime.spec.user_lookup import User
+from agent.runtime.spec.user_lookup import ContainerUser
 from shoal.api.v1.streams_pb2 import ExecStart, TerminalSize
 
 OWN: dict[str, Any] = {
@@ -17,10 +17,12 @@ OWN: dict[str, Any] = {
     "capabilities": {kind: ["CAP_CHOWN"] for kind in ("bounding", "effective", "permitted")},
     "noNewPrivileges": True,
 }
-APP = User(1000, 1000, (20,), "/home/app")
+APP = ContainerUser(1000, 1000, (20,), "/home/app")
 
 
-def made(user: User | None = None, *, own: dict[str, Any] = OWN, home: str = "/root", **desired: Any) -> dict[str, Any]:
+def made(
+    user: ContainerUser | None = None, *, own: dict[str, Any] = OWN, home: str = "/root", **desired: Any
+) -> dict[str, Any]:
     start = ExecStart(args=["ls"], **desired)
     return exec_process_section(
         own, start, user=user, own_home=home, available={"CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"}
@@ -51,7 +53,7 @@ def test_another_user_has_a_home_and_no_rights_of_roots() -> None:
 
 def test_root_in_a_container_of_another_user() -> None:
     own = OWN | {"user": {"uid": 5, "gid": 5}, "capabilities": {"bounding": ["CAP_CHOWN"]}}
-    assert made(User(0, 0, (), "/root"), own=own)["capabilities"] == OWN["capabilities"]
+    assert made(ContainerUser(0, 0, (), "/root"), own=own)["capabilities"] == OWN["capabilities"]
 
 
 def test_all_capabilities_are_those_that_there_are() -> None:

@@ -11,7 +11,7 @@ from agent.runtime.spec.capability_sets import ALL, DEFAULT, capabilities_of, re
 from agent.runtime.spec.oci_block_io import block_io_section, device_numbers
 from agent.runtime.spec.oci_process import command_line, environment
 from agent.runtime.spec.oci_spec import HostFacts, oci_spec
-from agent.runtime.spec.user_lookup import User, resolve_user
+from agent.runtime.spec.user_lookup import ContainerUser, resolve_user
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import Image, ImageConfig
 from shoal.api.v1.container_pb2 import BlockIo, ContainerSpec, Mount, Ulimit
@@ -28,7 +28,7 @@ HOST = HostFacts(
     capabilities=frozenset(ALL),
     profile=load_profile(),
 )
-ROOT = User(0, 0, (), "/root")
+ROOT = ContainerUser(0, 0, (), "/root")
 RUNS = ImageConfig(command=("/run",))
 PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\nbroken\n"
 GROUP = "root:x:0:\napp:x:1001:\naudio:x:29:app,x\n"
@@ -37,7 +37,7 @@ GROUP = "root:x:0:\napp:x:1001:\naudio:x:29:app,x\n"
 def spec_of(
     config: ImageConfig = RUNS,
     *,
-    user: User = ROOT,
+    user: ContainerUser = ROOT,
     limits: Resources | None = None,
     netns_fd: int | None = None,
     host: HostFacts = HOST,
@@ -83,15 +83,15 @@ def test_later_environment_wins_and_home_is_the_users() -> None:
 @pytest.mark.parametrize(
     ("user", "groups", "expected"),
     [
-        ("", [], User(0, 0, (), "/root")),
-        ("app", [], User(1000, 1001, (29,), "/home/app")),
-        ("1000", ["50"], User(1000, 1001, (29, 50), "/home/app")),
-        ("app:audio", [], User(1000, 29, (), "/home/app")),
-        ("4242", ["audio"], User(4242, 0, (29,), "/")),
-        ("4242:4243", [], User(4242, 4243, (), "/")),
+        ("", [], ContainerUser(0, 0, (), "/root")),
+        ("app", [], ContainerUser(1000, 1001, (29,), "/home/app")),
+        ("1000", ["50"], ContainerUser(1000, 1001, (29, 50), "/home/app")),
+        ("app:audio", [], ContainerUser(1000, 29, (), "/home/app")),
+        ("4242", ["audio"], ContainerUser(4242, 0, (29,), "/")),
+        ("4242:4243", [], ContainerUser(4242, 4243, (), "/")),
     ],
 )
-def test_users_by_name_and_number(user: str, groups: list[str], expected: User) -> None:
+def test_users_by_name_and_number(user: str, groups: list[str], expected: ContainerUser) -> None:
     assert resolve_user(user, groups, passwd=PASSWD, group=GROUP) == expected
 
 
@@ -116,7 +116,7 @@ def test_capabilities() -> None:
 
 
 def test_other_users_than_root_hold_no_capability() -> None:
-    made = spec_of(user=User(1000, 1000, (), "/"))["process"]["capabilities"]
+    made = spec_of(user=ContainerUser(1000, 1000, (), "/"))["process"]["capabilities"]
     assert set(made) == {"bounding"}
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from manager.controllers.volume_mover.move_records import completed, failed, with_move_status, without_stale_copy
 from manager.controllers.volume_mover.next_move_step import (
-    Copy,
     Fail,
     StaleCopyStep,
+    StartCopy,
     Wait,
     has_work,
     next_step,
@@ -60,7 +60,7 @@ def down(world: World, name: str) -> None:
 
 def test_it_copies_when_all_is_still_and_both_nodes_answer() -> None:
     world = cluster()
-    assert next_step(world.tables, volume(), MOVE) == Copy()
+    assert next_step(world.tables, volume(), MOVE) == StartCopy()
     down(world, "h2")
     step = next_step(world.tables, volume(), MOVE)
     assert isinstance(step, Wait) and "which is down" in step.why

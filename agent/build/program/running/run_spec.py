@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.runtime.spec.oci_spec import HOST_NETWORK, HostFacts, oci_spec
-from agent.runtime.spec.user_lookup import User
+from agent.runtime.spec.user_lookup import ContainerUser
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import Image, ImageConfig
 from shoal.api.v1.builds_pb2 import BuildStart
@@ -28,7 +28,7 @@ def run_spec(
     name: str,
     root: Path,
     cgroup: str,
-    user: User,
+    user: ContainerUser,
     etc_files: Mapping[str, Path],
     mounts: Sequence[Mapping[str, Any]],
     secrets: Mapping[str, str],

@@ -19,7 +19,7 @@ from agent.runtime.confinement.compiled_filters import FilterCache
 from agent.runtime.rootfs.mounted_files import mount_etc_files
 from agent.runtime.rootfs.overlay_mount import read_in_root
 from agent.runtime.spec.oci_spec import HostFacts
-from agent.runtime.spec.user_lookup import User, resolve_user
+from agent.runtime.spec.user_lookup import ContainerUser, resolve_user
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.dockerfile.evaluation.build_steps import RunAction
 from shoal.errors import Fault, InvalidInput, Refused
@@ -150,7 +150,7 @@ def _quoted(command: str) -> str:
     return json.dumps(command, ensure_ascii=False)
 
 
-def _user(user: str, root: Path) -> User:
+def _user(user: str, root: Path) -> ContainerUser:
     try:
         return resolve_user(user, (), passwd=read_in_root(root, "/etc/passwd"), group=read_in_root(root, "/etc/group"))
     except InvalidInput as error:

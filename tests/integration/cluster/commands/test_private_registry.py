@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.playground import daemons
-from cli.playground.registry_server import RegistryAuth, registry_settings
+from cli.playground.registry_server import RegistryAccess, registry_settings
 from tests.integration.cluster.harness import Cluster
 from tests.integration.registry_fixture import make_certificate, make_htpasswd
 
@@ -35,7 +35,7 @@ def private(clean: Cluster, tmp_path: Path) -> Iterator[str]:
     password = tmp_path / "password"
     password.touch(mode=0o600)
     password.write_text("a password\n")
-    security = RegistryAuth(certificate=made.certificate, key=made.key, htpasswd=accounts)
+    security = RegistryAccess(certificate=made.certificate, key=made.key, htpasswd=accounts)
     settings = tmp_path / "registry.json"
     settings.write_text(json.dumps(registry_settings(tmp_path, f"{address}:{PORT}", security)))
     pid = daemons.spawn(clean.layout.lan, ["docker-registry", "serve", settings], tmp_path / "registry.log")

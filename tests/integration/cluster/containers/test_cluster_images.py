@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.playground import daemons
-from cli.playground.registry_server import RegistryAuth, registry_settings
+from cli.playground.registry_server import RegistryAccess, registry_settings
 from tests.integration.cluster.conftest import IMAGES
 from tests.integration.cluster.containers.containers import IMAGE, load_image, run, script
 from tests.integration.cluster.harness import Cluster
@@ -28,7 +28,7 @@ def source(clean: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     address = f"{clean.layout.manager_address}:{PORT}"
     accounts = make_htpasswd(tmp_path / "accounts", "ann", "a password")
     settings = tmp_path / "registry.json"
-    settings.write_text(json.dumps(registry_settings(tmp_path, address, RegistryAuth(htpasswd=accounts))))
+    settings.write_text(json.dumps(registry_settings(tmp_path, address, RegistryAccess(htpasswd=accounts))))
     known = clean.layout.registries_file.read_text()
     clean.layout.registries_file.write_text(f'{known}[registry."{address}"]\nplain_http = true\n')
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))

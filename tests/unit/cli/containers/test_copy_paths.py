@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cli.file_copies.copy_paths import (
-    CopySource,
-    CopyTarget,
+    CopiedPath,
+    CopyDestination,
     Placement,
     absolute,
     clean,
@@ -54,9 +54,9 @@ def test_paths_keep_what_their_end_says() -> None:
     assert followed("/x/link/.", "/y/real") == ("/y/real/.", "") and followed("/x/l/", "/y/r") == ("/y/r/", "l")
 
 
-FILE, DIRECTORY, CONTENTS = CopySource("/s/f", False), CopySource("/s/d", True), CopySource("/s/d/.", True)
-THERE, A_FILE = CopyTarget("/t/x", True, True), CopyTarget("/t/x", True, False)
-MISSING, TO_BE_DIRECTORY = CopyTarget("/t/x", False, False), CopyTarget("/t/x/", False, False)
+FILE, DIRECTORY, CONTENTS = CopiedPath("/s/f", False), CopiedPath("/s/d", True), CopiedPath("/s/d/.", True)
+THERE, A_FILE = CopyDestination("/t/x", True, True), CopyDestination("/t/x", True, False)
+MISSING, TO_BE_DIRECTORY = CopyDestination("/t/x", False, False), CopyDestination("/t/x/", False, False)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ MISSING, TO_BE_DIRECTORY = CopyTarget("/t/x", False, False), CopyTarget("/t/x/",
         (DIRECTORY, TO_BE_DIRECTORY, Placement("/t", "d", "x")),
         (CONTENTS, THERE, Placement("/t/x", ".")),
         (CONTENTS, MISSING, Placement("/t", ".", "x")),
-        (CopySource("/real", False, "link"), THERE, Placement("/t/x", "real", "link")),
-        (CopySource("/real", False, "link"), MISSING, Placement("/t", "real", "x")),
+        (CopiedPath("/real", False, "link"), THERE, Placement("/t/x", "real", "link")),
+        (CopiedPath("/real", False, "link"), MISSING, Placement("/t", "real", "x")),
     ],
 )
-def test_placements(source: CopySource, target: CopyTarget, found: Placement) -> None:
+def test_placements(source: CopiedPath, target: CopyDestination, found: Placement) -> None:
     assert place(source, target) == found
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import pytest
 
 from manager.agents.agent_address import AgentAddress
-from manager.containers.node_calls.container_files import ContainerFiles
+from manager.containers.node_calls.container_files import ContainerFileHandler
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
     ArchiveRequest,
@@ -59,7 +59,7 @@ async def _messages(*messages: WriteArchiveRequest) -> AsyncGenerator[WriteArchi
 def test_every_call_goes_to_the_node_with_the_whole_id() -> None:
     async def scenario(rig: ContainerRig) -> None:
         agents = Files()
-        files = ContainerFiles(store=rig.store, agents=agents)
+        files = ContainerFileHandler(store=rig.store, agents=agents)
         created = await rig.create("db")
         identifier, node = created.container.meta.id, created.node_id
         short = short_container_id(identifier)
@@ -83,7 +83,7 @@ def test_every_call_goes_to_the_node_with_the_whole_id() -> None:
 
 def test_what_is_refused() -> None:
     async def scenario(rig: ContainerRig) -> None:
-        files = ContainerFiles(store=rig.store, agents=Files())
+        files = ContainerFileHandler(store=rig.store, agents=Files())
         with pytest.raises(NotFound, match='container "db" not found'):
             await files.stat(ArchiveRequest(container="db", path="/"), ADMIN)
         with pytest.raises(InvalidInput, match="must be `target`"):
@@ -100,7 +100,7 @@ def test_files_of_one_that_was_just_created_are_waited_for() -> None:
     async def scenario(rig: ContainerRig) -> None:
         rig.makes_nothing = True
         await rig.create("db")
-        files = ContainerFiles(store=rig.store, agents=Files())
+        files = ContainerFileHandler(store=rig.store, agents=Files())
         asked = asyncio.create_task(files.stat(ArchiveRequest(container="db", path="/data"), ADMIN))
         await asyncio.sleep(0.05)
         assert not asked.done()

@@ -31,7 +31,7 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import load_keyring
 from shoal.identity.roles import CertificateSubject, Role
-from tests.bench.simulated_agents import Counts
+from tests.bench.rig.simulated_agents import Counts
 from tests.integration.manager.manager_process import ManagerProcess
 
 AGENTS_A_PROCESS = 1500
@@ -113,7 +113,7 @@ class SimulatedCluster:
             last = min(self.nodes, first + AGENTS_A_PROCESS)
             arguments = [str(path), self.manager.api, str(count_file), str(first), str(last)]
             with (self._directory / f"agents{first}.log").open("wb") as log:
-                command = [sys.executable, "-m", "tests.bench.simulated_agents", *arguments]
+                command = [sys.executable, "-m", "tests.bench.rig.simulated_agents", *arguments]
                 self._agents.append(subprocess.Popen(command, stdout=log, stderr=log))
             self._count_files.append(count_file)
 

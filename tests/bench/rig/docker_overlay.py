@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.swarm import IMAGE, READY_SECONDS, Swarm, answers, bring, clean, daemon, dockerd, wait_until
+from tests.bench.rig.swarm import IMAGE, READY_SECONDS, Swarm, answers, bring, clean, daemon, dockerd, wait_until
 from tests.integration.network.netns_hosts import run
 
 NETWORK = "bench"

@@ -19,7 +19,7 @@ from cli.playground.lifecycle import Playground
 from shoal.contexts.context_store import ContextStore
 
 SHOAL = Path(sys.executable).parent / "shoal"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ARCHIVE = ROOT / "build" / "images" / "hello-1.tar"
 PACKAGES = ("shoal", "manager", "agent", "cli", "engine")
 """With their bytecode, as pip leaves an installation: where Python may not write it, each start compiles again."""

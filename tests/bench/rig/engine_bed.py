@@ -20,8 +20,8 @@ from typing import Any
 
 from cli.playground import daemons
 from shoal.contexts.context_store import ContextStore
-from tests.bench.bed import ARCHIVE, Bed, cluster
-from tests.bench.swarm import DOCKER, Swarm, wait_until
+from tests.bench.rig.bed import ARCHIVE, Bed, cluster
+from tests.bench.rig.swarm import DOCKER, Swarm, wait_until
 
 IMAGE = "hello:1"
 READY_SECONDS = 20.0

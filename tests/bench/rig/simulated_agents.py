@@ -1,4 +1,4 @@
-"""Agents without a runtime, many in one process: `python -m tests.bench.simulated_agents` for `bench_control_plane`.
+"""Agents without a runtime, many in one process: `python -m tests.bench.rig.simulated_agents`.
 
 Arguments: the file of identities, the manager's address, the file for counts, and which of the identities, first and
 last. Each holds a real `AgentSession` over mutual TLS, with its reconnections; of a task that is to run it says at

@@ -1,0 +1,1 @@
+"""What all daemons do: tell systemd of their state, and give freed memory back to the host."""
