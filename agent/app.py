@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from ipaddress import IPv4Network
 from typing import TypeVar
 
 from grpc import aio
@@ -20,6 +19,7 @@ from agent.build.build_cache import BuildCache
 from agent.build.build_host import BuildHost
 from agent.build.build_service import AgentBuildsService
 from agent.commits.layer_commits import LayerCommits
+from agent.component_settings import cgroup_parent, network_settings, runtime_config
 from agent.csi.controller_service import ControllerService
 from agent.csi.driver_registry import DriverRegistry
 from agent.csi.driver_sockets import parse_socket
@@ -33,20 +33,18 @@ from agent.images.image_store import ImageStore
 from agent.journal.journal import Journal
 from agent.membership import Membership, join_if_new
 from agent.network.network_lifecycle import run_node_network
-from agent.network.network_settings import NetworkSettings
 from agent.network.node_network import NodeNetwork
 from agent.retry import until_success
 from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.host_requirements import require_host
-from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, NO_OPTIMIZATIONS
 from agent.runtime.oci_runtime import OciRuntime
-from agent.runtime.open_runtime import RuntimeConfig, open_runtime
+from agent.runtime.open_runtime import open_runtime
 from agent.session.backoff import delays
 from agent.session.manager_list import ManagerList
 from agent.session.manager_session import ManagerSession
 from agent.session.status_queue import StatusQueue
-from agent.settings import ON, AgentSettings
+from agent.settings import AgentSettings
 from agent.streams.agent_containers import AgentContainersService
 from agent.streams.agent_streams import AgentStreamsService
 from agent.streams.exec_sessions import ExecSessions
@@ -91,11 +89,6 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def cgroup_parent(node_id: str) -> str:
-    """The cgroup below which this node's containers have theirs; several agents may share a host."""
-    return f"/shoal/{node_id}"
-
-
 async def run(settings: AgentSettings) -> None:
     """Join the cluster if necessary, then run until cancelled. Containers keep running.
 
@@ -115,7 +108,7 @@ async def run(settings: AgentSettings) -> None:
     address = await _retry(partial(asyncio.to_thread, inspection.underlay_address, settings, first))
     async with AsyncExitStack() as stack:
         network = await stack.enter_async_context(
-            run_node_network(underlay_address=address, node_id=membership.node_id, settings=_network_settings(settings))
+            run_node_network(underlay_address=address, node_id=membership.node_id, settings=network_settings(settings))
         )
         outbox = StatusQueue()
         drivers = await stack.enter_async_context(_drivers(settings))
@@ -183,33 +176,6 @@ async def _retry(attempt: Callable[[], Awaitable[T]]) -> T:
     )
 
 
-def _network_settings(settings: AgentSettings) -> NetworkSettings:
-    pool = IPv4Network(settings.local_pool) if settings.local_pool else None
-    return NetworkSettings(
-        vxlan_port=settings.vxlan_port,
-        agent_port=settings.stream_port,
-        closed_ports=tuple(map(int, filter(None, settings.closed_ports.split(",")))),
-        local_pool=pool,
-        overlay_encryption=settings.overlay_encryption,
-        keys_directory=settings.keys_directory,
-    )
-
-
-def _runtime_config(settings: AgentSettings, node_id: str) -> RuntimeConfig:
-    is_optimized = settings.runtime_optimizations == ON
-    if not is_optimized:
-        _log.info("runtime optimizations are off")
-    return RuntimeConfig(
-        state_directory=settings.runtime_directory,
-        run_directory=settings.run_directory,
-        cgroup_parent=cgroup_parent(node_id),
-        hidden_mount=settings.attached_directory,
-        cdi_directories=settings.cdi_directory,
-        hostname=inspection.hostname(settings),
-        optimizations=ALL_OPTIMIZATIONS if is_optimized else NO_OPTIMIZATIONS,
-    )
-
-
 async def _worker(
     stack: AsyncExitStack,
     settings: AgentSettings,
@@ -228,7 +194,7 @@ async def _worker(
         worker.exited(task_id, end)
 
     runtime = await stack.enter_async_context(
-        open_runtime(_runtime_config(settings, node_id), on_exit=exited, clock=now_ms, apparmor=apparmor)
+        open_runtime(runtime_config(settings, node_id), on_exit=exited, clock=now_ms, apparmor=apparmor)
     )
     kind = host_platform()
     journal = Journal(settings.journal_directory)

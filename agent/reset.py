@@ -3,7 +3,8 @@
 import logging
 from contextlib import suppress
 
-from agent.app import cgroup_parent, now_ms
+from agent.app import now_ms
+from agent.component_settings import cgroup_parent
 from agent.network.network_lifecycle import open_node_network
 from agent.network.network_settings import NetworkSettings
 from agent.runtime.open_runtime import RuntimeConfig, open_runtime

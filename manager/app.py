@@ -47,7 +47,12 @@ from manager.leader_work import leader_work
 from manager.leadership.clock_comparison import ClockComparison
 from manager.leadership.leadership import Leadership
 from manager.logs.log_handler import LogHandler
-from manager.manager_identity import ManagerIdentity, keep_credentials_valid, write_admin, write_console, write_engine
+from manager.manager_identity import (
+    ManagerIdentity,
+    keep_credentials_valid,
+    make_state_directory,
+    write_credentials,
+)
 from manager.membership.member_api import RemovedFromCluster
 from manager.networks.network_check_handler import NetworkCheckHandler
 from manager.networks.network_handler import NetworkHandler
@@ -78,10 +83,9 @@ from shoal.daemons.heap_trimming import keep_freed_memory, trim_heap_forever
 from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
-from shoal.errors import Refused, Unavailable
+from shoal.errors import Refused
 from shoal.identity import identity
 from shoal.identity.keyring import Keyring, load_keyring
-from shoal.identity.private_files import make_private_directory
 from shoal.rpc import access, server_limits
 from shoal.rpc.conditional_reads import ConditionalReads
 from shoal.rpc.grpc_server import listen, make_server
@@ -109,7 +113,7 @@ async def run(settings: Settings) -> None:
         InvalidInput, NotFound: the settings do not fit this host or this cluster.
         Unavailable, Refused: a port, a file or etcd is not available.
     """
-    _make_state_directory(settings)
+    make_state_directory(settings.state_directory)
     try:
         await join_cluster(settings)
         async with open_etcd(settings) as opened:
@@ -232,11 +236,11 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         group.create_task(own.keep_valid(), name="certificate renewal")
         keep_freed_memory()
         group.create_task(trim_heap_forever(), name="heap")
-        write_credentials = partial(_write_credentials, settings, authority, manager.api_address)
-        renewal = keep_credentials_valid(write_credentials, time.time)
+        write_all = partial(write_credentials, settings, authority, manager.api_address)
+        renewal = keep_credentials_valid(write_all, time.time)
         group.create_task(renewal, name="renewal of certificates for contexts")
         async with _started(api_server), _started(join_server), _closed_at_exit(agents), registry_images, repository:
-            write_credentials(datetime.now(UTC))
+            write_all(datetime.now(UTC))
             _log.info("ready; serving the API on %s and joins on %s", manager.api_address, manager.join_address)
             sd_notify("READY=1", os.environ)
             await asyncio.Event().wait()
@@ -298,12 +302,6 @@ def _control_service(
     )
 
 
-def _write_credentials(settings: Settings, authority: CertificateAuthority, address: str, now: datetime) -> None:
-    write_admin(authority, settings.admin_directory, address, now)
-    write_engine(authority, settings.engine_directory, address, now)
-    write_console(authority, settings.console_directory, address, now)
-
-
 async def _authority(store: Store, keyring: Keyring) -> CertificateAuthority:
     authority = CertificateAuthority(store=store, keyring=keyring, clock=time.time, new_id=ids.new_id)
     await authority.bootstrap()
@@ -343,12 +341,3 @@ async def _closed_at_exit(agents: AgentChannels) -> AsyncGenerator[None]:
         yield
     finally:
         await agents.close()
-
-
-def _make_state_directory(settings: Settings) -> None:
-    try:
-        make_private_directory(settings.state_directory)
-    except OSError as error:
-        raise Unavailable(
-            f"cannot create {settings.state_directory}: {error.strerror}; run the manager as root"
-        ) from error

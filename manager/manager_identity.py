@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from manager.certificate_authority.cluster_authority import CertificateAuthority
+from manager.settings import Settings
 from shoal.errors import Unavailable
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
-from shoal.identity.private_files import write_atomically
+from shoal.identity.private_files import make_private_directory, write_atomically
 from shoal.ids import NewId
 
 _log = logging.getLogger(__name__)
@@ -80,6 +81,29 @@ async def keep_credentials_valid(write: Callable[[datetime], None], clock: Calla
             write(datetime.fromtimestamp(clock(), UTC))
         except Unavailable as error:
             _log.error("cannot renew credentials: %s", error)
+
+
+def make_state_directory(directory: Path) -> None:
+    """For root alone.
+
+    Raises:
+        Unavailable: it cannot be created.
+    """
+    try:
+        make_private_directory(directory)
+    except OSError as error:
+        raise Unavailable(f"cannot create {directory}: {error.strerror}; run the manager as root") from error
+
+
+def write_credentials(settings: Settings, authority: CertificateAuthority, address: str, now: datetime) -> None:
+    """All three: of an admin, of engines and of consoles.
+
+    Raises:
+        Unavailable: a directory cannot be written.
+    """
+    write_admin(authority, settings.admin_directory, address, now)
+    write_engine(authority, settings.engine_directory, address, now)
+    write_console(authority, settings.console_directory, address, now)
 
 
 def write_admin(authority: CertificateAuthority, directory: Path, address: str, now: datetime) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from cli.client import Client
-from cli.playground import console_server, daemons, engine_server, manager_servers, subnets, virtual_network
+from cli.playground import agents, console_server, daemons, engine_server, manager_servers, subnets, virtual_network
 from cli.playground.layout import REGISTRY_PORT, Layout, PlaygroundHost
 from cli.playground.leftovers import agent_processes, leftovers, summarize
 from cli.playground.pids_file import load_pids, save_pids
@@ -251,22 +251,7 @@ class Playground:
 
     def start_agent(self, host: PlaygroundHost) -> None:
         """Start the agent of a host; it joins when it has no identity yet."""
-        token = self.layout.state / "token"
-        command: list[str | Path] = [
-            daemons.BIN / "shoal-agent",
-            "run",
-            *self._agent_directories(host),
-            "--join",
-            self.layout.join,
-            "--token-file",
-            token,
-            "--hostname",
-            host.name,
-            "--advertise-address",
-            self.layout.advertised_address(host.address),
-            "--registries-file",
-            self.layout.registries_file,
-        ]
+        command = agents.agent_command(self.layout, host, self.layout.state / "token")
         self._spawn(host.name, host.namespace, command, host.log)
 
     def stop_agent(self, host: PlaygroundHost, *, kill: bool = False) -> None:
@@ -279,8 +264,7 @@ class Playground:
 
     def reset_agent(self, host: PlaygroundHost) -> None:
         """Remove every container of a host, and all else that its agent made."""
-        command = [daemons.BIN / "shoal-agent", "reset", "--all", "--yes", *self._agent_directories(host)]
-        daemons.run(host.namespace, command, seconds=120)
+        daemons.run(host.namespace, agents.reset_command(host), seconds=120)
 
     def pid(self, name: str) -> int:
         """Process id of a daemon: "manager", "registry", or a host's name ("m2": another manager)."""
@@ -324,9 +308,6 @@ class Playground:
             time.sleep(0.05)
         log = next(iter(logs.values()))
         raise Timeout(f"{what} not ready after {self._ready_seconds:.0f} s; end of {log}: {daemons.tail(log)}")
-
-    def _agent_directories(self, host: PlaygroundHost) -> list[str | Path]:
-        return ["--state-directory", host.state, "--run-directory", host.run]
 
     def _admin(self) -> Path:
         return self.layout.manager_state / "admin"
