@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 import pytest
 
 from engine.buildkit.v1.control_pb2 import StatusResponse
-from tests.contract.engine.build_node import IMAGE_ID, STEP_ERROR, BuildNode
-from tests.contract.engine.buildkit_client import BuildkitClient, ResultReceiver, SyncedDirectory, serving
+from tests.contract.engine.builds.build_node import IMAGE_ID, STEP_ERROR, BuildNode
+from tests.contract.engine.builds.buildkit_client import BuildkitClient
+from tests.contract.engine.builds.served_buildkit import served_buildkit
+from tests.contract.engine.builds.session_services import ResultReceiver, SyncedDirectory, serving
 from tests.contract.engine.docker_cli import wait_until
 from tests.contract.engine.raw_http import request
 from tests.contract.engine.served import Served
-from tests.contract.engine.served_buildkit import served_buildkit
 
 SESSION = "s2"
 

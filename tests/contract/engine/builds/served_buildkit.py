@@ -17,7 +17,7 @@ from engine.server.routes import Route, RouteTable
 from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.errors import NotFound
 from shoal.identity.roles import Role
-from tests.contract.engine.build_node import BuildNode
+from tests.contract.engine.builds.build_node import BuildNode
 from tests.contract.engine.served import ActingFor, Served, served
 
 

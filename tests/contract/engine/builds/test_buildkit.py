@@ -1,4 +1,4 @@
-"""BuildKit's API as a client has it that does what buildx does; what it gets wrong, on purpose, is refused."""
+"""BuildKit's API as a client has it that does what buildx does."""
 
 import asyncio
 import hashlib
@@ -6,7 +6,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,84 +19,29 @@ from engine.buildkit.v1.control_pb2 import (
     InfoRequest,
     ListWorkersRequest,
     PruneRequest,
-    SolveRequest,
 )
 from engine.buildkit.v1.control_pb2_grpc import ControlStub
-from engine.buildkit.v1.fsutil_pb2 import Packet, Stat
+from engine.buildkit.v1.fsutil_pb2 import Packet
 from engine.buildkit.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from engine.buildkit.v1.health_pb2_grpc import HealthStub
-from engine.buildkit.v1.ops_pb2 import Definition
 from shoal.identity.roles import Role
 from shoal.manager_calls.acting_user import acting_for
 from shoal.rpc.on_behalf import ActingUser, metadata_of
-from tests.contract.engine.build_node import CONFIG, DIGEST, IMAGE_ID, STEP_ERROR, BuildNode
-from tests.contract.engine.buildkit_client import (
+from tests.contract.engine.builds.build_node import CONFIG, DIGEST, IMAGE_ID, STEP_ERROR, BuildNode
+from tests.contract.engine.builds.build_runs import context_of, of, run
+from tests.contract.engine.builds.buildkit_client import BuildkitClient, error_details
+from tests.contract.engine.builds.served_buildkit import served_buildkit
+from tests.contract.engine.builds.session_services import (
     Auth,
-    BuildkitClient,
     ResultReceiver,
     Secrets,
-    Send,
-    Solved,
     SshAgent,
     SyncedDirectory,
     Upload,
-    error_details,
     send_files,
     serving,
-    solve,
 )
-from tests.contract.engine.raw_http import request
 from tests.contract.engine.served import Served
-from tests.contract.engine.served_buildkit import served_buildkit
-
-SESSION = "s1"
-
-
-@pytest.fixture
-def node() -> BuildNode:
-    return BuildNode()
-
-
-@pytest.fixture
-def engine(node: BuildNode, tmp_path: Path) -> Iterator[Served]:
-    with served_buildkit(node, tmp_path, forbid={"host-network", "privileged"}) as found:
-        yield found
-
-
-def context_of(directory: Path, *steps: str) -> Path:
-    context = directory / "ctx"
-    context.mkdir()
-    (context / "Dockerfile").write_text("\n".join(steps) + "\n")
-    (context / "f").write_text("f\n")
-    return context
-
-
-def run(
-    engine: Served,
-    directories: Mapping[str, Path],
-    options: Mapping[str, str] | None = None,
-    *,
-    send: Send | None = None,
-    services: Sequence[Callable[[aio.Server], None]] = (),
-    **more: Any,
-) -> Solved:
-    """One build of a client with a session."""
-
-    async def build() -> Solved:
-        client = BuildkitClient(engine.socket)
-        synced = SyncedDirectory(directories, send)
-        async with (
-            asyncio.timeout(60),
-            client.connection() as channel,
-            client.session(SESSION, *serving(synced), *services),
-        ):
-            return await solve(channel, SESSION, options or {}, **more)
-
-    return asyncio.run(build())
-
-
-def of(context: Path) -> dict[str, Path]:
-    return {"context": context, "dockerfile": context}
 
 
 def test_progress_has_steps_output_and_warnings(engine: Served, node: BuildNode, tmp_path: Path) -> None:
@@ -274,104 +219,6 @@ def test_checks_answer_as_a_subrequest(engine: Served, node: BuildNode, tmp_path
     assert "" not in node.lists
 
 
-@pytest.mark.parametrize(
-    ("more", "text"),
-    [
-        ({"frontend": "gateway.v0"}, "frontend 'gateway.v0' is not supported"),
-        ({"options": {"requestid": "frontend.outline"}}, "subrequest 'frontend.outline' is not supported"),
-        ({"options": {"platform": "linux/amd64,linux/arm64"}}, "several platforms"),
-        ({"options": {"attest:sbom": ""}}, "sbom is not supported"),
-        ({"exporters": [Exporter(type="tar"), Exporter(type="oci")]}, "several outputs"),
-        ({"exporter": Exporter(type="nydus")}, "exporter 'nydus' is not supported"),
-        ({"options": {"force-network-mode": "bridge"}}, "invalid netmode bridge"),
-        ({"options": {"context:a": "oci-layout://x"}}, "oci-layout is not supported"),
-    ],
-)
-def test_what_is_not_served_is_refused_by_name(
-    engine: Served, node: BuildNode, tmp_path: Path, more: dict[str, Any], text: str
-) -> None:
-    context = context_of(tmp_path, "FROM scratch")
-    with pytest.raises(aio.AioRpcError) as caught:
-        run(engine, of(context), **more)
-    assert text in str(caught.value.details())
-    assert not node.starts
-
-
-@pytest.mark.parametrize("entitlement", ["network.host", "security.insecure"])
-def test_entitlements_that_are_forbidden_are_refused(
-    engine: Served, node: BuildNode, tmp_path: Path, entitlement: str
-) -> None:
-    with pytest.raises(aio.AioRpcError) as caught:
-        run(engine, of(context_of(tmp_path, "FROM scratch")), entitlements=[entitlement])
-    assert "authorization denied by plugin shoal-engine" in str(caught.value.details())
-    assert not node.starts
-
-
-def test_llb_of_clients_is_refused(engine: Served) -> None:
-    async def call() -> None:
-        async with BuildkitClient(engine.socket).connection() as channel:
-            control: Any = ControlStub(channel)
-            await control.Solve(SolveRequest(ref="a", definition=Definition(operations=[b"x"])))
-
-    with pytest.raises(aio.AioRpcError, match="LLB of clients is not supported"):
-        asyncio.run(call())
-
-
-def _sent(*packets: Packet) -> Send:
-    async def send(requests: AsyncIterator[Packet], synced: SyncedDirectory) -> AsyncGenerator[Packet]:
-        for packet in packets:
-            yield packet
-        async for _ in requests:
-            pass
-
-    return send
-
-
-_END = Packet(type=Packet.PACKET_STAT)
-
-
-@pytest.mark.parametrize(
-    ("packets", "text"),
-    [
-        ([Packet(type=Packet.PACKET_ERR, data=b"disk")], "error from sender: disk"),
-        ([Packet(type=Packet.PACKET_DATA, id=7, data=b"x")], "invalid file request 7"),
-        ([Packet(type=Packet.PACKET_REQ, id=0)], "a packet that only receivers send"),
-        ([Packet(stat=Stat(path="Dockerfile", mode=0o644, size=1 << 40)), _END], "Dockerfile is too large"),
-        ([_END, Packet(type=Packet.PACKET_FIN)], "open Dockerfile: no such file or directory"),
-    ],
-)
-def test_clients_that_break_the_protocol_are_refused(
-    engine: Served, node: BuildNode, tmp_path: Path, packets: list[Packet], text: str
-) -> None:
-    with pytest.raises(aio.AioRpcError) as caught:
-        run(engine, of(tmp_path), send=_sent(*packets))
-    assert text in str(caught.value.details())
-    assert not node.starts
-
-
-def test_paths_that_leave_the_context_are_refused(engine: Served, node: BuildNode, tmp_path: Path) -> None:
-    context = context_of(tmp_path, "FROM scratch", "COPY . /")
-
-    async def send(requests: AsyncIterator[Packet], synced: SyncedDirectory) -> AsyncGenerator[Packet]:
-        if "followpaths" in synced.asked[-1]:
-            async for packet in send_files(requests, synced):
-                yield packet
-            return
-        yield Packet(stat=Stat(path="../x", mode=0o644))
-        yield _END
-        async for _ in requests:
-            pass
-
-    with pytest.raises(aio.AioRpcError, match=r"invalid path: '\.\./x'"):
-        run(engine, of(context), send=send)
-    assert node.ended == 1
-
-
-def test_a_directory_that_the_client_does_not_give_is_named(engine: Served, tmp_path: Path) -> None:
-    with pytest.raises(aio.AioRpcError, match="the client gives no directory 'dockerfile'"):
-        run(engine, {"context": tmp_path})
-
-
 def test_cache_workers_versions_and_health(engine: Served, node: BuildNode) -> None:
     async def call() -> None:
         async with BuildkitClient(engine.socket).connection() as channel:
@@ -391,12 +238,6 @@ def test_cache_workers_versions_and_health(engine: Served, node: BuildNode) -> N
     asyncio.run(call())
     assert node.prunes[0].all
     assert node.prunes[0].filters[0].key == "until"
-
-
-def test_connections_that_are_not_upgraded_are_refused(engine: Served) -> None:
-    for path in ("/grpc", "/session"):
-        status, _, body = request(engine.socket, "POST", path)
-        assert (status, b"must be upgraded to h2c" in body) == (400, True)
 
 
 def test_builds_are_made_on_behalf_of_the_user(node: BuildNode, tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.engine.build_node import STEP_ERROR, BuildNode
+from tests.contract.engine.builds.build_node import STEP_ERROR, BuildNode
+from tests.contract.engine.builds.served_buildkit import served_buildkit
 from tests.contract.engine.docker_cli import SECONDS, environment_of, wait_until
 from tests.contract.engine.served import Served
-from tests.contract.engine.served_buildkit import served_buildkit
 
 
 @pytest.fixture
