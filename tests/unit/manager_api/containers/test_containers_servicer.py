@@ -4,7 +4,7 @@ from manager.control_api.containers_servicer import ContainersService
 from shoal.api.v1 import engine_pb2
 from shoal.api.v1.engine_pb2_grpc import ContainersServicer
 from shoal.identity.roles import Role
-from shoal.rpc.manager_access import MANAGER_API
+from shoal.rpc.manager_access import CONSOLE_CONTAINER_CALLS, MANAGER_API
 
 
 def test_every_call_is_served() -> None:
@@ -14,7 +14,8 @@ def test_every_call_is_served() -> None:
     assert own == names
 
 
-def test_only_admins_and_engines_call_them() -> None:
+def test_admins_and_engines_call_them_all_and_consoles_what_their_pages_do() -> None:
     service = engine_pb2.DESCRIPTOR.services_by_name["Containers"]
     for method in service.methods:
-        assert MANAGER_API[f"/{service.full_name}/{method.name}"] == frozenset({Role.ADMIN, Role.ENGINE})
+        roles = {Role.ADMIN, Role.ENGINE} | ({Role.CONSOLE} if method.name in CONSOLE_CONTAINER_CALLS else set())
+        assert MANAGER_API[f"/{service.full_name}/{method.name}"] == roles
