@@ -10,6 +10,7 @@ from cli.builds.build_source import PIECE_BYTES, BuildSource
 from cli.builds.context_key import context_key
 from cli.builds.context_listing import ListedDirectory
 from cli.builds.known_digests import known_digests
+from cli.builds.local_caches import CacheWriter
 from cli.builds.output_feed import CONTEXT_NAME, OutputFeed
 from cli.builds.ssh_agents import answer
 from cli.client import Client
@@ -30,6 +31,7 @@ class LocalBuild:
         secrets: values by id.
         directories: named contexts of this machine.
         ssh_agents: sockets by id.
+        cache_directory: where an exported cache goes.
     """
 
     start: BuildStart
@@ -37,6 +39,7 @@ class LocalBuild:
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     directories: Mapping[str, Path] = field(default_factory=dict)
     ssh_agents: Mapping[str, str] = field(default_factory=dict)
+    cache_directory: Path | None = None
 
 
 def run_build(
@@ -54,24 +57,34 @@ def run_build(
     from shoal.api.v1.builds_pb2_grpc import BuildsStub
 
     feed, inputs = OutputFeed(display), SentInputs(build, display)
+    cache = CacheWriter(build.cache_directory) if build.cache_directory is not None else None
     outputs = client.stream(BuildsStub(client.channel).Build, inputs.messages(), seconds=None)
-    pieces = _pieces(outputs, feed, inputs)
+    pieces = _pieces(outputs, feed, inputs, cache)
     try:
         if save is not None:
             save(pieces)
         for _ in pieces:
             pass
+        if cache is not None:
+            cache.finish()
     finally:
         pieces.close()
+        if cache is not None:
+            cache.close()
     return feed
 
 
-def _pieces(outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "SentInputs") -> Generator[bytes]:
+def _pieces(
+    outputs: Generator[BuildOutput], feed: OutputFeed, inputs: "SentInputs", cache: CacheWriter | None
+) -> Generator[bytes]:
     """The files of the result; all else goes to the feed."""
     try:
         for output in outputs:
             if output.HasField("file_data"):
                 yield output.file_data
+            elif output.HasField("cache_data"):
+                if cache is not None:
+                    cache.write(output.cache_data)
             elif output.HasField("context_request"):
                 inputs.events.put(output.context_request)
             elif output.HasField("ssh_request"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from cli.builds.build_call import LocalBuild
 from cli.builds.build_source import BuildSource
 from cli.builds.known_dockerfiles import dockerfile_key, known_images, remember_images
+from cli.builds.local_caches import take_local_caches
 from cli.builds.registry_credentials import credentials_for, domains_of
 from cli.images.docker_config import DockerConfig, config_path
 from shoal.api.v1.builds_pb2 import BuildStart
@@ -30,8 +31,9 @@ def prepare(
     """The build; `start` gets credentials, the ids of SSH agents, and the proxies of Docker's `config.json`.
 
     Raises:
-        InvalidInput: every fault of the Dockerfile, where it is at hand.
+        InvalidInput: every fault of the Dockerfile, where it is at hand; several directories for the cache.
     """
+    caches = take_local_caches(start)
     references = [*start.push, *map(_reference, (*start.cache_from, *start.cache_to))]
     if source.text is not None:
         references += _images(source.text, source.dockerfile, start)
@@ -44,7 +46,7 @@ def prepare(
     start.ssh_ids.extend(ssh_agents or ())
     if sum(map(len, source.patterns)) <= MAX_PATTERN_CHARACTERS:
         start.ignore_patterns.extend(source.patterns)
-    return LocalBuild(start, source, secrets, directories, ssh_agents or {})
+    return LocalBuild(start, source, secrets, {**directories, **caches.sources}, ssh_agents or {}, caches.destination)
 
 
 def _images(text: bytes, name: str, start: BuildStart) -> Sequence[str]:

@@ -166,7 +166,9 @@ class _Session:
         result = results[graph.target]
         assert isinstance(result, Layers)
         await self._connection.made()
-        export = CacheExport(start.cache_to, cache, publisher, self._settings.platform, lambda: self._user(start))
+        export = CacheExport(
+            start.cache_to, self._connection, cache, publisher, self._settings.platform, lambda: self._user(start)
+        )
         output = ResultOutput(self._connection, self._workspace, cache, publisher, export, lambda: self._user(start))
         await output.send(start, planned.evaluation, result, executor)
         if self._settings.image_repository:
@@ -176,8 +178,8 @@ class _Session:
     def _imported(self, start: BuildStart, registry: RegistryCache) -> CacheImages | None:
         if not (start.cache_from and self._settings.image_repository):
             return None
-        references = [read_cache(each, export=False).reference for each in start.cache_from]
-        return CacheImages(self._connection, references, lambda: self._user(start), registry)
+        caches = [read_cache(each, export=False) for each in start.cache_from]
+        return CacheImages(self._connection, caches, lambda: self._user(start), registry, self._inputs.tree)
 
     def _user_of(self, start: BuildStart) -> Callable[[str], "UserRegistries | None"]:
         """Registries with the user's credentials, where there are some for a reference."""

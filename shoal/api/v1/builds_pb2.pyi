@@ -518,6 +518,8 @@ class BuildStart(_message.Message):
     def cache_from(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """As BuildKit writes them: "type=registry,ref=…", or a reference; of `cache_to` also "type=inline". What nodes and the
         image repository have is found without them.
+        "type=local,context=NAME" of `cache_from` is an OCI layout that comes as a context of that name; "type=local" of
+        `cache_to` gives one as `cache_data`.
         """
 
     @_builtins.property
@@ -639,7 +641,10 @@ class BuildOutput(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     CONTEXT_REQUEST_FIELD_NUMBER: _builtins.int
     SSH_REQUEST_FIELD_NUMBER: _builtins.int
+    CACHE_DATA_FIELD_NUMBER: _builtins.int
     file_data: _builtins.bytes
+    cache_data: _builtins.bytes
+    """Of an archive of the cache that `cache_to` with "type=local" requests, an OCI layout. Before the result."""
     @_builtins.property
     def plan(self) -> Global___BuildPlan:
         """Before the first step, and again if a base image had triggers: the newest one counts."""
@@ -691,12 +696,13 @@ class BuildOutput(_message.Message):
         failure: Global___BuildFailure | None = ...,
         context_request: Global___ContextRequest | None = ...,
         ssh_request: Global___SshRequest | None = ...,
+        cache_data: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "ssh_request", b"ssh_request", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cache_data", b"cache_data", "context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "ssh_request", b"ssh_request", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "ssh_request", b"ssh_request", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_data", b"cache_data", "context_request", b"context_request", "failure", b"failure", "file_data", b"file_data", "kind", b"kind", "log", b"log", "place", b"place", "plan", b"plan", "progress", b"progress", "result", b"result", "ssh_request", b"ssh_request", "vertex", b"vertex", "waiting", b"waiting", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["plan", "vertex", "log", "progress", "warning", "file_data", "result", "waiting", "place", "failure", "context_request", "ssh_request"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["plan", "vertex", "log", "progress", "warning", "file_data", "result", "waiting", "place", "failure", "context_request", "ssh_request", "cache_data"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

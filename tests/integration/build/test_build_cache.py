@@ -132,21 +132,30 @@ async def _on_nothing(rig: Rig, path: Path, cluster: Path, build: Callable[[Rig]
             await images.aclose()
 
 
-@pytest.mark.parametrize("kind", ["min", "max", "inline"])
+@pytest.mark.parametrize("kind", ["min", "max", "inline", "local"])
 def test_a_cache_that_was_exported_is_found_by_another_cluster(tmp_path: Path, kind: str) -> None:
     async def scenario(rig: Rig) -> None:
         cache, web = _elsewhere(rig, "cache:1"), _elsewhere(rig, "web:1")
         text = (
             "FROM $BASE AS first\nRUN head -c 8 /dev/urandom > /r\nFROM $BASE\nCOPY --from=first /r /x/\nRUN id > /id\n"
         )
-        to = "type=inline" if kind == "inline" else f"type=registry,ref={cache},mode={kind}"
+        to = f"type=registry,ref={cache},mode={kind}"
+        if kind in ("inline", "local"):
+            to = "type=inline" if kind == "inline" else "type=local,mode=max"
         first = await rig.build(text, cache_to=[to], push=[web] if kind == "inline" else [])
         assert first.error is None
 
         async def again(other: Rig) -> None:
-            found = await other.build(text, cache_from=[web if kind == "inline" else cache])
+            if kind == "local":
+                layout = b"".join(each.cache_data for each in first.outputs if each.HasField("cache_data"))
+                named = {"local cache 0": layout}
+                found = await other.build(text, named=named, cache_from=["type=local,context=local cache 0"])
+            else:
+                found = await other.build(text, cache_from=[web if kind == "inline" else cache])
             assert found.error is None, found.error
-            assert len(found.cached) == (3 if kind == "max" else 0), "the content of the first stage is in a key"
+            assert len(found.cached) == (3 if kind in ("max", "local") else 0), (
+                "the content of the first stage is in a key"
+            )
             none = await other.build(f"{text}RUN id\n", cache_from=[_elsewhere(rig, "none:1")])
             assert none.error is None
             assert any("/none:1 is not used" in each.warning.text for each in none.outputs)

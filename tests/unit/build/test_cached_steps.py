@@ -72,6 +72,11 @@ def test_caches_as_they_are_written() -> None:
     spec = read_cache("type=registry,ref=r:5000/c:2,mode=max,ignore-error=true", export=True)
     assert spec == CacheSpec("registry", "r:5000/c:2", is_max=True, ignores_errors=True)
     assert read_cache("type=inline", export=True) == CacheSpec("inline")
+    assert read_cache("type=local,mode=max", export=True) == CacheSpec("local", is_max=True)
+    assert read_cache("type=local,context=c", export=False) == CacheSpec("local", context="c")
+    for text, export in (("type=local,dest=d", True), ("type=local,src=d", False), ("type=local,context=c", True)):
+        with pytest.raises(InvalidInput, match="only supported by `shoal build`"):
+            read_cache(text, export=export)
     with pytest.raises(InvalidInput, match="mode"):
         read_cache("type=registry,ref=r:5000/c:2,mode=all", export=True)
 

@@ -87,7 +87,17 @@ def test_caches() -> None:
     assert parse_cache("registry:5000/a", export=True) == "type=registry,ref=registry:5000/a"
     assert parse_cache("ref=registry:5000/a,mode=max", export=True) == "type=registry,ref=registry:5000/a,mode=max"
     assert parse_cache("type=inline", export=True) == "type=inline"
-    for text in ("type=gha", "type=local,src=x", "type=registry", "type=inline", "A b"):
+    assert parse_cache("type=local,dest=c,mode=max", export=True) == "type=local,dest=c,mode=max"
+    assert parse_cache("type=local,src=c", export=False) == "type=local,src=c"
+    for text in (
+        "type=gha",
+        "type=local",
+        "type=local,dest=x",
+        "type=local,src=x,tag=y",
+        "type=registry",
+        "type=inline",
+        "A b",
+    ):
         with pytest.raises(InvalidInput):
             parse_cache(text, export=False)
 

@@ -1,15 +1,18 @@
-"""`cache_to`: keys in the image itself, or an image of layers with their keys in a registry."""
+"""`cache_to`: keys in the image itself, or an image of layers with their keys, in a registry or for who builds."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.caching.cached_steps import CachedStep, cache_config
 from agent.build.program.caching.layer_cache import KeyedLayer, LayerCache
 from agent.build.program.publication.image_documents import image_documents
+from agent.build.program.publication.output_pieces import send_pieces
 from agent.build.program.publication.publishing import Publisher
 from agent.build.program.results import Layers
+from shoal.api.v1.builds_pb2 import BuildOutput
 from shoal.errors import ShoalError
 from shoal.spec_parsers.build_caches import CacheSpec, read_cache
 
@@ -32,6 +35,7 @@ class CacheExport:
     def __init__(
         self,
         texts: Iterable[str],
+        connection: AgentConnection,
         cache: LayerCache,
         publisher: Publisher,
         platform: tuple[str, str, str],
@@ -39,7 +43,8 @@ class CacheExport:
     ) -> None:
         specs = [read_cache(each, export=True) for each in texts]
         self._is_inline = any(each.kind == "inline" for each in specs)
-        self._targets = [each for each in specs if each.kind == "registry"]
+        self._targets = [each for each in specs if each.kind != "inline"]
+        self._connection = connection
         self._cache = cache
         self._publisher = publisher
         self._platform = platform
@@ -53,21 +58,30 @@ class CacheExport:
         """Push the caches. Raises as registries answer, unless that is to be ignored."""
         for target in self._targets:
             try:
-                await self._push(target, self._chosen(result, everything=target.is_max))
+                await self._export(target, self._chosen(result, everything=target.is_max))
             except ShoalError as error:
                 if not target.ignores_errors:
                     raise
-                _log.warning("the cache was not exported to %s: %s", target.reference, error)
+                _log.warning("the cache was not exported to %s: %s", target.reference or target.kind, error)
 
-    async def _push(self, target: CacheSpec, chosen: Sequence[KeyedLayer]) -> None:
+    async def _export(self, target: CacheSpec, chosen: Sequence[KeyedLayer]) -> None:
         if not chosen:
             return
+        digest = await self._put(chosen)
+        if target.kind == "registry":
+            await self._registries().push(digest, [target.reference])
+        else:
+            archive = self._cache.registry.client().archive(digest, ())
+            await send_pieces(self._connection, archive, lambda data: BuildOutput(cache_data=data))
+
+    async def _put(self, chosen: Sequence[KeyedLayer]) -> str:
+        """The image in the cluster's image repository, by digest."""
         config = cache_config(self._platform, _steps(chosen))
         layers = {each.layer.diff_id: each.layer for each in chosen}
         blobs = await asyncio.gather(*map(self._publisher.upload, layers.values()))
         documents = image_documents(config, blobs, oci=True)
         await self._cache.registry.client().put_documents(documents, keeps=False)
-        await self._registries().push(documents.digest, [target.reference])
+        return documents.digest
 
     def _chosen(self, result: Layers, *, everything: bool) -> Sequence[KeyedLayer]:
         """Sorted, so that the same cache is the same image."""

@@ -1,7 +1,6 @@
 """What becomes of the result: an image of the cluster, an archive, files, or nothing; and caches that are exported."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ from agent.build.program.agent_connection import AgentConnection
 from agent.build.program.caching.layer_cache import LayerCache
 from agent.build.program.executor import Executor
 from agent.build.program.publication.cache_export import CacheExport
+from agent.build.program.publication.output_pieces import send_pieces
 from agent.build.program.publication.publishing import Publisher
 from agent.build.program.publication.result_files import result_files
 from agent.build.program.results import Layers
@@ -18,8 +18,6 @@ from shoal.dockerfile.evaluation.evaluate import Evaluation
 
 if TYPE_CHECKING:
     from agent.build.program.publication.user_registries import UserRegistries
-
-MIN_PIECE = 256 << 10
 
 
 @dataclass
@@ -47,7 +45,7 @@ class ResultOutput:
             if start.output == BuildStart.FILES:
                 present = await self.cache.present(result)
                 assert isinstance(present, Layers)
-                await self._send_pieces(result_files(present, self.workspace))
+                await send_pieces(self.connection, result_files(present, self.workspace), _file_data)
             await self.export.export(result)
             await executor.complete("")
             await self.connection.output(BuildOutput(result=BuildResult()))
@@ -65,20 +63,13 @@ class ResultOutput:
         steps = self.export.inline(result)
         documents = await self.publisher.publish(evaluation, result, start, keeps=False, steps=steps)
         await self.export.export(result)
-        await self._send_pieces(self.cache.registry.client().archive(documents.digest, start.names))
+        archive = self.cache.registry.client().archive(documents.digest, start.names)
+        await send_pieces(self.connection, archive, _file_data)
         image_id = documents.config_blob.digest
         await executor.complete(image_id)
         built = BuildResult(digest=documents.digest, image_id=image_id, names=start.names)
         await self.connection.output(BuildOutput(result=built))
 
-    async def _send_pieces(self, pieces: AsyncGenerator[bytes]) -> None:
-        """Small pieces in larger messages."""
-        buffer = bytearray()
-        async with aclosing(pieces):
-            async for piece in pieces:
-                buffer += piece
-                if len(buffer) >= MIN_PIECE:
-                    await self.connection.output(BuildOutput(file_data=bytes(buffer)))
-                    buffer.clear()
-        if buffer:
-            await self.connection.output(BuildOutput(file_data=bytes(buffer)))
+
+def _file_data(data: bytes) -> BuildOutput:
+    return BuildOutput(file_data=data)

@@ -44,6 +44,16 @@ def test_what_one_node_builds_all_nodes_run_and_find_in_their_cache(clean: Clust
     assert clean.shoal("build", "prune", "--all", "--force")
 
 
+def test_a_cache_in_a_directory_of_who_builds(clean: Cluster, context: Path) -> None:
+    cache = context.parent / "cache"
+    clean.shoal("build", "--cache-to", f"type=local,dest={cache},mode=max", "--tag", "web:1", str(context))
+    first = random_of(clean, "web:1", "h1")
+    assert (cache / "index.json").exists()
+    source = ["--cache-from", f"type=local,src={cache}", "--tag", "web:2"]
+    assert "has no cache" not in clean.shoal("build", *source, str(context))
+    assert random_of(clean, "web:2", "h1") == first
+
+
 def test_commands_of_a_build_are_on_a_network_of_the_cluster(clean: Cluster, context: Path) -> None:
     clean.quick("network", "create", "shop")
     run(
