@@ -197,7 +197,7 @@ FLAGS = (
     BuildFlag("--secret", "SPEC", "Give RUN a secret: id=NAME,src=FILE or id=NAME,env=VARIABLE.", _secret,
               repeatable=True),
     BuildFlag("--shm-size", "BYTES", "Size of /dev/shm of RUN.", _set("shm_bytes", parse_bytes)),
-    BuildFlag("--ssh", "ID[=SOCKET]", "Let RUN use this machine's SSH agent: default, or ID=SOCKET.", _ssh,
+    BuildFlag("--ssh", "ID[=SOCKET|KEY]", "Let RUN use this machine's SSH agent, or keys of files.", _ssh,
               repeatable=True),
     BuildFlag("--tag", "NAME[:TAG]", "Name of the image.", _name, repeatable=True, short="-t"),
     BuildFlag("--target", "STAGE", "Stage to build (default: the last one).", _set("target")),
