@@ -89,7 +89,7 @@ async def _outcome(channel: aio.Channel, call: object) -> ShoalError | None:
 def test_each_role_at_each_kind_of_method(role: Role) -> None:
     async def scenario(made: Cluster) -> None:
         allowed = {
-            _control: {Role.ADMIN, Role.ENGINE},
+            _control: {Role.ADMIN, Role.ENGINE, Role.CONSOLE},
             _control_stream: {Role.ADMIN},
             _session: {Role.AGENT},
             _root: set(Role),

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,11 +38,20 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         playground.down()
 
 
-def _shoal(config: Path, *arguments: str) -> str:
+def _environment(config: Path) -> dict[str, str]:
     program = Path(sys.executable).parent
-    environment = {**os.environ, "SHOAL_CONFIG": str(config), "PATH": f"{program}:{os.environ['PATH']}"}
+    return {**os.environ, "SHOAL_CONFIG": str(config), "PATH": f"{program}:{os.environ['PATH']}"}
+
+
+def _shoal(config: Path, *arguments: str) -> str:
     done = subprocess.run(
-        arguments, capture_output=True, text=True, timeout=180, env=environment, stdin=subprocess.DEVNULL, check=False
+        arguments,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env=_environment(config),
+        stdin=subprocess.DEVNULL,
+        check=False,
     )
     assert done.returncode == 0, f"{shlex.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout
@@ -103,8 +113,20 @@ def _what_is_hinted_works(config: Path, name: str) -> None:
     assert any("curl" in each for each in commands) and any("service create" in each for each in commands)
     for command in commands:
         words = shlex.split(command, comments=True)
-        if words[:3] != ["shoal", "playground", "down"]:
+        if words == ["shoal", "console"]:
+            _console_opens(config)
+        elif words[:3] != ["shoal", "playground", "down"]:
             _shoal(config, *(word for word in words if word != "-f"))
+
+
+def _console_opens(config: Path) -> None:
+    """It serves until it is interrupted."""
+    command = ["shoal", "console", "--no-browser"]
+    with subprocess.Popen(command, env=_environment(config), stdout=subprocess.PIPE, text=True) as console:
+        assert console.stdout is not None
+        assert "http://127.0.0.1:" in console.stdout.readline()
+        console.send_signal(signal.SIGINT)
+        assert console.wait(timeout=60) in (0, 130)
 
 
 def test_down_after_an_agent_was_restarted_by_hand_leaves_nothing(single: Cluster) -> None:

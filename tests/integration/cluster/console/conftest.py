@@ -23,9 +23,12 @@ def served(cluster: Cluster) -> Cluster:
     return cluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests; each has windows of its own."""
+    """One browser for all tests of a module; each has windows of its own.
+
+    Not for longer: as long as it is there, Playwright has an event loop in this thread, and others have none.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser

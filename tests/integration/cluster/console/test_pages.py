@@ -149,6 +149,7 @@ def test_by_keyboard_alone(clean: Cluster, open_page: OpenPage) -> None:
     create(clean, replicas=1)
     page = open_page("/")
     page.keyboard.press("Control+K")
+    expect(page.get_by_role("combobox", name="Search everything")).to_be_focused()
     page.keyboard.type("web")
     expect(page.get_by_role("dialog").get_by_role("option").first).to_contain_text("web")
     page.keyboard.press("Enter")
