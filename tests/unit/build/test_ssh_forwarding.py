@@ -119,7 +119,7 @@ def test_agents_as_they_are_written(tmp_path: Path) -> None:
     for text, said in (
         ("default", "no SSH agent"),
         ("a=/none", "No such file"),
-        (f"a={tmp_path}/key", "ssh-add"),
+        (f"a={tmp_path}/key", "neither a socket of an SSH agent nor a private key"),
         ("=x", "form"),
     ):
         with pytest.raises(InvalidInput, match=said):
