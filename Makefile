@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 HOSTS ?= 3
 MANAGERS ?= 1
 SECONDS ?= 3600
+WORKERS ?= 0
 DEPLOYED := deploy/examples/hello.yaml
 SOURCES := shoal manager agent cli engine console tests deploy
 
@@ -58,11 +59,12 @@ up: install images
 down:
 	@if test -x $(BIN)/shoal; then $(BIN)/shoal playground down; else echo "not installed; nothing to stop"; fi
 
-# Two workers: unit tests share nothing with each other; all others make namespaces, cgroups and directories of their own,
-# and go to a worker by whole modules, those of the shared clusters together (tests/work_units.py), the longest first.
+# Unit tests share nothing with each other. All others make namespaces, cgroups and directories of their own; WORKERS=2 runs
+# them on two workers by whole modules, those of the shared clusters together (tests/work_units.py): faster, but some of
+# them wait for less than two workers on two processors take at times.
 test: install images
 	$(BIN)/python -m pytest tests/unit -n 2
-	$(BIN)/python -m pytest tests/integration tests/contract tests/hostile -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/contract tests/integration tests/hostile -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The switch that turns off what depends on the internals of crun and the kernel: everything works without it.
 test-plain-runtime: install images

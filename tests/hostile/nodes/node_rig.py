@@ -61,6 +61,10 @@ async def answered(stream: Any) -> ManagerMessage:
     )
 
 
+LOST_STATUS = "Internal error from Core"
+"""Said by gRPC's client where it has lost the status with which a stream was ended."""
+
+
 async def ending(stream: Any, seconds: float = ANSWER_SECONDS) -> tuple[str, str]:
     """Code and text with which the manager ends a session; heartbeats meanwhile.
 

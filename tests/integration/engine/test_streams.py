@@ -137,7 +137,7 @@ def test_clients_that_leave_leave_no_stream_anywhere(engine: EngineCluster, clie
     engine.cluster.until(
         lambda: all(now <= then + 2 for now, then in zip(descriptors(engine), before, strict=True)),
         "all streams have ended",
-        seconds=SECONDS,
+        seconds=3 * SECONDS,
     )
 
 
