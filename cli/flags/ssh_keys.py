@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from shoal.errors import InvalidInput
+from shoal.spec_parsers.ssh_messages import FAILURE, with_length
 
 MAX_KEY_BYTES = 64 << 10
-_REQUEST_IDENTITIES, _IDENTITIES, _SIGN, _SIGNATURE, _FAILURE = 11, 12, 13, 14, 5
+_REQUEST_IDENTITIES, _IDENTITIES, _SIGN, _SIGNATURE = 11, 12, 13, 14
 _RSA_SHA2_256, _RSA_SHA2_512 = 2, 4
 _Key = ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -70,12 +71,12 @@ def answer_by_keys(keys: Iterable[FileKey], message: bytes) -> bytes:
     try:
         return _answer(list(keys), message)
     except (ValueError, IndexError):
-        return bytes([_FAILURE])
+        return FAILURE
 
 
 def _answer(keys: list[FileKey], message: bytes) -> bytes:
     if message[0] == _REQUEST_IDENTITIES:
-        listed = b"".join(_string(each.blob) + _string(each.name.encode()) for each in keys)
+        listed = b"".join(with_length(each.blob) + with_length(each.name.encode()) for each in keys)
         return bytes([_IDENTITIES]) + len(keys).to_bytes(4, "big") + listed
     if message[0] != _SIGN:
         raise ValueError
@@ -84,7 +85,7 @@ def _answer(keys: list[FileKey], message: bytes) -> bytes:
     if found is None:
         raise ValueError
     algorithm, signature = _sign(found.key, data, int.from_bytes(flags, "big"))
-    return bytes([_SIGNATURE]) + _string(_string(algorithm.encode()) + _string(signature))
+    return bytes([_SIGNATURE]) + with_length(with_length(algorithm.encode()) + with_length(signature))
 
 
 def _sign(key: _Key, data: bytes, flags: int) -> tuple[str, bytes]:
@@ -123,13 +124,9 @@ def _take(content: bytes) -> tuple[bytes, bytes]:
     return content[4 : 4 + size], content[4 + size :]
 
 
-def _string(content: bytes) -> bytes:
-    return len(content).to_bytes(4, "big") + content
-
-
 def _number(value: int) -> bytes:
     """An mpint: positive ones begin with a zero bit."""
-    return _string(value.to_bytes(value.bit_length() // 8 + 1, "big"))
+    return with_length(value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
 
 def paths_of(text: str) -> Iterator[str]:
