@@ -37,7 +37,7 @@ class LocalDockerfile:
     ignore: bytes | None
 
 
-class BuildInputs:
+class ClientInputs:
     """Of one build.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
-from engine.buildkit.build_inputs import BuildInputs, LocalDockerfile, needs_of
+from engine.buildkit.build_inputs import ClientInputs, LocalDockerfile, needs_of
 from engine.buildkit.session.client_session import ClientSession
 from engine.buildkit.session.result_files import DirectorySink, FileSink, ResultSink
 from engine.buildkit.session.ssh_agent import answer
@@ -27,7 +27,7 @@ _REPORT_SECONDS = 0.1
 """Between two messages about what has been transferred."""
 
 
-class BuildFailed(Exception):
+class SolveFailed(Exception):
     """Attributes: status: of the call that has asked for the build."""
 
     def __init__(self, status: Status) -> None:
@@ -56,7 +56,7 @@ class BuildRun:
     def __init__(
         self,
         managers: Managers,
-        inputs: BuildInputs,
+        inputs: ClientInputs,
         options: FrontendOptions,
         result: ResultOptions,
         feed: StatusFeed,
@@ -77,13 +77,13 @@ class BuildRun:
         self._requests: asyncio.Queue[ContextRequest] = asyncio.Queue()
 
     async def run(self) -> Built:
-        """Build. Raises BuildFailed."""
+        """Build. Raises SolveFailed."""
         try:
             result = await self._run()
         except ShoalError as error:
             await self._feed.put(self._progress.open_vertices(str(error)))
             name, text = (self._dockerfile.name, self._dockerfile.text) if self._dockerfile else ("", b"")
-            raise BuildFailed(status_of(error, self._progress.failure, name, text)) from error
+            raise SolveFailed(status_of(error, self._progress.failure, name, text)) from error
         return Built(result, self._progress.warnings, self._dockerfile)
 
     async def _run(self) -> BuildResult:

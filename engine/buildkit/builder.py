@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from engine.buildkit.build_inputs import BuildInputs
+from engine.buildkit.build_inputs import ClientInputs
 from engine.buildkit.build_run import BuildRun, Built
 from engine.buildkit.session.client_session import ClientSessions
 from engine.buildkit.solves import RunningSolve
@@ -35,24 +35,24 @@ class Builder:
         """Build, and export the result as the solve says.
 
         Raises:
-            BuildFailed: why there is no result. ShoalError: what is asked for is not valid, or not served.
+            SolveFailed: why there is no result. ShoalError: what is asked for is not valid, or not served.
         """
         result = read_exporter(solve.request)
         read = read_options(frontend, options, inputs, solve.request, result)
-        inputs_of_client = BuildInputs(self.sessions, solve.caller, solve.request.session, read)
+        inputs_of_client = ClientInputs(self.sessions, solve.caller, solve.request.session, read)
         return await self.run(solve.caller, inputs_of_client, read, result, solve.feed, ref=solve.request.ref)
 
     async def run(
         self,
         caller: ApiCaller,
-        inputs: BuildInputs,
+        inputs: ClientInputs,
         options: FrontendOptions,
         result: ResultOptions,
         feed: StatusFeed,
         *,
         ref: str,
     ) -> Built:
-        """Build what was read already. Raises BuildFailed."""
+        """Build what was read already. Raises SolveFailed."""
         run = BuildRun(
             self.managers,
             inputs,

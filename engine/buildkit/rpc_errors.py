@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from grpc import StatusCode, aio
 
-from engine.buildkit.build_run import BuildFailed
+from engine.buildkit.build_run import SolveFailed
 from engine.buildkit.translation.build_errors import status_of
 from engine.buildkit.v1.gateway_pb2 import Status
 from shoal.errors import ShoalError
@@ -42,5 +42,5 @@ def failures() -> Generator[None]:
         yield
     except ShoalError as error:
         raise CallFailed(status_of(error, None, "", b"")) from error
-    except BuildFailed as error:
+    except SolveFailed as error:
         raise CallFailed(error.status) from error

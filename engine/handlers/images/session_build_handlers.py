@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Callable
 
 from aiohttp import web
 
-from engine.buildkit.build_inputs import BuildInputs
-from engine.buildkit.build_run import BuildFailed, Built
+from engine.buildkit.build_inputs import ClientInputs
+from engine.buildkit.build_run import Built, SolveFailed
 from engine.buildkit.builder import Builder
 from engine.buildkit.session.client_session import ClientSessions
 from engine.buildkit.status_feed import StatusFeed
@@ -50,7 +50,7 @@ class SessionBuilds:
         if not session:
             raise bad_request("no session is given")
         context = self._context(call, query, identifier)
-        inputs = BuildInputs(self._sessions, call.caller, session, options, context)
+        inputs = ClientInputs(self._sessions, call.caller, session, options, context)
         return await self._stream(call, identifier, inputs, options, result)
 
     def _context(self, call: Call, query: BuildQuery, identifier: str) -> Callable[[], AsyncGenerator[bytes]] | None:
@@ -70,7 +70,7 @@ class SessionBuilds:
         return call.empty()
 
     async def _stream(
-        self, call: Call, identifier: str, inputs: BuildInputs, options: FrontendOptions, result: ResultOptions
+        self, call: Call, identifier: str, inputs: ClientInputs, options: FrontendOptions, result: ResultOptions
     ) -> web.StreamResponse:
         feed = StatusFeed()
         key, quiet = (call.caller, identifier), call.boolean("q")
@@ -83,7 +83,7 @@ class SessionBuilds:
                 await response.write(json_line(trace_line(progress)))
             try:
                 built = await building
-            except BuildFailed as error:
+            except SolveFailed as error:
                 await response.write(json_line(error_in_stream(f"failed to solve: {error.status.message}")))
             except asyncio.CancelledError:
                 if not building.cancelled():

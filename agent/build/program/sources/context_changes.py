@@ -18,7 +18,7 @@ _MAX_NAME, _MAX_PATH = 255, 4095
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-class Change(Enum):
+class EntryChange(Enum):
     """What becomes of an entry."""
 
     NONE = auto()
@@ -76,45 +76,47 @@ def is_file(entry: ContextEntry) -> bool:
     return stat.S_ISREG(entry.mode) and not entry.hard_link
 
 
-def change_of(old: ContextEntry | None, new: ContextEntry) -> Change:
+def change_of(old: ContextEntry | None, new: ContextEntry) -> EntryChange:
     """What becomes of an entry where `old` has its path."""
-    fresh = Change.CONTENT if is_file(new) else Change.MADE
+    fresh = EntryChange.CONTENT if is_file(new) else EntryChange.MADE
     if old is None or stat.S_IFMT(old.mode) != stat.S_IFMT(new.mode) or old.hard_link != new.hard_link:
         return fresh
     same_metadata = (old.mode, old.mtime) == (new.mode, new.mtime)
     if stat.S_ISDIR(new.mode):
-        return Change.NONE if same_metadata else Change.METADATA
+        return EntryChange.NONE if same_metadata else EntryChange.METADATA
     if not is_file(new):
-        return Change.NONE if same_metadata and old.link == new.link else Change.MADE
+        return EntryChange.NONE if same_metadata and old.link == new.link else EntryChange.MADE
     if old.size != new.size:
-        return Change.CONTENT
+        return EntryChange.CONTENT
     if not new.digest:
-        return Change.DIGEST
+        return EntryChange.DIGEST
     if old.digest != new.digest:
-        return Change.CONTENT
-    return Change.NONE if same_metadata else Change.METADATA
+        return EntryChange.CONTENT
+    return EntryChange.NONE if same_metadata else EntryChange.METADATA
 
 
-def changes_of(kept: Mapping[bytes, KeptFile], entries: Iterable[ContextEntry]) -> list[Change]:
+def changes_of(kept: Mapping[bytes, KeptFile], entries: Iterable[ContextEntry]) -> list[EntryChange]:
     """Of each entry; a hard link to what is made anew is made anew."""
-    found: list[Change] = []
+    found: list[EntryChange] = []
     fresh: set[bytes] = set()
     for each in entries:
         old = kept.get(each.path)
         change = change_of(None if old is None else old.entry, each)
         if each.hard_link and each.link in fresh:
-            change = Change.MADE
-        if change in (Change.CONTENT, Change.MADE):
+            change = EntryChange.MADE
+        if change in (EntryChange.CONTENT, EntryChange.MADE):
             fresh.add(each.path)
         found.append(change)
     return found
 
 
 def removed(
-    kept: Mapping[bytes, KeptFile], entries: Iterable[ContextEntry], changes: Iterable[Change]
+    kept: Mapping[bytes, KeptFile], entries: Iterable[ContextEntry], changes: Iterable[EntryChange]
 ) -> list[ContextEntry]:
     """What of an earlier context is removed before anything is made, what is in a directory before it."""
     stays = {
-        each.path for each, change in zip(entries, changes, strict=True) if change not in (Change.CONTENT, Change.MADE)
+        each.path
+        for each, change in zip(entries, changes, strict=True)
+        if change not in (EntryChange.CONTENT, EntryChange.MADE)
     }
     return [each.entry for path, each in reversed(list(kept.items())) if path not in stays]

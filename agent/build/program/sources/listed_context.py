@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.archives.known_content import KnownContent
 from agent.build.kept_contexts import KeptTree
 from agent.build.program.results import Tree
-from agent.build.program.sources.context_changes import Change, ContextList, changes_of, is_file, removed
+from agent.build.program.sources.context_changes import ContextList, EntryChange, changes_of, is_file, removed
 from agent.build.program.sources.context_tree import ContextTree, NewFile
 from agent.build.program.workspace import Workspace
 from shoal.api.v1.builds_pb2 import ContextContent, ContextEntry, ContextRequest
@@ -39,7 +39,7 @@ class ListedContext:
         self._root = os.open(self._directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._tree = ContextTree(self._root, workspace.budget())
         self._left = max_bytes
-        self._changes: list[Change] = []
+        self._changes: list[EntryChange] = []
         self._requested: list[int] = []
         self._done = 0
         self._file: NewFile | None = None
@@ -53,7 +53,7 @@ class ListedContext:
     def compare(self) -> ContextRequest:
         """The list is complete: what is requested next. Raises OSError."""
         self._changes = changes_of(self._kept, self._list.entries)
-        requested = [number for number, change in enumerate(self._changes) if change is Change.DIGEST]
+        requested = [number for number, change in enumerate(self._changes) if change is EntryChange.DIGEST]
         if requested:
             self._requested = requested
             return ContextRequest(name=self._name, digests=requested)
@@ -70,7 +70,7 @@ class ListedContext:
     def compare_again(self) -> ContextRequest:
         """All digests have come. Raises OSError."""
         self._changes = changes_of(self._kept, self._list.entries)
-        self._changes = [Change.CONTENT if each is Change.DIGEST else each for each in self._changes]
+        self._changes = [EntryChange.CONTENT if each is EntryChange.DIGEST else each for each in self._changes]
         return self._prepare()
 
     def _prepare(self) -> ContextRequest:
@@ -78,19 +78,19 @@ class ListedContext:
         entries = self._list.entries
         self._inodes = [self._kept_inode(each, change) for each, change in zip(entries, self._changes, strict=True)]
         gone = removed(self._kept, entries, self._changes)
-        self._differs = bool(gone) or any(each is not Change.NONE for each in self._changes)
+        self._differs = bool(gone) or any(each is not EntryChange.NONE for each in self._changes)
         if self._kept_tree is not None and self._differs:
             self._kept_tree.begin_change()
         self._tree.remove(gone)
         for each, change in zip(entries, self._changes, strict=True):
-            if change is Change.MADE and not each.hard_link:
+            if change is EntryChange.MADE and not each.hard_link:
                 self._tree.make(each)
-        self._requested = [number for number, change in enumerate(self._changes) if change is Change.CONTENT]
+        self._requested = [number for number, change in enumerate(self._changes) if change is EntryChange.CONTENT]
         self._done = 0
         return ContextRequest(name=self._name, contents=self._requested, final=True)
 
-    def _kept_inode(self, entry: ContextEntry, change: Change) -> int:
-        stays = is_file(entry) and change in (Change.NONE, Change.METADATA)
+    def _kept_inode(self, entry: ContextEntry, change: EntryChange) -> int:
+        stays = is_file(entry) and change in (EntryChange.NONE, EntryChange.METADATA)
         return self._kept[entry.path].inode if stays else 0
 
     def write(self, contents: Sequence[ContextContent]) -> None:
@@ -122,9 +122,9 @@ class ListedContext:
 
     def _complete(self, entries: Sequence[ContextEntry]) -> None:
         for each, change in zip(entries, self._changes, strict=True):
-            if change is Change.MADE and each.hard_link:
+            if change is EntryChange.MADE and each.hard_link:
                 self._tree.make(each)
-            elif change is Change.METADATA:
+            elif change is EntryChange.METADATA:
                 self._tree.set_metadata(each)
         self._tree.set_directories(entries)
         self._tree.close()
