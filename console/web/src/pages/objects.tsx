@@ -104,11 +104,14 @@ function fileColumns(): Kind["columns"] {
 
 export function Objects({ kind }: { kind: string }) {
   const about = KINDS[kind]!;
-  const filter = useAddress().query.get("q") ?? "";
+  const { query } = useAddress(), filter = query.get("q") ?? "";
   const [rows, setRows] = useState<Row[] | null>(null);
   const [problem, setProblem] = useState("");
   const [removing, setRemoving] = useState<Row | null>(null);
-  const [creating, setCreating] = useState(false);
+  const [creating, setCreating] = useState(false), asked = query.get("create") === "1";
+  useEffect(() => {
+    if (asked) setCreating(true), setQuery({ create: "" });
+  }, [asked]);
   const form = FORMS[kind];
   const load = useCallback(async (): Promise<void> => {
     try {

@@ -37,6 +37,7 @@ function Found({ id }: { id: string }) {
       <div class="title">
         <h1><Text of={service.name} /> <Running store={store} service={service} /></h1>
         <div class="buttons">
+          <Link class="button" to={`/events?q=${part(service.name)}`}>Events</Link>
           <button type="button" onClick={() => setUpdating(true)}>Update…</button>
           <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
         </div>

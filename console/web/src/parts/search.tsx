@@ -1,9 +1,12 @@
 // Ctrl-K: every object and every action.
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { get } from "../api";
+import { isLive } from "../feed/rows";
 import { store } from "../feed/store";
 import { navigate } from "../router";
 import { visible } from "../text";
+import { taskName } from "./names";
 
 const SHOWN = 12;
 
@@ -24,7 +27,18 @@ const PAGES: Hit[] = [
     (text): Hit => ({ kind: "page", text, to: `/${text.toLowerCase()}` }),
   ),
   { kind: "page", text: "Services with problems", to: "/services?only=1" },
+  ...["network", "volume", "secret", "config"].map((one): Hit => ({ kind: "action", text: `Create a ${one}`, to: `/${one}s?create=1` })),
 ];
+
+interface Row {
+  id: string;
+  name: string;
+  task?: string;
+}
+
+/** Objects that the feed does not have, by the kind of their list. */
+type Listed = Record<string, Row[]>;
+const LISTS = ["containers", "images", "networks", "volumes", "secrets", "configs"];
 
 export function Search({ close }: { close: () => void }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -33,7 +47,11 @@ export function Search({ close }: { close: () => void }) {
   useEffect(() => {
     dialog.current?.showModal();
   }, []);
-  const hits = useMemo(() => find(text.trim().toLowerCase()), [text]);
+  const [listed, setListed] = useState<Listed>({});
+  useEffect(() => {
+    for (const kind of LISTS) get<Row[]>(`/api/${kind}`).then((rows) => setListed((before) => ({ ...before, [kind]: rows })), () => undefined);
+  }, []);
+  const hits = useMemo(() => find(text.trim().toLowerCase(), listed), [text, listed]);
   const open = (hit: Hit | undefined): void => {
     if (!hit) return;
     close();
@@ -66,15 +84,32 @@ export function Search({ close }: { close: () => void }) {
   );
 }
 
-function find(text: string): Hit[] {
+function find(text: string, listed: Listed): Hit[] {
   const found = PAGES.filter((each) => each.text.toLowerCase().includes(text));
   const add = (kind: string, name: string, to: string): void => {
-    if (found.length < SHOWN && name.toLowerCase().includes(text)) found.push({ kind, text: name, to });
+    if (name.toLowerCase().includes(text)) found.push({ kind, text: name, to });
   };
   for (const each of store.services.values()) {
-    add("service", each.name, `/services/${encodeURIComponent(each.name)}`);
-    if (text) add("action", `Logs of ${each.name}`, `/services/${encodeURIComponent(each.name)}?tab=logs`);
+    const to = `/services/${encodeURIComponent(each.name)}`;
+    add("service", each.name, to);
+    if (!text) continue;
+    for (const [action, tab] of [["Logs of", "logs"], ["Usage of", "usage"], ["Revisions of", "revisions"]] as const) add("action", `${action} ${each.name}`, `${to}?tab=${tab}`);
+    if (each.mode === "replicated") add("action", `Scale ${each.name}`, to);
   }
-  for (const each of store.nodes.values()) add("node", each.name, `/nodes/${encodeURIComponent(each.name)}`);
-  return found;
+  for (const each of store.nodes.values()) {
+    add("node", each.name, `/nodes/${encodeURIComponent(each.name)}`);
+    if (text) add("action", `Drain ${each.name}`, `/nodes/${encodeURIComponent(each.name)}`);
+  }
+  if (text) {
+    for (const [kind, rows] of Object.entries(listed)) for (const each of rows) add(kind.slice(0, -1), each.name, addressOf(kind, each));
+    for (const each of store.tasks.values()) if (isLive(each)) add("task", taskName(store, each), `/tasks/${encodeURIComponent(each.id)}`);
+  }
+  // What begins with the text comes before what has it somewhere; actions come after objects.
+  const rank = (hit: Hit): number => Number(!hit.text.toLowerCase().startsWith(text)) * 2 + Number(hit.kind === "action");
+  return found.sort((a, b) => rank(a) - rank(b)).slice(0, SHOWN);
+}
+
+function addressOf(kind: string, row: Row): string {
+  if (kind === "networks") return `/networks/${encodeURIComponent(row.name)}`;
+  return row.task ? `/tasks/${encodeURIComponent(row.task)}` : `/${kind}?q=${encodeURIComponent(row.name)}`;
 }

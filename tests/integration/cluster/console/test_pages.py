@@ -223,6 +223,22 @@ def test_a_network_is_created_by_form_and_shows_who_is_on_it(clean: Cluster, ope
     expect(page.locator("main h1")).to_contain_text("web.2 running")
 
 
+def test_the_search_box_finds_objects_and_actions(clean: Cluster, open_page: OpenPage) -> None:
+    clean.shoal("volume", "create", "records")
+    page = open_page("/")
+    for text, found, address in (
+        ("rec", "records volume", "/volumes?q=records"),
+        ("drain h2", "Drain h2 action", "/nodes/h2"),
+        ("create a conf", "Create a config action", "/configs"),
+    ):
+        page.keyboard.press("Control+K")
+        page.keyboard.type(text)
+        expect(page.get_by_role("dialog").get_by_role("option").first).to_have_text(found)
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile(re.escape(address) + "$"))
+    expect(page.get_by_role("dialog", name="Create a config")).to_be_visible()
+
+
 def test_a_secret_goes_in_and_never_out(clean: Cluster, open_page: OpenPage) -> None:
     page = open_page("/secrets")
     page.get_by_role("button", name="Create…").click()
