@@ -36,6 +36,9 @@ from shoal.errors import Unavailable
 
 MAX_IN_FLIGHT = 16
 """Unary calls at once. With 64 the writers starved the watch: its lag grew from 12 to 842 ms."""
+KEEP_ALIVE_SECONDS = 1.0
+"""For one renewal of a lease, of which several have to fit in its TTL: a member that hangs is left for another one."""
+HANGING_CHECK_SECONDS = 0.25
 _UNREACHABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
 _BROKEN = _UNREACHABLE | {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
 _NO_SPACE = (
@@ -158,6 +161,7 @@ class Etcd:
         member = await self._members.connected(self._deadline)
         # With "hasleader" a member that lost its cluster ends the stream instead of staying silent.
         call = member.watches.Watch(metadata=(("hasleader", "true"),))
+        leaving = asyncio.create_task(self._leave_when_hanging(member, call), name="watchdog of the watch")
         try:
             await call.write(rpc.WatchRequest(create_request=create))
             parts: list[KeyEvent] = []
@@ -179,8 +183,24 @@ class Etcd:
             raise _watch_failure(error) from error
         except asyncio.InvalidStateError as error:
             raise Unavailable("the watch stream to etcd failed to open") from error
+        except asyncio.CancelledError:
+            if leaving.done() and not _is_being_cancelled():
+                raise Unavailable("an etcd member does not answer; watching another one") from None
+            raise
         finally:
+            leaving.cancel()
             call.cancel()
+
+    async def _leave_when_hanging(self, member: Member, watch: grpc.aio.StreamStreamCall) -> None:  # type: ignore[type-arg]
+        """End a watch on a member to which a call has failed, where others are connected. A member that is suspended
+        keeps its connections, and its watch is silent until the keepalive notices.
+        """
+        failures = member.failures
+        while True:
+            await asyncio.sleep(HANGING_CHECK_SECONDS)
+            if member.failures > failures and self._members.has_other_connected(member):
+                watch.cancel()
+                return
 
     async def grant(self, ttl_seconds: int) -> int:
         try:
@@ -191,7 +211,8 @@ class Etcd:
 
     async def keep_alive(self, lease: int) -> int:
         request = rpc.LeaseKeepAliveRequest(ID=lease)
-        return (await self._retry(lambda member: _keep_alive_once(member, request, self._deadline))).TTL
+        seconds = min(KEEP_ALIVE_SECONDS, self._deadline)
+        return (await self._retry(lambda member: _keep_alive_once(member, request, seconds))).TTL
 
     async def revoke(self, lease: int) -> None:
         try:
@@ -247,6 +268,12 @@ class Etcd:
                 )
             self._cluster_id = found
         return answer
+
+
+def _is_being_cancelled() -> bool:
+    """Whether the current task itself is, and not just a call that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _keep_alive_once(

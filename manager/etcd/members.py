@@ -61,6 +61,8 @@ class Member:
 
     Args:
         endpoint: for messages.
+    Attributes:
+        failures: how many calls to it have failed.
     """
 
     def __init__(self, endpoint: str, channel: grpc.aio.Channel) -> None:
@@ -69,9 +71,11 @@ class Member:
         self.kv, self.leases, self.watches = KVStub(channel), LeaseStub(channel), WatchStub(channel)
         self.maintenance, self.cluster = MaintenanceStub(channel), ClusterStub(channel)
         self.avoid_until = 0.0
+        self.failures = 0
 
     def mark_failed(self) -> None:
         """Avoid this member for a while: a call to it failed."""
+        self.failures += 1
         self.avoid_until = asyncio.get_running_loop().time() + AVOID_SECONDS
 
     def is_connected(self) -> bool:
@@ -115,6 +119,11 @@ class Members:
             return await self._first_to_connect(deadline_seconds)
         now = asyncio.get_running_loop().time()
         return next((member for member in found if member.avoid_until <= now), found[0])
+
+    def has_other_connected(self, member: Member) -> bool:
+        """Whether another member is connected, and no call to it failed recently."""
+        now = asyncio.get_running_loop().time()
+        return any(each is not member and each.is_connected() and each.avoid_until <= now for each in self._members)
 
     def _in_turn(self) -> Sequence[Member]:
         first = next(self._turns) % len(self._members)

@@ -7,10 +7,12 @@ that create revision (`Store.commit(..., fence=...)`), and etcd rejects the writ
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
+from manager.leadership.leader_probe import Probe, connect_once, until_ended
 from manager.leadership.lease import TTL_SECONDS, LeaseLost, held_lease
-from manager.store.backend import NO_LEASE, Backend, Compare, CompareTarget, OutcomeUnknown, Put
+from manager.store.backend import NO_LEASE, Backend, Compare, CompareTarget, KeyValue, OutcomeUnknown, Put
 from manager.store.changes import put as put_record
 from manager.store.kinds import LEADER, MANAGER, REGISTERED_MANAGER
 from manager.store.store import Store
@@ -33,6 +35,7 @@ class Leadership:
         manager_id: of this manager; no other running manager may have it.
         unfit: why this manager should not lead now; empty: it may.
         ttl_seconds: after a crash, this manager's keys expire after so long.
+        probe: tries to connect to another manager.
     """
 
     def __init__(
@@ -43,7 +46,9 @@ class Leadership:
         *,
         unfit: Callable[[], str] = lambda: "",
         ttl_seconds: int = TTL_SECONDS,
+        probe: Probe = connect_once,
     ) -> None:
+        self._probe = probe
         self._store = store
         self._backend = backend
         self._id = manager_id
@@ -152,8 +157,30 @@ class Leadership:
                     )  # From a previous process: it cannot write without the key.
                     continue
                 await self._store.reached(holder.mod_revision)
-                while self._store.tables.leader is not None:
-                    await anext(changes)
+                async with self._probing(holder):
+                    while self._store.tables.leader is not None:
+                        await anext(changes)
+
+    @asynccontextmanager
+    async def _probing(self, holder: KeyValue) -> AsyncGenerator[None]:
+        """Meanwhile, take the lease of a leader whose process has ended."""
+        probing = asyncio.create_task(self._end_term_of_ended(holder), name="probe of the leader")
+        try:
+            yield
+        finally:
+            probing.cancel()
+            await asyncio.wait((probing,))
+
+    async def _end_term_of_ended(self, holder: KeyValue) -> None:
+        leader = self._store.tables.managers.get(Leader.FromString(holder.value).manager_id)
+        if leader is None or holder.lease == NO_LEASE:
+            return
+        await until_ended(leader.api_address, probe=self._probe)
+        _log.warning("manager %s leads but its process has ended; its term ends now", leader.id)
+        try:
+            await self._backend.revoke(holder.lease)
+        except Unavailable as error:
+            _log.warning("cannot end the term of manager %s; its lease will expire: %s", leader.id, error)
 
 
 def _reasons(group: BaseExceptionGroup[Exception]) -> str:

@@ -11,8 +11,9 @@ from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
-TTL_SECONDS = 10
-"""The maximum time until the loss of a manager is detected. The lease is renewed three times in that time."""
+TTL_SECONDS = 3
+"""The maximum time until the loss of a manager is detected. The lease is renewed three times in that time.
+etcd grants no less than one and a half of its election timeouts."""
 
 Clock = Callable[[], float]
 

@@ -22,10 +22,12 @@ MAX_METADATA_BYTES = 256 * 1024
 """Faults ride in metadata; gRPC's own default of 8 KiB would cut them off."""
 
 KEEPALIVE_OPTIONS = (
-    ("grpc.keepalive_time_ms", 5_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    # An agent leaves a manager whose host is gone, or that is suspended, after 5 s: well before the leader gives up the
+    # nodes of a manager that was lost (its lease and `manager.dispatcher.liveness.heartbeats`).
+    ("grpc.keepalive_time_ms", 2_500),
+    ("grpc.keepalive_timeout_ms", 2_500),
     # For a process that is stopped while its kernel acknowledges: without it that is noticed after a minute.
-    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 2_500),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )

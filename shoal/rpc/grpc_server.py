@@ -21,14 +21,14 @@ CurrentIdentity = Callable[[], Identity]
 _OPTIONS = (
     *{
         **dict(KEEPALIVE_OPTIONS),
-        # Of agents, which send a heartbeat every 2 s: one whose host is gone is noticed about as soon as it has missed
-        # four of them.
-        "grpc.keepalive_time_ms": 3_000,
-        "grpc.keepalive_timeout_ms": 5_000,
-        "grpc.http2.ping_timeout_ms": 5_000,
+        # Of agents, which send a heartbeat every 2 s: one whose host is gone is noticed before it has missed three of
+        # them, with which it is lost.
+        "grpc.keepalive_time_ms": 2_000,
+        "grpc.keepalive_timeout_ms": 3_000,
+        "grpc.http2.ping_timeout_ms": 3_000,
     }.items(),
-    # Channels ping every 5 s, also without a call: see KEEPALIVE_OPTIONS.
-    ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
+    # Channels ping every 2.5 s, also without a call: see KEEPALIVE_OPTIONS.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     # The client bounds what it takes.
     ("grpc.max_send_message_length", -1),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),

@@ -9,6 +9,7 @@ import pytest
 
 from manager.etcd.client import Etcd
 from manager.etcd.members import cluster_members
+from manager.store.backend import Put
 from manager.store.changes import put
 from manager.store.kinds import TASK
 from shoal.api.v1.task_pb2 import Task
@@ -116,6 +117,30 @@ def test_member_is_lost_in_the_midst_of_writes_and_watches(
     authority = Authority(tmp_path)
     with etcd_cluster(tmp_path, HOSTS, authority) as members:
         asyncio.run(limited(members))
+
+
+def test_the_watch_leaves_a_member_that_does_not_answer(tmp_path: Path) -> None:
+    async def scenario(members: list[Member]) -> None:
+        async with asyncio.timeout(30), cluster_members(endpoints(members), None) as connected:
+            etcd, (first, second) = Etcd(members=connected), connected
+            await asyncio.gather(first.channel.channel_ready(), second.channel.channel_ready())
+            second.avoid_until = asyncio.get_running_loop().time() + 60
+            revision = (await etcd.read([b"a"])).revision
+            watch = etcd.watch(b"a", b"b", revision=revision + 1)
+            following = asyncio.ensure_future(anext(watch))
+            await etcd.txn((), [Put(b"a", b"1")])
+            assert (await following).events
+            following = asyncio.ensure_future(anext(watch))
+            await asyncio.sleep(1)
+            first.mark_failed()
+            await asyncio.sleep(1)
+            assert not following.done()  # the other one is no better
+            second.avoid_until = 0.0
+            with pytest.raises(Unavailable, match="watching another one"):
+                await following
+
+    with etcd_cluster(tmp_path, ["127.0.0.1", "127.0.0.1"], None) as members:
+        asyncio.run(scenario(members))
 
 
 def test_endpoints_may_be_away_and_unknown(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from manager.leadership.leader_probe import Reach
 from manager.leadership.leadership import Leadership
 from manager.store.backend import Put
 from manager.store.changes import put
-from manager.store.kinds import LEADER, TASK
+from manager.store.kinds import LEADER, MANAGER, TASK
 from shoal.api.v1.cluster_pb2 import Leader, Manager
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import LeadershipLost
@@ -80,6 +81,30 @@ def test_restarted_manager_takes_over_from_its_former_life_at_once(run: Run) -> 
             leading = group.create_task(Leadership(store, rig.backend, "one").run(term))
             await until(lambda: term.leading, seconds=5)
             assert term.fences[0] > former.revision
+            leading.cancel()
+
+    run(scenario)
+
+
+def test_a_leader_whose_process_has_ended_is_followed_at_once(run: Run) -> None:
+    reaches = [Reach.REFUSED] * 3 + [Reach.CONNECTED] + [Reach.REFUSED] * 2
+    asked: list[str] = []
+
+    async def probe(address: str) -> Reach:
+        asked.append(address)
+        return reaches[len(asked) - 1]
+
+    async def scenario(rig: Rig) -> None:
+        lease = await rig.backend.grant(600)
+        key, leading_manager = LEADER.key(""), Manager(id="one", api_address="192.0.2.1:7440")
+        await rig.backend.txn((), [Put(MANAGER.key("one"), leading_manager.SerializeToString())])
+        former = await rig.backend.txn((), [Put(key, Leader(manager_id="one").SerializeToString(), lease)])
+        term = Term()
+        async with running_store(rig.backend) as store, TaskGroup() as group:
+            leading = group.create_task(Leadership(store, rig.backend, "two", probe=probe).run(term))
+            await until(lambda: term.leading, seconds=10)
+            assert term.fences[0] > former.revision
+            assert asked == ["192.0.2.1:7440"] * len(reaches)
             leading.cancel()
 
     run(scenario)
