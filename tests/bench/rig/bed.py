@@ -62,7 +62,7 @@ class Bed:
 
 
 @contextmanager
-def cluster(hosts: int, *, warm: bool = True) -> Iterator[Bed]:
+def cluster(hosts: int, *, warm: bool = True, managers: int = 1) -> Iterator[Bed]:
     """A playground, if `warm` with the image on every host; all of it is removed at the end."""
     if not ARCHIVE.exists():
         raise RuntimeError(f"{ARCHIVE} is missing; `make images` makes it")
@@ -73,6 +73,7 @@ def cluster(hosts: int, *, warm: bool = True) -> Iterator[Bed]:
         layout = Layout(
             name=f"b{os.getpid() % 1_000_000}",
             hosts=hosts,
+            managers=managers,
             subnet=SUBNET,
             state_root=root / "state",
             run_root=root / "run",
