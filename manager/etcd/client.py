@@ -10,20 +10,29 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from manager.etcd.etcd_errors import (
+    BROKEN,
+    UNREACHABLE,
+    LeaseNotFound,
+    TooManyBytes,
+    TooManyOperations,
+    check_cancelled,
+    error_text,
+    rejection_of,
+    watch_failure,
+)
 from manager.etcd.maintenance import EtcdMaintenance, find_max_operations
 from manager.etcd.member_changes import EtcdMemberChanges
 from manager.etcd.members import Member, Members
 from manager.etcd.v3 import etcd_pb2 as rpc
 from manager.store.backend import (
     Batch,
-    Compacted,
     Compare,
     CompareTarget,
     Delete,
     HistoryReplaced,
     KeyEvent,
     KeyValue,
-    NoSpace,
     OutcomeUnknown,
     Page,
     Put,
@@ -39,12 +48,6 @@ MAX_IN_FLIGHT = 16
 KEEP_ALIVE_SECONDS = 1.0
 """For one renewal of a lease, of which several have to fit in its TTL: a member that hangs is left for another one."""
 HANGING_CHECK_SECONDS = 0.25
-_UNREACHABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
-_BROKEN = _UNREACHABLE | {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
-_NO_SPACE = (
-    "etcd has exceeded its space quota and rejects writes: run `shoal "
-    "cluster compact` to compact and defragment it and clear its alarm"
-)
 
 _TARGETS = {
     CompareTarget.MODIFIED_AT: (rpc.Compare.MOD, rpc.Compare.EQUAL),
@@ -65,18 +68,6 @@ Response = TypeVar("Response", bound=_Response)
 Method = Callable[[Member], grpc.aio.UnaryUnaryMultiCallable[Request, Response]]
 """Which of a member's calls is meant."""
 _log = logging.getLogger(__name__)
-
-
-class _LeaseNotFound(Unavailable):
-    """The lease of the call does not exist any more."""
-
-
-class _TooManyOperations(RequestTooLarge):
-    """The member accepts fewer operations than was known."""
-
-
-class _TooManyBytes(RequestTooLarge):
-    """The member accepts smaller requests than was known."""
 
 
 class Etcd:
@@ -120,7 +111,7 @@ class Etcd:
                     self._max_operations = min(self._max_operations, await find_max_operations(member, MAX_OPERATIONS))
                 except grpc.aio.AioRpcError as error:
                     _log.warning(
-                        "cannot determine the maximum transaction size of %s: %s", member.endpoint, _text(error)
+                        "cannot determine the maximum transaction size of %s: %s", member.endpoint, error_text(error)
                     )
 
     async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
@@ -141,11 +132,11 @@ class Etcd:
         )
         try:
             answer = await self._write(lambda member: member.kv.Txn, request)
-        except _TooManyOperations as error:
+        except TooManyOperations as error:
             await self.discover_limits()
             self._max_operations = min(self._max_operations, max(len(compares), len(operations)) - 1)
             raise RequestTooLarge(f"{error}; the limit was lowered, try again") from error
-        except _TooManyBytes as error:
+        except TooManyBytes as error:
             rejected = sum(map(size, operations))
             if len(operations) > 1:
                 self._max_bytes = min(self._max_bytes, rejected // 2)
@@ -167,7 +158,7 @@ class Etcd:
             parts: list[KeyEvent] = []
             while isinstance(answer := await call.read(), rpc.WatchResponse):
                 self._check_cluster(answer)
-                _check_cancelled(answer)
+                check_cancelled(answer)
                 parts.extend(_event(event) for event in answer.events)
                 if parts and not answer.fragment:
                     # Never the header's revision: history arrives in parts whose headers already have the current one.
@@ -180,7 +171,7 @@ class Etcd:
             raise Unavailable("etcd closed the watch")
         except grpc.aio.AioRpcError as error:
             member.mark_failed()
-            raise _watch_failure(error) from error
+            raise watch_failure(error) from error
         except asyncio.InvalidStateError as error:
             raise Unavailable("the watch stream to etcd failed to open") from error
         except asyncio.CancelledError:
@@ -217,7 +208,7 @@ class Etcd:
     async def revoke(self, lease: int) -> None:
         try:
             await self._read(lambda member: member.leases.LeaseRevoke, rpc.LeaseRevokeRequest(ID=lease))
-        except _LeaseNotFound:
+        except LeaseNotFound:
             return
 
     async def _write(self, method: Method[Request, Response], request: Request) -> Response:
@@ -227,10 +218,10 @@ class Etcd:
             async with self._slots:
                 return self._check_cluster(await method(member)(request, timeout=self._deadline))
         except grpc.aio.AioRpcError as error:
-            if error.code() in _BROKEN:
+            if error.code() in BROKEN:
                 member.mark_failed()
-                raise OutcomeUnknown(_text(error)) from error
-            raise _rejection(error) from error
+                raise OutcomeUnknown(error_text(error)) from error
+            raise rejection_of(error) from error
 
     async def _read(self, method: Method[Request, Response], request: Request) -> Response:
         """Send, and retry: reads may be repeated."""
@@ -250,11 +241,11 @@ class Etcd:
                 async with self._slots:
                     return self._check_cluster(await attempt(member))
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _UNREACHABLE:
-                    raise _rejection(error) from error
+                if error.code() not in UNREACHABLE:
+                    raise rejection_of(error) from error
                 member.mark_failed()
                 if asyncio.get_running_loop().time() > retry_until:
-                    raise Unavailable(f"etcd is unavailable: {_text(error)}") from error
+                    raise Unavailable(f"etcd is unavailable: {error_text(error)}") from error
             await asyncio.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311  # spreads load, hides nothing
             delay = min(2 * delay, 1.0)
 
@@ -320,36 +311,3 @@ def _operation(operation: Put | Delete) -> rpc.RequestOp:
         return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=operation.key))
     put = rpc.PutRequest(key=operation.key, value=operation.value, lease=operation.lease)
     return rpc.RequestOp(request_put=put)
-
-
-def _check_cancelled(answer: rpc.WatchResponse) -> None:
-    if answer.compact_revision:
-        raise Compacted(f"etcd has compacted its history up to revision {answer.compact_revision}")
-    if answer.canceled and "no leader" in answer.cancel_reason:
-        raise Unavailable("this etcd member has no leader")
-    if answer.canceled:
-        raise Compacted(f"etcd cancelled the watch: {answer.cancel_reason or 'no reason given'}")
-
-
-def _watch_failure(error: grpc.aio.AioRpcError) -> Exception:
-    return Unavailable(_text(error)) if error.code() in _BROKEN else _rejection(error)
-
-
-def _rejection(error: grpc.aio.AioRpcError) -> Exception:
-    """The error of a call that etcd rejected: it had no effect."""
-    text = _text(error)
-    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "database space exceeded" in text:
-        return NoSpace(_NO_SPACE)
-    if error.code() is grpc.StatusCode.OUT_OF_RANGE and "compacted" in text:
-        return Compacted(text)
-    if error.code() is grpc.StatusCode.NOT_FOUND:
-        return _LeaseNotFound(f"the etcd lease has expired: {text}")
-    if "request is too large" in text or "message larger than max" in text:
-        return _TooManyBytes(text)
-    if "too many operations" in text:
-        return _TooManyOperations(f"transaction too large for etcd ({text})")
-    return Unavailable(f"etcd rejected the call: {text}")
-
-
-def _text(error: grpc.aio.AioRpcError) -> str:
-    return f"{error.details() or 'no details'} ({error.code().name})"
