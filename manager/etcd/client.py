@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 import grpc
@@ -12,7 +13,7 @@ from google.protobuf.message import Message
 
 from manager.etcd.etcd_errors import (
     BROKEN,
-    UNREACHABLE,
+    REPEATABLE,
     LeaseNotFound,
     TooManyBytes,
     TooManyOperations,
@@ -241,7 +242,7 @@ class Etcd:
                 async with self._slots:
                     return self._check_cluster(await attempt(member))
             except grpc.aio.AioRpcError as error:
-                if error.code() not in UNREACHABLE:
+                if error.code() not in REPEATABLE:
                     raise rejection_of(error) from error
                 member.mark_failed()
                 if asyncio.get_running_loop().time() > retry_until:
@@ -273,7 +274,8 @@ async def _keep_alive_once(
     """One request and its response over a stream of their own."""
     call = member.leases.LeaseKeepAlive(timeout=timeout)
     try:
-        await call.write(request)
+        with suppress(asyncio.InvalidStateError):  # it has ended, as after a pause: reading says why
+            await call.write(request)
         answer = await call.read()
     finally:
         call.cancel()

@@ -8,6 +8,8 @@ from manager.store.backend import Compacted, NoSpace, RequestTooLarge
 from shoal.errors import Unavailable
 
 UNREACHABLE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
+REPEATABLE = UNREACHABLE | {grpc.StatusCode.INTERNAL}
+"""For calls that may be repeated. INTERNAL is gRPC's own, for a call that had ended before it was sent."""
 BROKEN = UNREACHABLE | {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
 _NO_SPACE = (
     "etcd has exceeded its space quota and rejects writes: run `shoal "

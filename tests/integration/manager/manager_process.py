@@ -228,9 +228,15 @@ class ScriptedAgent(AgentStreamsServicer):
         try:
             async with connect_aio(self._apis, self.identity) as channel:
                 while True:
-                    with suppress(aio.AioRpcError):
+                    try:
                         if not self.is_silent:
                             await self._session(DispatcherStub(channel))
+                    except aio.AioRpcError:
+                        pass
+                    except asyncio.CancelledError:  # gRPC's own, where messages are sent while the connection breaks
+                        task = asyncio.current_task()
+                        if task is None or task.cancelling():
+                            raise
                     await asyncio.sleep(0.1)
         finally:
             await server.stop(None)
@@ -294,7 +300,8 @@ class ScriptedAgent(AgentStreamsServicer):
         about.platform.os, about.platform.architecture = "linux", "amd64"
         about.resources.nano_cpus, about.resources.memory_bytes = 64_000_000_000, 1 << 36
         self._outgoing.put_nowait(AgentMessage(hello=Hello(description=about)))
-        async for message in stub.Session(self._messages()):
+        # With the queue of this session: the messages of one that broke may be read a while longer.
+        async for message in stub.Session(self._messages(self._outgoing)):
             if message.WhichOneof("kind") == "assignments":
                 self._take(message.assignments)
 
@@ -302,11 +309,11 @@ class ScriptedAgent(AgentStreamsServicer):
         """Send something else."""
         self._outgoing.put_nowait(message)
 
-    async def _messages(self) -> AsyncIterator[AgentMessage]:
+    async def _messages(self, outgoing: "asyncio.Queue[AgentMessage]") -> AsyncIterator[AgentMessage]:
         while not self.is_silent:
             try:
                 async with asyncio.timeout(0.3):
-                    yield await self._outgoing.get()
+                    yield await outgoing.get()
             except TimeoutError:
                 yield AgentMessage(heartbeat=Heartbeat())
 
