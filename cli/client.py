@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import grpc
 
     from shoal.api.v1.control_pb2_grpc import ControlStub
+    from shoal.rpc.read_revisions import Metadata
 
 Q = TypeVar("Q", contravariant=True)
 A = TypeVar("A")
@@ -65,6 +66,7 @@ class Client:
     """Calls to the managers of one context. A context manager; closing it cancels pending calls."""
 
     _begun: ClassVar["Client | None"] = None
+    _warned_of_stale = False
 
     def __init__(self, context: Context) -> None:
         # Here, not above: gRPC takes 40 ms to import, and help, completion and bad input need none of it.
@@ -159,10 +161,32 @@ class Client:
         reads = _is_read(request)
         for attempt in range(READ_ATTEMPTS):
             try:
-                return method(request, timeout=seconds)
+                return self._attempt(method, request, seconds)
             except grpc.RpcError as error:
                 self._check_lost(error, reads=reads, is_last=attempt == READ_ATTEMPTS - 1)
         raise AssertionError("the last attempt returns or raises")
+
+    def _attempt(self, method: Unary[Q, A], request: Q, seconds: float | None) -> A:
+        with_call = getattr(method, "with_call", None)
+        if with_call is None:
+            return method(request, timeout=seconds)
+        answer, call = with_call(request, timeout=seconds)
+        self._warn_if_stale(call.trailing_metadata() or ())
+        made: A = answer
+        return made
+
+    def _warn_if_stale(self, trailer: "Metadata") -> None:
+        """Once, however many answers there are."""
+        from shoal.rpc.read_revisions import stale_since_ms
+
+        since_ms = stale_since_ms(trailer)
+        if not since_ms or self._warned_of_stale:
+            return
+        from cli.render.error_lines import warn
+        from cli.render.task_rows import timestamp
+
+        self._warned_of_stale = True
+        warn(f"the manager has been disconnected from etcd since {timestamp(since_ms)}: this may be out of date")
 
     def _check_lost(self, error: "grpc.RpcError", *, reads: bool, is_last: bool) -> None:
         """Raises ShoalError, unless the call is a read to be made again."""

@@ -23,6 +23,7 @@ from manager.etcd.etcd_errors import (
     watch_failure,
 )
 from manager.etcd.maintenance import EtcdMaintenance, find_max_operations
+from manager.etcd.majority import Majority
 from manager.etcd.member_changes import EtcdMemberChanges
 from manager.etcd.members import Member, Members
 from manager.etcd.v3 import etcd_pb2 as rpc
@@ -46,6 +47,8 @@ from shoal.errors import Unavailable
 
 MAX_IN_FLIGHT = 16
 """Unary calls at once. With 64 the writers starved the watch: its lag grew from 12 to 842 ms."""
+WRITE_SECONDS = 3.5
+"""For a transaction. Who waits for it has an answer within 5 s: made, not made, or unknown, which takes a read."""
 KEEP_ALIVE_SECONDS = 1.0
 """For one renewal of a lease, of which several have to fit in its TTL: a member that hangs is left for another one."""
 HANGING_CHECK_SECONDS = 0.25
@@ -83,6 +86,7 @@ class Etcd:
     def __init__(self, *, members: Members, deadline_seconds: float = 5.0, retry_seconds: float = 10.0) -> None:
         self.maintenance = EtcdMaintenance(members)
         self.member_changes = EtcdMemberChanges(members)
+        self.majority = Majority(members)
         self._members = members
         self._deadline = deadline_seconds
         self._retry_seconds = retry_seconds
@@ -131,6 +135,7 @@ class Etcd:
             success=[_operation(each) for each in operations],
             failure=_reads(each.key for each in compares),
         )
+        await self.majority.check()
         try:
             answer = await self._write(lambda member: member.kv.Txn, request)
         except TooManyOperations as error:
@@ -177,7 +182,7 @@ class Etcd:
             raise Unavailable("the watch stream to etcd failed to open") from error
         except asyncio.CancelledError:
             if leaving.done() and not _is_being_cancelled():
-                raise Unavailable("an etcd member does not answer; watching another one") from None
+                raise Unavailable("an etcd member did not respond; watching another one") from None
             raise
         finally:
             leaving.cancel()
@@ -217,7 +222,8 @@ class Etcd:
         member = await self._members.connected(self._deadline)
         try:
             async with self._slots:
-                return self._check_cluster(await method(member)(request, timeout=self._deadline))
+                seconds = min(WRITE_SECONDS, self._deadline)
+                return self._check_cluster(await method(member)(request, timeout=seconds))
         except grpc.aio.AioRpcError as error:
             if error.code() in BROKEN:
                 member.mark_failed()
@@ -259,6 +265,8 @@ class Etcd:
                     f"connected to a different etcd cluster ({found:x} instead of {self._cluster_id:x})"
                 )
             self._cluster_id = found
+        if not isinstance(answer, rpc.StatusResponse):  # which is the member's alone
+            self.majority.answered()
         return answer
 
 

@@ -41,6 +41,8 @@ LIST_PAGE_RECORDS = 2000
 """Records per page while listing: about 10 ms of the event loop."""
 RESERVED_OPERATIONS = 2
 """In each transaction, for the epoch's condition and the position in a sequence."""
+RESOLVE_SECONDS = 1.5
+"""To find out what became of a write; with the time that a write may take it is 5 s."""
 MIN_DELAY_SECONDS = 0.05
 MAX_DELAY_SECONDS = 2.0
 
@@ -220,10 +222,12 @@ class Store:
         """The revision of a transaction whose outcome is unknown, found by reading its keys."""
         keys = [operation.key for operation in transaction.operations]
         try:
-            reading = await self._backend.read(keys)
-        except Unavailable as error:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                reading = await self._backend.read(keys)
+        except (Unavailable, TimeoutError) as error:
             raise Timeout(
-                f"etcd became unavailable during a write; the write may have been applied: {error}"
+                "etcd became unavailable during a write; the write may have been applied: "
+                f"{str(error) or 'check when etcd is available again'}"
             ) from error
         revision = committed_at(transaction, reading.records, known, reading.revision) if keys else None
         if revision is None and isinstance(failure, NoSpace):

@@ -14,6 +14,10 @@ REVISION_KEY = "shoal-revision"
 """Trailing metadata of a manager's answers to users, errors too: the revision of the newest record that it has seen.
 Decimal."""
 
+STALE_KEY = "shoal-stale-since-ms"
+"""Trailing metadata of the answers of a manager that is disconnected from the store: since when, milliseconds since the
+Unix epoch. What it answers may be older than what other managers do."""
+
 MIN_REVISION_KEY = "shoal-min-revision"
 """Metadata of a call: the revision that the answer's view must have at least. Decimal."""
 
@@ -33,11 +37,14 @@ class ReadRevisions:
         newest: revision of the newest record that this server has seen or written.
         reached: waits until everything up to a revision is in its cache.
         wait_seconds: that a call waits at most.
+        stale_since_ms: since when this server is disconnected from the store, milliseconds since the Unix epoch;
+            0: it is not.
     """
 
     newest: Callable[[], int]
     reached: Callable[[int], Awaitable[None]]
     wait_seconds: float = WAIT_SECONDS
+    stale_since_ms: Callable[[], int] = lambda: 0
 
     async def wait(self, metadata: Metadata) -> None:
         """Wait until the cache has what the call asks for.
@@ -58,7 +65,9 @@ class ReadRevisions:
 
     def trailer(self) -> tuple[tuple[str, str], ...]:
         """The trailing metadata of an answer."""
-        return ((REVISION_KEY, str(self.newest())),)
+        since_ms = self.stale_since_ms()
+        stale = ((STALE_KEY, str(since_ms)),) if since_ms else ()
+        return ((REVISION_KEY, str(self.newest())), *stale)
 
 
 def min_revision(metadata: Metadata) -> int:
@@ -79,6 +88,11 @@ def min_revision(metadata: Metadata) -> int:
 def reported_revision(trailer: Metadata) -> int:
     """The revision that an answer reports; 0: none."""
     return _number(dict(trailer).get(REVISION_KEY, "")) or 0
+
+
+def stale_since_ms(trailer: Metadata) -> int:
+    """Since when the manager that answered is disconnected from the store; 0: it is not."""
+    return _number(dict(trailer).get(STALE_KEY, "")) or 0
 
 
 def _number(value: str | bytes) -> int | None:

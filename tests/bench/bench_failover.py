@@ -206,16 +206,16 @@ def _figures(name: str, rounds: list[Round], target: float) -> list[Figure]:
 def _one_round(managers: Managers, harm: Harm) -> Round:
     managers.settle()
     before = set(_tasks(managers.other()))
-    wanted = 5 if len(before) == 3 else 3
+    replicas = 5 if len(before) == 3 else 3
     begin = time.perf_counter()
     lost, heal = harm(managers)
     client = managers.other(lost)
-    _scale(client, wanted)
+    _scale(client, replicas)
     down: set[str] = set()
 
     def planned() -> bool:
         down.update(_given_up(client))
-        return len(_tasks(client)) == wanted
+        return len(_tasks(client)) == replicas
 
     until(planned)
     seconds = time.perf_counter() - begin
@@ -225,7 +225,7 @@ def _one_round(managers: Managers, harm: Harm) -> Round:
         time.sleep(POLL_SECONDS)
     kept = set(_tasks(client))
     heal()
-    return Round(seconds, len(down), len(before - kept) if wanted > len(before) else len(kept - before))
+    return Round(seconds, len(down), len(before - kept) if replicas > len(before) else len(kept - before))
 
 
 def _scale(client: Client, replicas: int) -> None:
@@ -293,8 +293,8 @@ def _unplugged(managers: Managers, host: PlaygroundHost) -> Iterator[None]:
 def _runs_without(client: Client, node_id: str) -> bool:
     found = client.call(client.control.ListTasks, ListTasksRequest(service="web"), seconds=ANSWER_SECONDS).tasks
     runs = [v for v in found if v.status.state == TaskState.RUNNING and v.task.desired_state <= TaskState.RUNNING]
-    wanted = [v for v in found if v.task.desired_state <= TaskState.RUNNING and v.task.node_id != node_id]
-    return len(runs) >= 3 and all(view.task.node_id != node_id for view in runs) and len(wanted) == len(runs)
+    elsewhere = [v for v in found if v.task.desired_state <= TaskState.RUNNING and v.task.node_id != node_id]
+    return len(runs) >= 3 and all(view.task.node_id != node_id for view in runs) and len(elsewhere) == len(runs)
 
 
 def until(condition: Callable[[], bool]) -> None:

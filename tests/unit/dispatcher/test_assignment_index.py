@@ -220,6 +220,9 @@ UNRELATED_KINDS = {
     kinds.NAME.name,
     kinds.MANAGER.name,
     kinds.REGISTERED_MANAGER.name,
+    kinds.MEMBERSHIP.name,
+    kinds.REMOVED_MANAGER.name,
+    kinds.MANAGER_CLOCK.name,
     kinds.APPLIED.name,
     kinds.CLUSTER.name,
     kinds.CLUSTER_SETTINGS.name,  # a message of its own

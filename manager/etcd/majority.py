@@ -1,0 +1,51 @@
+"""Whether etcd answers with a majority of its members, which reads and writes need and its members' status does not."""
+
+import asyncio
+
+import grpc.aio
+
+from manager.etcd.members import Members
+from manager.etcd.v3 import etcd_pb2 as rpc
+from shoal.errors import Unavailable
+
+SILENT_SECONDS = 5.0
+"""Without an answer for so long, etcd may have no majority. A running manager renews a lease each second."""
+PROBE_SECONDS = 2.0
+
+
+class Majority:
+    """When etcd last answered a call that needs one. Made and used in one event loop."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self._answered: float | None = None
+
+    def answered(self) -> None:
+        """Such a call has just been answered."""
+        self._answered = asyncio.get_running_loop().time()
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the last answer; 0 where that is not long enough to mean anything."""
+        if self._answered is None:
+            return 0.0
+        silent = asyncio.get_running_loop().time() - self._answered
+        return silent if silent > SILENT_SECONDS else 0.0
+
+    async def check(self) -> None:
+        """Before a change, so that it is certain that nothing was changed.
+
+        Raises:
+            Unavailable: there has been no answer for some time, and there is none now.
+        """
+        if not (silent := self.silent_seconds):
+            return
+        try:
+            member = await self._members.connected(PROBE_SECONDS)
+            await member.kv.Range(rpc.RangeRequest(key=b"/", count_only=True), timeout=PROBE_SECONDS)
+        except (grpc.aio.AioRpcError, Unavailable) as error:
+            raise Unavailable(
+                f"a majority of etcd's members has not answered for {silent:.0f} s; nothing was changed: start the "
+                "managers, or the members of an external etcd, that are down (see `shoal manager ls`)"
+            ) from error
+        self.answered()

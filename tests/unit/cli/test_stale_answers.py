@@ -1,0 +1,52 @@
+"""Answers of a manager that is disconnected from the store say so, and the command line tells its user, once."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cli.client import Client
+from shoal.api.v1.control_pb2 import GetClusterRequest
+from shoal.rpc.read_revisions import STALE_KEY, ReadRevisions, stale_since_ms
+
+SINCE_MS = 1_796_065_096_000
+
+
+async def reached(_: int) -> None:
+    pass
+
+
+def test_an_answer_says_since_when_its_manager_is_disconnected() -> None:
+    disconnected = ReadRevisions(newest=lambda: 7, reached=reached, stale_since_ms=lambda: SINCE_MS)
+    assert stale_since_ms(disconnected.trailer()) == SINCE_MS
+    assert stale_since_ms(ReadRevisions(newest=lambda: 7, reached=reached).trailer()) == 0
+
+
+class Method:
+    """Of a stub, whose answers have this trailing metadata."""
+
+    def __init__(self, *trailer: tuple[str, str]) -> None:
+        self._call = SimpleNamespace(trailing_metadata=lambda: trailer)
+
+    def with_call(self, request: object, timeout: float | None) -> tuple[str, Any]:
+        del request, timeout
+        return "answer", self._call
+
+    def __call__(self, request: object, timeout: float | None = None) -> str:
+        raise AssertionError("without its metadata")
+
+
+def asked(method: Method, times: int) -> None:
+    client = Client.__new__(Client)
+    for _ in range(times):
+        assert client.call(method, GetClusterRequest()) == "answer"
+
+
+def test_users_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    asked(Method((STALE_KEY, str(SINCE_MS))), 3)
+    assert capsys.readouterr().err.count("disconnected from etcd since 20") == 1
+
+
+def test_of_current_answers_nothing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    asked(Method(("shoal-revision", "7")), 1)
+    assert capsys.readouterr().err == ""
