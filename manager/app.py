@@ -106,11 +106,6 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def stale_since(silent_seconds: float, at_ms: int) -> int:
-    """When etcd last answered; 0: it does."""
-    return at_ms - round(silent_seconds * 1000) if silent_seconds else 0
-
-
 async def run(settings: Settings) -> None:
     """Run a manager until cancelled.
 
@@ -190,7 +185,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     revisions = ReadRevisions(
         newest=lambda: store.newest_revision,
         reached=store.reached,
-        stale_since_ms=lambda: stale_since(backend.majority.silent_seconds, now_ms()),
+        stale_since_ms=lambda: backend.majority.silent_since(now_ms()),
     )
     api_server = make_server(
         MANAGER_API,

@@ -32,6 +32,11 @@ class Majority:
         silent = asyncio.get_running_loop().time() - self._answered
         return silent if silent > SILENT_SECONDS else 0.0
 
+    def silent_since(self, at_ms: int) -> int:
+        """Milliseconds since the Unix epoch, of which `at_ms` is now; 0 as above."""
+        silent = self.silent_seconds
+        return at_ms - round(silent * 1000) if silent else 0
+
     async def check(self) -> None:
         """Before a change, so that it is certain that nothing was changed.
 

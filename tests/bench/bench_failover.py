@@ -33,8 +33,8 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.contexts.context_file import Context
 from shoal.errors import ShoalError
-from tests.bench.bed import IMAGE, Bed, cluster
-from tests.bench.figures import Figure, p50, table
+from tests.bench.rig.bed import IMAGE, Bed, cluster
+from tests.bench.rig.figures import Figure, p50, table
 
 ROUNDS = 10
 MANAGERS = 3
