@@ -16,6 +16,7 @@ from agent.runtime.live.root_access import OpenRoot
 from shoal.api.v1.agent_containers_pb2 import CommitLayerRequest, CommitLayerResponse
 from shoal.distribution.manifests import Descriptor
 from shoal.errors import Refused, Unavailable
+from shoal.fault_points.injection import fault
 
 if TYPE_CHECKING:
     from agent.commits.layer_file import LayerFile
@@ -71,8 +72,10 @@ class LayerCommits:
             with self._scratch() as scratch:
                 path = Path(scratch) / "layer"
                 layer = await self._written(request.container, path, pause)
+                fault("agent.commit.written")
                 blob = None if layer.is_empty else layer.blob
                 manifest, config = await self._images.push_layer(image, request.image_repository, blob, path)
+                fault("agent.commit.pushed")
         return CommitLayerResponse(
             digest=blob.digest if blob else "",
             size=blob.size if blob else 0,

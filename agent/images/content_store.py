@@ -20,6 +20,7 @@ from agent.images.disk_guard import disk_error
 from agent.safe_paths.system_calls import sync_file_system
 from shoal.distribution.digests import DigestCheck
 from shoal.errors import InvalidInput
+from shoal.fault_points.injection import fault
 from shoal.tree_removal import delete_trees
 
 _LAYER, _DISCARDED = "layer", "discarded"
@@ -69,6 +70,7 @@ class ContentStore:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
+                fault("agent.images.file-written")
                 temporary.replace(path)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -107,8 +109,10 @@ class ContentStore:
                 sync_file_system(fd)
             finally:
                 os.close(fd)
+            fault("agent.unpack.flushed")
             try:
                 (directory / _LAYER).rename(self.layer(diff_id))
+                fault("agent.unpack.in-place")
             except OSError as error:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
@@ -129,6 +133,7 @@ class ContentStore:
             for diff_id, directory in layers.items():
                 if not self.has_layer(diff_id):
                     directory.rename(self.layer(diff_id))
+                    fault("agent.build.layer-moved")
                     directory.symlink_to(self.layer(diff_id).absolute())
 
     def remove_new_layer(self, directory: Path) -> None:

@@ -16,6 +16,7 @@ from shoal.distribution.manifests import Descriptor
 from shoal.distribution.registry_client import Repository
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Exhausted, InvalidInput, Unavailable
+from shoal.fault_points.injection import fault
 
 _log = logging.getLogger(__name__)
 _WRITE_BYTES = 1 << 20
@@ -165,4 +166,5 @@ def _write_and_hash(file: BinaryIO, check: DigestCheck, chunk: bytes) -> None:
     check.update(chunk)
     view = memoryview(chunk)
     while view:
+        fault("agent.pull.layer-bytes")
         view = view[file.write(view) :]

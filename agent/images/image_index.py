@@ -12,6 +12,7 @@ from shoal.distribution.image_config import CONFIGURATION, ParsedConfig, parse_c
 from shoal.distribution.manifests import Manifest, parse_manifest
 from shoal.distribution.untrusted_json import number_of, object_of, text_of, texts_of
 from shoal.errors import InvalidInput, ShoalError
+from shoal.fault_points.injection import fault
 from shoal.image_reference import parse
 
 _NS_PER_MS = 1_000_000
@@ -73,6 +74,7 @@ class ImageIndex:
         """
         entries = {**self._by_reference, entry.image.reference: entry}
         self._write(entries)
+        fault("agent.pull.indexed")
         self._add_to_index(entry)
 
     def remove(self, digests: frozenset[str]) -> None:

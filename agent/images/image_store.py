@@ -24,6 +24,7 @@ from shoal.distribution.manifests import Descriptor, Manifest, Platform, parse_m
 from shoal.distribution.registries import Registries
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Refused, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.notifier import Notifier
 
 MAX_REPORTED = 10_000
@@ -295,6 +296,7 @@ class ImageStore:
         """Remove an image, then the layers that no other image uses."""
         layers = {diff_id for each in self._index.entries() if each.image.digest == digest for diff_id in each.diff_ids}
         self._index.remove(frozenset({digest}))
+        fault("agent.collect.image-forgotten")
         self._changed.notify()
         self._last_used.pop(digest, None)
         _log.info("removing unused image %s: low disk space", digest)
@@ -315,4 +317,5 @@ class ImageStore:
         for diff_id in diff_ids:
             if not self.needs_layer(diff_id) and not self._pulls.is_active and self._content.has_layer(diff_id):
                 removed = self._content.move_aside(self._content.layer(diff_id))
+                fault("agent.collect.layer-aside")
                 await asyncio.to_thread(self._content.remove, removed)

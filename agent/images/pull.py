@@ -24,6 +24,7 @@ from shoal.distribution.registries import Registries
 from shoal.distribution.registry_client import Distribution, RawManifest, Repository
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Exhausted, InvalidInput, NotFound, ShoalError
+from shoal.fault_points.injection import fault
 from shoal.image_reference import ImageReference, parse
 from shoal.task_group import TaskGroup
 
@@ -93,6 +94,7 @@ class Puller:
         try:
             repository, top = await self._find(parsed)
             raw, manifest = await self._for_platform(repository, top)
+            fault("agent.pull.manifest")
             config = await repository.blob(manifest.config)
             entry = local_image(self._content, reference, top.digest, raw.digest, manifest.config.digest, config)
             await self._pull_layers(repository, layers_by_diff_id(manifest, entry.diff_ids), report)
@@ -100,6 +102,7 @@ class Puller:
             raise type(error)(_with_name(parsed.familiar, str(error))) from error
         self._content.write_blob(raw.digest, raw.content)
         self._content.write_blob(manifest.config.digest, config)
+        fault("agent.pull.documents")
         return entry
 
     async def _find(self, reference: ImageReference) -> tuple[Repository, RawManifest]:
@@ -195,6 +198,7 @@ class Puller:
         try:
             async with self._downloads.hold(_registry(repository)):
                 await download.run()
+                fault("agent.pull.layer-downloaded")
             # Another registry may have a layer of the same content: the first one is kept.
             async with self._layer_locks.hold(diff_id), self._unpack_slots:
                 await self._unpacker.unpack(path, diff_id)

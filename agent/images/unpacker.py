@@ -8,6 +8,7 @@ from agent.images.layers.unpack_messages import UnpackRequest
 from agent.images.threaded_call import in_thread
 from agent.images.unpack_process import UnpackProcess
 from shoal.errors import InvalidInput
+from shoal.fault_points.injection import fault
 
 
 class Unpacker:
@@ -55,6 +56,7 @@ class Unpacker:
         directory = self._content.new_layer()
         try:
             await self._run(blob, directory, diff_id)
+            fault("agent.unpack.unpacked")
             await in_thread(lambda: self._commit(directory, diff_id))
         except InvalidInput:
             blob.unlink(missing_ok=True)  # the same bytes would fail again

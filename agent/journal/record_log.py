@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from shoal.errors import Exhausted, Unavailable
+from shoal.fault_points.injection import fault
 
 REWRITE_BYTES = 1 << 20
 """A file below this size is not rewritten."""
@@ -106,7 +107,9 @@ class RecordLog:
     def _append(self, data: bytes) -> None:
         descriptor = os.open(self._path, _FLAGS, 0o600)
         try:
+            fault("agent.journal.opened")
             _write_all(descriptor, data)
+            fault("agent.journal.written")
         except OSError:
             os.ftruncate(descriptor, self._size)
             raise
@@ -124,8 +127,10 @@ class RecordLog:
                 _write_all(descriptor, data)
             finally:
                 os.close(descriptor)
+            fault("agent.journal.rewritten")
             draft.replace(self._path)
             self._size = len(data)
+            fault("agent.journal.replaced")
         except OSError as error:
             draft.unlink(missing_ok=True)
             _log.warning("could not compact journal %s: %s", self._path, error.strerror)

@@ -26,6 +26,7 @@ from agent.network.well_known import GATEWAY, GATEWAY6, NODE_POOL6
 from agent.worker.sandbox import NO_OPTIONS, ORDINARY, NetworkOptions, Sandbox
 from shoal.api.v1.task_pb2 import Task, TaskLink
 from shoal.errors import ShoalError, Unavailable
+from shoal.fault_points.injection import fault
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class TaskNetworks:
         namespace: Namespace | None = None
         try:
             namespace = await self._reserve.acquire()
+            fault("agent.attach.namespace")
             attachment = replace(attachment, mac=attachment.mac or namespace.mac)
             await self._batcher.attach(namespace, attachment)
         except BaseException:
@@ -168,6 +170,7 @@ class TaskNetworks:
     async def withdraw(self, task_id: str) -> None:
         """See `Networks.withdraw`. The ports stay reserved until the task has stopped."""
         await self._threads.in_kernel(self._datapath.links.withdraw, task_id)
+        fault("agent.stop.withdrawn")
 
     async def detach(self, task_id: str) -> None:
         """See `Networks.detach`. The link itself is deleted a moment later, together with others."""

@@ -21,9 +21,10 @@ from agent.runtime.kernel.cgroup_layout import CgroupLayout, mounted_kind, parse
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount
 from agent.runtime.launch.cgroup_attach_lock import CgroupAttachLock, NoStartLock, StartLock
-from agent.runtime.launch.launcher import BeforeProgram, Clock, Launcher, OnStep, no_step
+from agent.runtime.launch.launcher import BeforeProgram, Clock, Launcher
 from agent.runtime.launch.optimizations import ALL_OPTIMIZATIONS, Optimizations
 from agent.runtime.launch.sealed_program import SealedProgram
+from agent.runtime.launch.start_steps import OnStep, no_step
 from agent.runtime.live.limits import LiveLimits
 from agent.runtime.live.root_access import RootAccess
 from agent.runtime.live.running_containers import RunningContainers

@@ -32,6 +32,7 @@ from shoal.errors import (
     Unauthenticated,
     Unavailable,
 )
+from shoal.fault_points.injection import fault
 from shoal.identity.identity import Identity
 from shoal.identity.roles import agent_server_name
 from shoal.rpc.channel import connect_aio
@@ -112,12 +113,17 @@ class MoveTarget:
                 yield progress
             return
         await asyncio.to_thread(self._prepare, request, copy)
+        fault("agent.volume-move.prepared")
         async for progress in _copy(request, copy, source):
             yield progress
+        fault("agent.volume-move.copied")
         async for progress in self._verify(request, copy.data, source):
             yield progress
+        fault("agent.volume-move.verified")
         volume = await asyncio.to_thread(copy.finish, request)
+        fault("agent.volume-move.finished")
         self._store.adopt(copy.path, volume, replace=True)
+        fault("agent.volume-move.adopted")
 
     def _prepare(self, request: FetchVolumeRequest, copy: IncomingCopy) -> None:
         delete_abandoned(self._store.directory, keep=copy.path)

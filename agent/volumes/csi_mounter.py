@@ -28,6 +28,7 @@ from agent.csi.v1.csi_pb2 import (
 from agent.volumes.mount_table import bind_shared, mounted_below
 from shoal.api.v1.dispatcher_pb2 import VolumeAttachment
 from shoal.errors import Refused, Unavailable
+from shoal.fault_points.injection import fault
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class CsiMounter:
         plugin, driver = self._drivers.get(desired.driver)
         secrets = self._secrets_for(desired)
         await asyncio.to_thread(self._write_record, desired)
+        fault("agent.csi.recorded")
         place, mode = self._directory / desired.volume_id, volume_capability(desired.access_mode)
         staging = str(place / "staging") if driver.stages_volumes else ""
         if driver.stages_volumes:
@@ -98,6 +100,7 @@ class CsiMounter:
                 secrets=secrets,
             )
             await plugin.call("NodeStageVolume", plugin.node.NodeStageVolume, stage)
+            fault("agent.csi.staged")
         publish = NodePublishVolumeRequest(
             volume_id=desired.driver_volume_id,
             publish_context=desired.publish_context,
@@ -109,6 +112,7 @@ class CsiMounter:
             secrets=secrets,
         )
         await plugin.call("NodePublishVolume", plugin.node.NodePublishVolume, publish)
+        fault("agent.csi.published")
         if not self._mounted_below(place / "target"):
             raise Unavailable(
                 f"driver {desired.driver} reports the volume as published, but nothing is mounted on this node"
@@ -124,10 +128,12 @@ class CsiMounter:
         place = self._directory / record.volume_id
         unpublish = NodeUnpublishVolumeRequest(volume_id=record.driver_volume_id, target_path=str(place / "target"))
         await plugin.call("NodeUnpublishVolume", plugin.node.NodeUnpublishVolume, unpublish)
+        fault("agent.csi.unpublished")
         if driver.stages_volumes:
             staging = str(place / "staging")
             unstage = NodeUnstageVolumeRequest(volume_id=record.driver_volume_id, staging_target_path=staging)
             await plugin.call("NodeUnstageVolume", plugin.node.NodeUnstageVolume, unstage)
+            fault("agent.csi.unstaged")
         await asyncio.to_thread(self._remove_record, place)
 
     def _secrets_for(self, desired: VolumeAttachment) -> dict[str, str]:

@@ -21,6 +21,7 @@ from agent.worker.interfaces import MountSource, VolumePart
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.volume_pb2 import LocalVolume
 from shoal.errors import Refused, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.notifier import Notifier
 from shoal.tree_removal import delete_trees
 from shoal.volume_slots import volume_slot
@@ -183,8 +184,11 @@ class LocalVolumes:
             self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
             (path / "_data").mkdir(mode=0o755, parents=True, exist_ok=True)
             draft = path / "volume.new"
+            fault("agent.volume.directory")
             draft.write_bytes(volume.SerializeToString())
+            fault("agent.volume.draft")
             draft.replace(path / "volume")
+            fault("agent.volume.recorded")
             self._volumes[path] = volume
             self._notifier.notify()
 
@@ -211,6 +215,7 @@ class LocalVolumes:
         try:
             self._removed.mkdir(mode=0o700, exist_ok=True)
             path.rename(self._removed / f"{path.name}.{time.monotonic_ns()}")
+            fault("agent.volume.moved-aside")
         except OSError:  # a full disk may have no space for the name; deleting frees space
             delete_trees(path)
 

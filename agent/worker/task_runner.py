@@ -32,6 +32,7 @@ from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.fault_points.injection import fault
 from shoal.task_group import TaskGroup, race
 
 
@@ -189,6 +190,7 @@ class TaskRunner:
         match action:
             case TaskAction.ACCEPT:
                 self._report(TaskState.ACCEPTED)
+                fault("agent.task.accepted")
             case TaskAction.MAKE:
                 await race(self._make(), self._wait_until(self._should_stop))
             case TaskAction.REPORT_READY:
@@ -298,6 +300,7 @@ class TaskRunner:
             self.status.running_at_ms = self._observed.started_ms
         self._monitor.mark_started(self.status)
         self._report(TaskState.RUNNING)
+        fault("agent.task.running")
 
     async def _signal(self) -> None:
         self._monitor.stop()

@@ -22,6 +22,7 @@ from shoal.api.v1.dispatcher_pb2 import Assignments, OrphanReport
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import NotFound, ShoalError
+from shoal.fault_points.injection import fault
 from shoal.task_group import TaskGroup
 from shoal.volume_slots import volume_slot
 
@@ -119,7 +120,9 @@ class Worker:
             ShoalError: the host does not allow this agent to work.
         """
         recovered = self._journal.load()
+        fault("agent.recover.journal")
         found = await self._deps.runtime.recover()
+        fault("agent.recover.containers")
         for task_id in found.keys() - recovered.entries.keys():
             _log.warning("removing container %s: not in the journal", task_id)
             await self._deps.runtime.remove(task_id, keep_logs=False)
@@ -127,8 +130,10 @@ class Worker:
         self._assigned.restore(recovered.assigned)
         options = {task.id: self._network_options(task) for task in live if task.container_id}
         await self._deps.networks.recover(live, options)
+        fault("agent.recover.networks")
         self._recovered = {task_id: (entry, found.get(task_id)) for task_id, entry in recovered.entries.items()}
         await self._deps.datapath.start(self._assigned.as_diff())
+        fault("agent.recover.datapath")
         _log.info("found %d tasks in the journal, %d of them running", len(recovered.entries), len(live))
 
     def _network_options(self, task: Task) -> NetworkOptions:
@@ -177,6 +182,7 @@ class Worker:
         self._deps.volumes.apply(assignments)
         if diff.cluster:
             await self._deps.datapath.request(diff.cluster)
+        fault("agent.assignments.accepted")
         if assignments.sequence:
             await self._deps.datapath.report_when_applied(assignments.sequence)
         for task_id, task in diff.tasks.items():

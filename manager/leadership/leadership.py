@@ -18,6 +18,7 @@ from manager.store.kinds import LEADER, MANAGER, REGISTERED_MANAGER
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Leader, Manager, RegisteredManager
 from shoal.errors import LeadershipLost, Refused, Timeout, Unavailable
+from shoal.fault_points.injection import fault
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +136,9 @@ class Leadership:
     async def _term(self, lead: Lead) -> None:
         async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:
             fence = await self._campaign(lease)
+            fault("manager.leadership.elected")
             await self._store.reached(fence)
+            fault("manager.leadership.caught-up")
             _log.info("elected leader at revision %d", fence)
             await lead(fence)
 

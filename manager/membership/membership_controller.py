@@ -13,6 +13,7 @@ from manager.store.kinds import MANAGER, MANAGER_CLOCK, MEMBERSHIP, REGISTERED_M
 from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import Manager, ManagerMembership, RemovedManager
 from shoal.errors import Conflict, LeadershipLost, Timeout, Unavailable
+from shoal.fault_points.injection import fault
 
 _log = logging.getLogger(__name__)
 
@@ -171,6 +172,7 @@ class MembershipController:
                 await self._add(membership, fence)
             case plan.Promote(membership):
                 await self._etcd.promote(membership.member_id)
+                fault("manager.membership.promoted")
                 _log.info("manager %s has a vote now", membership.manager_id)
                 await self._record(changed(membership, self._now_ms(), state=plan.VOTER), fence)
             case plan.Evict(membership, problem):
@@ -180,9 +182,11 @@ class MembershipController:
                 await self._record(failed, fence)
             case plan.UpdateAddress(membership, address):
                 await self._etcd.update(membership.member_id, peer_url(address))
+                fault("manager.membership.address-updated")
                 await self._record(changed(membership, self._now_ms(), peer_address=address), fence)
             case plan.Remove(membership):
                 await self._etcd.remove(membership.member_id)
+                fault("manager.membership.removed")
                 _log.info("etcd of manager %s is not a member any more", membership.manager_id)
                 await self._forget(membership, fence)
             case plan.Forget(membership):
@@ -194,11 +198,14 @@ class MembershipController:
         address = self._own.peer_address
         _log.info("etcd starts again to accept other managers on %s", address)
         await self._etcd.update(membership.member_id, peer_url(address))
+        fault("manager.membership.peers-announced")
         await self._own.open_peers()
+        fault("manager.membership.peers-open")
         await self._record(changed(membership, self._now_ms(), peer_address=address), fence)
 
     async def _add(self, membership: ManagerMembership, fence: int) -> None:
         added = await self._etcd.add_learner(peer_url(membership.peer_address))
+        fault("manager.membership.learner-added")
         _log.info("etcd of manager %s at %s was added", membership.manager_id, membership.peer_address)
         await self._record(changed(membership, self._now_ms(), state=plan.LEARNER, member_id=added.id), fence)
 

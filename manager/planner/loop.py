@@ -15,6 +15,7 @@ from manager.store.record_store import BatchStore
 from manager.store.subscription import Subscription
 from shoal import ids
 from shoal.errors import Timeout, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.ids import NewId
 
 _log = logging.getLogger(__name__)
@@ -80,12 +81,14 @@ class Planner:
             _log.error("planning of %s failed; the %s was left unchanged", name, kind, exc_info=cause)
         if not result.writes:
             return None
+        fault("manager.plan.decided")
         try:
             await commits.commit(result.writes)
         except (Unavailable, Timeout) as error:
             _log.warning("a plan of %d writes was not fully committed: %s", len(result.writes), error)
             planner.request_full_pass()
             return self._retry_at(error)
+        fault("manager.plan.committed")
         _log.debug("committed a plan of %d writes", len(result.writes))
         return None
 

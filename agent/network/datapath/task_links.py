@@ -31,6 +31,7 @@ from agent.network.netlink.connection import Connection
 from agent.network.netlink.rtnetlink import VethEnd
 from agent.network.nftables import set_elements
 from shoal.errors import Unavailable
+from shoal.fault_points.injection import fault
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +60,11 @@ class TaskLinks:
         self._remember(attachment)
         try:
             state.connection.apply([claim_message(attachment), *host_messages(self._without_lost_ipv6(attachment))])
+            fault("agent.attach.host-end")
             ipv6 = state.overlay.has_ipv6
             own_mac = mac_messages(attachment.mac, ipv6=ipv6) if attachment.mac != namespace.mac else []
             namespace.connection.apply([*own_mac, *container_messages(attachment, subnets, state.tunnels.mtu)])
+            fault("agent.attach.container-end")
         except Unavailable:
             self.detach(attachment.task_id)
             raise
@@ -80,6 +83,7 @@ class TaskLinks:
         earlier = self._link_elements(without={each.task_id for each in admitted})
         added = set_elements.merge(merged_elements(admitted), self._link_elements())
         self._state.table.change(earlier, added)
+        fault("agent.attach.admitted")
 
     def _link_elements(self, without: Collection[str] = ()) -> set_elements.Elements:
         """The elements of all links between tasks, except for some tasks."""
@@ -117,14 +121,18 @@ class TaskLinks:
                 after = replace(attachment, link=before.link, mac=before.mac)
             self._remember(after)
             state.connection.apply([claim_message(after), *host_messages(self._without_lost_ipv6(after))])
+            fault("agent.connect.host-end")
             gateway = gateway_messages(ipv6=state.overlay.has_ipv6)
             inside.apply([*gateway, *container_messages(after, subnets, state.tunnels.mtu)])
             own = set_elements.attachment_elements(before) if before is not None else {}
             added = set_elements.merge(set_elements.attachment_elements(after), self._link_elements())
+            fault("agent.connect.container-end")
             state.commit(set_elements.merge(own, links), added)
+            fault("agent.connect.admitted")
             inside.apply(self._surplus(after, before, inside))
             if before is not None:
                 state.connection.apply(removed_host_messages(before, after))
+            fault("agent.connect.surplus-removed")
         finally:
             inside.close()
         return after
@@ -152,6 +160,7 @@ class TaskLinks:
         )
         mtu = state.overlay.underlay.overlay_mtu
         state.connection.apply([rtnetlink.add_veth(*ends, netns_fd, mtu, well_known.ATTACHED_GROUP)])
+        fault("agent.connect.new-link")
         ipv6 = state.overlay.has_ipv6
         if ipv6:
             state.connection.apply([rtnetlink.disable_ipv6_autoconf(made.name)])
@@ -174,14 +183,17 @@ class TaskLinks:
         try:
             self._linking.difference_update(task_ids)
             state.commit(set_elements.merge(merged_elements(detached), links), self._link_elements())
+            fault("agent.detach.withdrawn")
         finally:
             state.connection.attempt(state.blackholes.replace_ended(detached))
             state.connection.apply(mark_ended(each.link) for each in detached)
+        fault("agent.detach.link-marked")
 
     def sweep(self) -> bool:
         """Delete the links of stopped tasks, and expired blackhole routes. Whether blackhole routes remain."""
         expired = self._state.blackholes.remove_expired()
         self._state.connection.apply([rtnetlink.delete_group(well_known.ENDED_GROUP), *expired])
+        fault("agent.detach.swept")
         return self._state.blackholes.is_active
 
     def adopt(self, attachments: Iterable[Attachment]) -> None:
@@ -195,6 +207,7 @@ class TaskLinks:
         adopted_links = {attachment.link for attachment in state.attachments.values()}
         surplus = [link.index for link in state.container_links() if link.index not in adopted_links]
         state.connection.apply(map(mark_ended, surplus))
+        fault("agent.recover.links")
         self.sweep()
         state.blackholes.recover(rtnetlink_dump.blackhole_routes(state.connection))
         state.table.keep_attachments(state.task_elements())

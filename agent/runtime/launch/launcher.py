@@ -4,7 +4,6 @@ crun."""
 import asyncio
 import json
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -30,6 +29,7 @@ from agent.runtime.launch.joined_namespaces import (
 )
 from agent.runtime.launch.program_start import ProgramStart, StartByCommand, StartByFifo
 from agent.runtime.launch.start_errors import full_disk, start_error
+from agent.runtime.launch.start_steps import OnStep, StartSteps
 from agent.runtime.logs.log_files import log_file_limits
 from agent.runtime.logs.rotated_log import link_first_file
 from agent.runtime.rootfs.access_record import write_access
@@ -59,15 +59,8 @@ FindRunning = Callable[[str], ContainerRecord]
 BeforeProgram = Callable[[ContainerRequest], None]
 """Called in a worker thread once a container is created, before its program starts; what it raises ends the start."""
 
-OnStep = Callable[[str, float], None]
-"""Takes the name of each completed step of a start and its duration in seconds, from a worker thread."""
-
 _DEFAULT_LOG_BYTES = 10 << 20
 _DEFAULT_LOG_FILES = 3
-
-
-def no_step(name: str, seconds: float) -> None:
-    """Measure nothing."""
 
 
 class _WrittenSpec(NamedTuple):
@@ -192,17 +185,17 @@ class Launcher:
         raise refused
 
     def _start_with(self, program: OciProgram, request: ContainerRequest, joined: JoinedNamespaces) -> ContainerRecord:
-        step = _Steps(self._on_step)
+        step = StartSteps(self._on_step)
         bundle = self._paths.bundle(request.task_id)
         upper = self._paths.upper_of(request.task_id, request.container_id)
         self._make_directories(request, bundle, upper)
-        step("directories")
+        step("agent.start.directories")
         hide = self._hidden_mount_for(program.name)
         with private_mounts(self._host_mounts, hide=hide, slave=has_slave_mounts(request.spec)):
-            step("mount namespace")
+            step("agent.start.mount-namespace")
             layers = (*request.image.layers, self._paths.base)
             mount_overlay(layers, upper, bundle / "rootfs", volatile=request.volatile)
-            step("overlay")
+            step("agent.start.overlay")
             files = mount_etc_files(bundle / "files", request.etc_files)
             mounted = mount_files(bundle / "mounted", request.mounted_files)
             request = with_anonymous_volumes(request, upper / "v")
@@ -213,11 +206,11 @@ class Launcher:
             unmount_here(self._hidden_mount)
             shared_memory = mount_shared_memory(joined, bundle / "shm")
             written = self._write_spec(program, request, files, mounted, Joined(joined.by_kind, shared_memory))
-            step("spec")
+            step("agent.start.spec")
             first, pipe = spawn_conmon(self._conmon_arguments(program, request), bundle)
-            step("spawn")
+            step("agent.start.spawn")
         pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
-        step("create")
+        step("agent.start.create")
         if not request.log.disabled:
             link_first_file(self._paths.logs_of(request.task_id, request.container_id))
         # With no_new_privileges crun installs the filter after this point, just before it executes the program.
@@ -228,10 +221,10 @@ class Launcher:
         if written.filter_key is not None and program.name == "crun":
             self._compiled_filters.save(written.filter_key, state / "seccomp.bpf")
         write_record(bundle, record)
-        step("record")
+        step("agent.start.record")
         self._before_program(request)
         self._program_start.start(program, request.task_id, pid, has_hooks=written.has_poststart_hooks)
-        step("start")
+        step("agent.start.start")
         return record
 
     def _hidden_mount_for(self, program: str) -> Path | None:
@@ -336,14 +329,3 @@ def _log_bounds(request: ContainerRequest) -> tuple[int, int]:
     if request.log.disabled:
         return 0, 0
     return request.log.max_bytes or _DEFAULT_LOG_BYTES, request.log.max_files or _DEFAULT_LOG_FILES
-
-
-class _Steps:
-    def __init__(self, on_step: OnStep) -> None:
-        self._on_step = on_step
-        self._since = time.perf_counter()
-
-    def __call__(self, name: str) -> None:
-        now = time.perf_counter()
-        self._on_step(name, now - self._since)
-        self._since = now

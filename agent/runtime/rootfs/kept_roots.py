@@ -25,10 +25,11 @@ from agent.runtime.rootfs.root_origins import read_origin, replace_origin, write
 from agent.safe_paths.disk_flush import fsync_directory
 from agent.worker.root_origin import UNKNOWN_ORIGIN, RootOrigin
 from shoal.errors import Refused
+from shoal.fault_points.injection import fault
 from shoal.tree_removal import delete_trees
 
 OnStep = Callable[[str, float], None]
-"""As `agent.runtime.launch.launcher.OnStep`."""
+"""As `agent.runtime.launch.start_steps.OnStep`."""
 
 _RECORD = "root.json"
 _log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ class KeptRoots:
             fsync_directory(place.parent)
             fsync_directory(self._paths.kept)
         self._roots[container_id], self._origins[container_id] = root, origin
-        self._step("root durable")
+        self._step("agent.root.durable")
 
     def set_origin(self, container_id: str, origin: RootOrigin) -> None:
         """Record another origin; nothing if it is not here. Raises OSError: the old one holds."""
@@ -122,7 +123,7 @@ class KeptRoots:
             return
         replace_origin(self._paths.kept_root(container_id), origin)
         self._origins[container_id] = origin
-        self._step("root origin")
+        self._step("agent.root.origin")
 
     def remove(self, container_id: str) -> None:
         """Move it to the trash. Idempotent.
@@ -136,7 +137,7 @@ class KeptRoots:
                 place.rename(self._paths.trash / f"{container_id}.{time.monotonic_ns()}")
             except OSError:  # no space for the new name, on a full disk
                 delete_trees(place)
-        self._step("root removed")
+        self._step("agent.root.removed")
         self._roots.pop(container_id, None)
         self._origins.pop(container_id, None)
 
@@ -150,11 +151,11 @@ class KeptRoots:
         except OSError:
             delete_trees(draft)
             raise
-        self._step("root in place")
+        self._step("agent.root.in-place")
 
     def _fill(self, draft: Path, root: KeptRoot, origin: RootOrigin, *, durable: bool) -> None:
         draft.mkdir(mode=0o700)
-        self._step("root draft")
+        self._step("agent.root.draft")
         for name in ("u", "w", "v"):
             draft.joinpath(name).mkdir()
         # The overlay's root shows the upper directory's mode and owner.
@@ -165,10 +166,12 @@ class KeptRoots:
             record.flush()
             if durable:
                 os.fsync(record.fileno())
-        self._step("root filled")
+        self._step("agent.root.filled")
 
-    def _step(self, name: str) -> None:
-        self._on_step(name, 0.0)
+    def _step(self, point: str) -> None:
+        """A step is complete, which is a fault point too."""
+        self._on_step(point.removeprefix("agent.").replace(".", " ").replace("-", " "), 0.0)
+        fault(point)
 
 
 def _check_image(container_id: str, known: KeptRoot, desired: KeptRoot) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from agent.safe_paths.system_calls import open_beneath, open_in_root, rename_no_replace
 from agent.safe_paths.tree_copy import copy_metadata, copy_tree
 from shoal.errors import InvalidInput, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.tree_removal import delete_beneath
 
 _COPYING, _COPIED = "_fill.new", "_fill"
@@ -111,7 +112,9 @@ def _copy(place: int, image: int, *, durable: bool) -> None:
         raise InvalidInput(f"cannot populate the volume from the image: {error}; use volume-nocopy") from error
     finally:
         os.close(copied)
+    fault("agent.volume.copied")
     rename_no_replace(place, _COPYING, place, _COPIED)
+    fault("agent.volume.copy-named")
 
 
 def _move_in(place: int, volume: int) -> None:

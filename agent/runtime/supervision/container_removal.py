@@ -12,6 +12,7 @@ from agent.runtime.container_paths import KEPT_MARK, ContainerPaths, read_record
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.kernel.processes import open_pidfd, process_start_time, reap, wait_pidfd
 from shoal.errors import Unavailable
+from shoal.fault_points.injection import fault
 from shoal.tree_removal import delete_trees
 
 _KILL_SECONDS = 10.0
@@ -29,16 +30,21 @@ def remove_container(paths: ContainerPaths, cgroups: Cgroups, task_id: str, *, k
     bundle = paths.bundle(task_id)
     if bundle.exists():
         _kill_supervision(paths, cgroups, task_id)
+        fault("agent.remove.supervision")
     _empty_cgroup(cgroups, task_id)
+    fault("agent.remove.cgroup")
     for program in ("crun", "runc"):
         _delete(paths.runtime_root(program) / task_id)
     paths.exits.joinpath(task_id).unlink(missing_ok=True)
+    fault("agent.remove.runtime-state")
     upper = paths.upper(task_id)
     if upper.exists():
         _move_to_trash(upper, paths.trash / f"{task_id}.{time.monotonic_ns()}")
+    fault("agent.remove.upper")
     if not keep_logs:
         _delete(paths.logs(task_id))
     _delete(bundle)
+    fault("agent.remove.bundle")
 
 
 def supervision_processes(paths: ContainerPaths) -> dict[int, str]:

@@ -5,6 +5,7 @@ import logging
 
 from agent.worker.container_runtime import Runtime
 from shoal.errors import ShoalError
+from shoal.fault_points.injection import fault
 
 KILL_TIMEOUT_SECONDS = 10.0
 """A killed container that is still there after this long is killed again."""
@@ -17,6 +18,7 @@ async def send_stop_signal(runtime: Runtime, task_id: str, signal: str) -> None:
     """Send the stop signal, once."""
     try:
         await runtime.signal(task_id, signal)
+        fault("agent.stop.signalled")
     except ShoalError as error:
         _log.warning("could not send %s to task %s: %s", signal, task_id, error)
 

@@ -19,6 +19,7 @@ from agent.worker.startup.task_inputs import NO_INPUTS, TaskInputs, gather_input
 from shoal import image_reference
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task
+from shoal.fault_points.injection import fault
 
 
 class Preparation:
@@ -76,12 +77,14 @@ class Preparation:
             await self._deps.runtime.record_volumes(task.container_id, image, container, inputs.volumes)
         self._inputs = inputs
         self._made = True
+        fault("agent.task.made")
 
     async def connect(self, task: Task, revision: ServiceRevision) -> None:
         """The network. Raises as `attach_network` does."""
         await self._deps.datapath.wait_applied()
         async with self._deps.attach_slots:
             self._sandbox = await attach_network(self._deps, task, revision.spec.task)
+        fault("agent.task.connected")
 
     async def start(
         self, task: Task, revision: ServiceRevision, *, report: Report, cancelled: WaitCancelled
@@ -97,7 +100,9 @@ class Preparation:
         assert self._image is not None and self._inputs is not None
         prepared = self._image, self._sandbox, self._inputs
         try:
-            return await start_container(self._deps, task, revision, prepared, report=report, cancelled=cancelled)
+            running = await start_container(self._deps, task, revision, prepared, report=report, cancelled=cancelled)
+            fault("agent.task.started")
+            return running
         finally:
             self.close_sandbox()
             self._inputs = NO_INPUTS

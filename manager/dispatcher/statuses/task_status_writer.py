@@ -18,6 +18,7 @@ from manager.store.transaction import batches as split
 from shoal import task_states
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import Conflict, Exhausted, InvalidInput, ShoalError, Timeout, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.task_group import TaskGroup
 
 CONDITIONS = 2
@@ -127,11 +128,13 @@ class TaskStatusWriter:
         """
         while statuses := statuses_to_write(self._store.tables, batches):
             try:
+                fault("manager.statuses.received")
                 writes = [put(TASK_STATUS, task_id, status) for task_id, status in statuses.items()]
                 most = self._store.max_operations // CONDITIONS
                 for part in split(writes, max_operations=most, max_bytes=self._store.max_bytes):
                     expects = [each for write in part.writes for each in self._expects(write.identifier)]
                     await self._store.commit(part.writes, expects=expects)
+                fault("manager.statuses.committed")
                 return
             except (Unavailable, Timeout) as error:  # including a full etcd, which is also Exhausted
                 _log.warning("cannot write %d task statuses yet: %s", len(statuses), error)

@@ -1,0 +1,1 @@
+"""Fault points: places at which tests end a process, make it fail, or let it hang."""
