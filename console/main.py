@@ -27,7 +27,7 @@ def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="shoal", prog_name="shoal-console")
 @_option("--context", default="", metavar="NAME", help="Context of the cluster to show.  [default: the current one]")
-@_option("--listen", default="", metavar="HOST:PORT", help="Address to serve on.  [default: [::]:7443]")
+@_option("--listen", default="", metavar="HOST:PORT", help="Address to serve on.  [default: [::]:7444]")
 @_option("--names", default="", metavar="NAMES", help="More names of this console, comma-separated: a balancer's.")
 @_option(
     "--tls-certificate",

@@ -32,7 +32,7 @@ class ConsoleSettings:
 
     context: str = ""
     local: bool = False
-    listen: str = "[::]:7443"
+    listen: str = "[::]:7444"
     names: tuple[str, ...] = ()
     tls_certificate: Path | None = None
     tls_key: Path | None = None

@@ -20,7 +20,7 @@
 #   registry  5000/tcp from managers, agents and clients that push images
 #   engine    none: it serves Docker's Engine API on a Unix socket, /run/docker.sock for the group docker; FILE is of `shoal context
 #             export`, and not needed on a manager's host
-#   console   7443/tcp from browsers (TLS); NAMES are further names that they have for this host, comma-separated
+#   console   7444/tcp from browsers (TLS); NAMES are further names that they have for this host, comma-separated
 set -eu
 
 prefix=/opt/shoal

@@ -41,8 +41,8 @@ def test_other_hosts(host: str) -> None:
 
 
 def test_origins() -> None:
-    host = "console.example:7443"
-    own = {"Origin": "https://console.example:7443"}
+    host = "console.example:7444"
+    own = {"Origin": "https://console.example:7444"}
     assert is_own_origin(own, host=host, required=True)
     assert is_own_origin({**own, "Sec-Fetch-Site": "same-origin"}, host=host, required=True)
     assert not is_own_origin({**own, "Sec-Fetch-Site": "same-site"}, host=host, required=True)
