@@ -8,7 +8,7 @@ from cli.client import Client
 from cli.commands.common.common_options import examples, format_option, pass_client, quiet_option
 from cli.commands.common.for_each import for_each
 from cli.render.documents import print_documents
-from cli.render.table import print_listing
+from cli.render.table import natural_order, print_listing
 from cli.render.task_rows import timestamp
 from shoal.api.v1.cluster_pb2 import ManagerMembership
 from shoal.api.v1.control_pb2 import ListManagersRequest, ManagerView, PromoteManagerRequest, RemoveManagerRequest
@@ -34,7 +34,8 @@ def list_managers(client: Client, *, form: str, quiet: bool) -> None:
     A manager that is not running is listed as down until you remove it.
     """
     response = client.call(client.control.ListManagers, ListManagersRequest())
-    print_listing([row(view) for view in response.managers], COLUMNS, form=form, quiet="id" if quiet else None)
+    views = sorted(response.managers, key=lambda view: natural_order(view.manager.api_address))
+    print_listing([row(view) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
     if quiet:
         return
     for view in response.managers:

@@ -69,5 +69,13 @@ def to_yaml(*documents: Mapping[str, Any]) -> str:
     """The documents for people."""
     import yaml
 
-    text: str = yaml.safe_dump_all(map(humanize, documents), sort_keys=False, allow_unicode=True)
+    class LineByLine(yaml.SafeDumper):
+        """Texts of several lines, as certificates, are shown as they are."""
+
+    LineByLine.add_representer(str, _represent_text)
+    text: str = yaml.dump_all(map(humanize, documents), Dumper=LineByLine, sort_keys=False, allow_unicode=True)
     return text
+
+
+def _represent_text(dumper: Any, text: str) -> Any:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text.strip("\n") else None)

@@ -1,6 +1,7 @@
 """Listings: rows as a table, as JSON or through a template."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -32,6 +33,11 @@ def column_table(columns: Mapping[str, Sequence[str]]) -> str:
         width = max(map(len, lines))
         padded.append([line.ljust(width) for line in lines])
     return "\n".join(map(str.rstrip, map("   ".join, zip(*padded, strict=True))))
+
+
+def natural_order(text: str) -> list[tuple[int, str]]:
+    """A key to sort by that takes numbers as such: 10.0.0.9 comes before 10.0.0.10."""
+    return [(int(number or 0), word) for number, word in re.findall(r"(\d+)|(\D+)", text)]
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:

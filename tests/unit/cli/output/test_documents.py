@@ -121,3 +121,8 @@ def test_requests_that_are_kept_for_other_clients_are_not_shown() -> None:
     assert to_document(spec) == {"name": "web"}
     assert to_document(Service(spec=spec)) == {"spec": {"name": "web"}}
     assert changed_paths(ServiceSpec(name="web"), spec) == []
+
+
+def test_people_get_certificates_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_documents([{"id": "c1", "ca_certificate": "-----BEGIN\nMIIB\n-----END\n", "label": "one\n"}], form="table")
+    assert capsys.readouterr().out.splitlines()[:4] == ["id: c1", "ca_certificate: |", "  -----BEGIN", "  MIIB"]

@@ -9,7 +9,7 @@ from cli.commands.stack import stack_rows
 from cli.render.error_lines import print_errors, warn
 from cli.render.progress_display import bar, counts, distinct_problems
 from cli.render.progress_lines import ProgressLines
-from cli.render.table import table
+from cli.render.table import natural_order, table
 from cli.render.task_rows import rows, short_image
 from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView, TaskView
 from shoal.api.v1.service_pb2 import PublishedPort, UpdateStatus
@@ -157,3 +157,15 @@ def test_what_a_node_says_of_an_error_cannot_move_the_cursor(capsys: pytest.Capt
     print_errors("no\x1b]52;c;ZQ==\x07 \x9b2J\u202e")
     warn("a\ttab\nand another line\r")
     assert capsys.readouterr().err == "error: no?]52;c;ZQ==? ?2J?\nwarning: a\ttab\nand another line?\n"
+
+
+def test_numbers_of_names_and_addresses_sort_as_numbers() -> None:
+    addresses = ["10.0.0.10:7440", "10.0.0.9:7440", "m10", "m9", "[fd00::1]:7440", ""]
+    assert sorted(addresses, key=natural_order) == [
+        "",
+        "[fd00::1]:7440",
+        "m9",
+        "m10",
+        "10.0.0.9:7440",
+        "10.0.0.10:7440",
+    ]
