@@ -63,10 +63,14 @@ class PendingCall(Protocol[G]):
 
 
 class Client:
-    """Calls to the managers of one context. A context manager; closing it cancels pending calls."""
+    """Calls to the managers of one context. A context manager; closing it cancels pending calls.
+
+    Attributes:
+        answers_are_stale: whether a manager that answered was disconnected from etcd.
+    """
 
     _begun: ClassVar["Client | None"] = None
-    _warned_of_stale = False
+    answers_are_stale = False
 
     def __init__(self, context: Context) -> None:
         # Here, not above: gRPC takes 40 ms to import, and help, completion and bad input need none of it.
@@ -180,12 +184,12 @@ class Client:
         from shoal.rpc.read_revisions import stale_since_ms
 
         since_ms = stale_since_ms(trailer)
-        if not since_ms or self._warned_of_stale:
+        if not since_ms or self.answers_are_stale:
             return
         from cli.render.error_lines import warn
         from cli.render.task_rows import timestamp
 
-        self._warned_of_stale = True
+        self.answers_are_stale = True
         warn(f"the manager has been disconnected from etcd since {timestamp(since_ms)}: this may be out of date")
 
     def _check_lost(self, error: "grpc.RpcError", *, reads: bool, is_last: bool) -> None:

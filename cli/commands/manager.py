@@ -18,6 +18,9 @@ REMOVAL_SECONDS = 40.0
 """The leader removes the manager's etcd first."""
 COLUMNS = ("id", "status", "leader", "etcd", "address", "nodes", "version")
 
+UNKNOWN = {"status": "unknown", "leader": ""}
+"""As a manager that is disconnected from etcd knows the others, and itself."""
+
 
 @click.group("manager")
 def command() -> None:
@@ -31,12 +34,14 @@ def command() -> None:
 def list_managers(client: Client, *, form: str, quiet: bool) -> None:
     """List managers.
 
-    A manager that is not running is listed as down until you remove it.
+    A manager that is not running is listed as down until you remove it. While no majority of managers runs, the
+    status of all is unknown.
     """
     response = client.call(client.control.ListManagers, ListManagersRequest())
     views = sorted(response.managers, key=lambda view: natural_order(view.manager.api_address))
-    print_listing([row(view) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
-    if quiet:
+    rows = [{**row(view), **(UNKNOWN if client.answers_are_stale else {})} for view in views]
+    print_listing(rows, COLUMNS, form=form, quiet="id" if quiet else None)
+    if quiet or client.answers_are_stale:
         return
     for view in response.managers:
         if view.membership.problem:

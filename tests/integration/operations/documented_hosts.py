@@ -54,7 +54,7 @@ class DocumentedHost:
             kept.mkdir(parents=True, exist_ok=True, mode=0o700)
             mounts.append(f"mount --bind {kept} {place}")
         script = " && ".join([f"hostname {self.name}", *mounts, "echo ready", "exec sleep infinity"])
-        keeper = subprocess.Popen(
+        sleeper = subprocess.Popen(
             [
                 "nsenter",
                 f"--net=/run/netns/{self.network.namespace}",
@@ -67,10 +67,10 @@ class DocumentedHost:
             ],
             stdout=subprocess.PIPE,
         )
-        assert keeper.stdout is not None
-        with keeper.stdout as said:
+        assert sleeper.stdout is not None
+        with sleeper.stdout as said:
             assert said.readline() == b"ready\n"
-        self.namespaces = keeper
+        self.namespaces = sleeper
 
     def entering(self) -> list[str]:
         assert self.namespaces is not None, f"{self.name} is off"

@@ -104,16 +104,16 @@ def _words(lines: Iterable[str]) -> list[list[str]]:
     return [[word for word in line.split() if word != "leader"] for line in lines if line.strip()]
 
 
-def _lines(lines: Sequence[list[str]], wanted: Sequence[list[str]]) -> dict[str, str] | None:
-    if not wanted:
+def _lines(lines: Sequence[list[str]], expected: Sequence[list[str]]) -> dict[str, str] | None:
+    if not expected:
         return None if lines else {}
-    if wanted[0] == ["…"]:
-        found = (_lines(lines[start:], wanted[1:]) for start in range(len(lines) + 1))
+    if expected[0] == ["…"]:
+        found = (_lines(lines[start:], expected[1:]) for start in range(len(lines) + 1))
         return next((each for each in found if each is not None), None)
-    if not lines or len(lines[0]) != len(wanted[0]) or not all(map(_same_word, lines[0], wanted[0])):
+    if not lines or len(lines[0]) != len(expected[0]) or not all(map(_same_word, lines[0], expected[0])):
         return None
-    rest = _lines(lines[1:], wanted[1:])
-    return rest if rest is None else {**dict(_ids(lines[0], wanted[0])), **rest}
+    rest = _lines(lines[1:], expected[1:])
+    return rest if rest is None else {**dict(_ids(lines[0], expected[0])), **rest}
 
 
 def _ids(words: Iterable[str], promised: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -4,9 +4,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from cli.client import Client
-from shoal.api.v1.control_pb2 import GetClusterRequest
+from cli.commands.manager import list_managers
+from shoal.api.v1.cluster_pb2 import RegisteredManager
+from shoal.api.v1.control_pb2 import GetClusterRequest, ListManagersResponse
 from shoal.rpc.read_revisions import STALE_KEY, ReadRevisions, stale_since_ms
 
 SINCE_MS = 1_796_065_096_000
@@ -50,3 +53,25 @@ def test_users_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
 def test_of_current_answers_nothing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     asked(Method(("shoal-revision", "7")), 1)
     assert capsys.readouterr().err == ""
+
+
+class DisconnectedClient(Client):
+    """Of a manager that has no majority; it lists two."""
+
+    answers_are_stale = True
+
+    def __init__(self) -> None:
+        listed = ListManagersResponse(warning="1 of 3 managers is down")
+        listed.managers.add(manager=RegisteredManager(id="m1"), alive=True, leader=True)
+        listed.managers.add(manager=RegisteredManager(id="m2"), alive=False)
+        self.__dict__["control"] = SimpleNamespace(ListManagers=lambda request, timeout: listed)
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def test_managers_of_a_stale_answer_are_neither_ready_nor_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Client, "of_context", lambda name: DisconnectedClient())
+    listed = CliRunner().invoke(list_managers, obj=None)
+    assert [line.split()[:2] for line in listed.stdout.splitlines()[1:]] == [["m1", "unknown"], ["m2", "unknown"]]
+    assert listed.stderr == ""
