@@ -127,7 +127,7 @@ def _same_word(word: str, promised: str) -> bool:
     if "…" in promised:
         start, _, end = promised.partition("…")
         return word.startswith(start) and word.endswith(end)
-    word, promised = word.rstrip(".,;"), promised.rstrip(".,;")
+    word, promised = word.rstrip(".,;:"), promised.rstrip(".,;:")
     return _without_ids(word) == _without_ids(promised) or any(
         kind.fullmatch(word) and kind.fullmatch(promised) for kind in _KINDS
     )
