@@ -195,7 +195,9 @@ def documented_hosts(directory: Path) -> Iterator[DocumentedHosts]:
     made = [Path(place) for place in PRIVATE if not Path(place).exists()]
     for place in made:
         place.mkdir(parents=True)
-    layout = Layout(name=f"d{os.getpid()}"[:8], hosts=len(NAMES), subnet=free_subnet(), state_root=directory, run_root=RUN_ROOT)
+    layout = Layout(
+        name=f"d{os.getpid()}"[:8], hosts=len(NAMES), subnet=free_subnet(), state_root=directory, run_root=RUN_ROOT
+    )
     found = {
         name: DocumentedHost(name, network, directory / name)
         for name, network in zip(NAMES, layout.all_hosts(), strict=True)
