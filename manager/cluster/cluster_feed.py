@@ -1,11 +1,12 @@
 """WatchCluster: nodes, services, containers and tasks as they are, then what changes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from itertools import islice
 
 from manager.cluster.change_batch import ChangeBatch
 from manager.store import kinds
+from manager.store.changes import Change
 from manager.store.record_store import RecordReader
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ClusterChanges, WatchClusterRequest
@@ -42,14 +43,25 @@ class ClusterFeed:
             for response in _snapshot(view):
                 yield response
                 await asyncio.sleep(0)
-            async for batch in changes:
+            async for batch in _at_intervals(changes, interval_ms / 1000):
                 changed = ChangeBatch(view)
                 changed.add(batch)
-                await asyncio.sleep(interval_ms / 1000)
                 changed.add(changes.pending_changes())
                 for response in changed.responses(OBJECTS_IN_RESPONSE):
                     yield response
                     await asyncio.sleep(0)
+
+
+async def _at_intervals(
+    batches: AsyncIterable[tuple[Change, ...]], seconds: float
+) -> AsyncGenerator[tuple[Change, ...], None]:
+    """The batches, so far apart at least: the first after a pause comes at once."""
+    now, earliest = asyncio.get_running_loop().time, 0.0
+    async for batch in batches:
+        if (wait := earliest - now()) > 0:
+            await asyncio.sleep(wait)
+        yield batch
+        earliest = now() + seconds
 
 
 def _snapshot(view: View) -> Iterator[ClusterChanges]:

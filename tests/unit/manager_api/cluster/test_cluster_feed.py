@@ -103,6 +103,25 @@ def test_changes_while_the_client_is_slow_are_sent_once() -> None:
     with_api(scenario)
 
 
+def test_the_first_change_comes_at_once_and_others_at_intervals() -> None:
+    async def scenario(api: Api) -> None:
+        identifier = await service(api)
+        clock = asyncio.get_running_loop().time
+        slow = WatchClusterRequest(interval_ms=400)
+        async with aclosing(ClusterFeed(store=api.store).watch(slow, ADMIN)) as responses:
+            await snapshot(responses)
+            begin = clock()
+            await api.put_task("t1", identifier)
+            await following(responses)
+            first = clock() - begin
+            await api.put_task("t1", identifier, state=TaskState.FAILED)
+            await following(responses)
+            second = clock() - begin
+        assert first < 0.4 <= second
+
+    with_api(scenario)
+
+
 def test_many_objects_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_feed, "OBJECTS_IN_RESPONSE", 2)
 
