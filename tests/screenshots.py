@@ -9,7 +9,8 @@ from pathlib import Path
 
 from playwright.async_api import Page, async_playwright
 
-from tests.bench.bench_console import CHROMIUM, made_up_console
+from tests.bench.bench_console import made_up_console
+from tests.bench.rig.chromium import CHROMIUM
 from tests.fakes.made_up_cluster import MadeUpCluster
 
 PAGES = {

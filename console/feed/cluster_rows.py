@@ -1,14 +1,18 @@
 """All rows of the cluster, and which of them a response of the managers changes. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from console.feed.rows import container_row, node_row, service_row, task_row
 from shoal.api.v1.control_pb2 import ClusterChanges
 
 Rows = dict[str, Any]
+Part = Callable[[], dict[str, Any]]
 TABLES = ("nodes", "services", "containers", "tasks")
+TASKS_IN_PART = 2500
+"""Some 7 ms of encoding: other browsers get their turn between two parts, and a page paints."""
 
 
 @dataclass
@@ -45,9 +49,26 @@ class ClusterRows:
                 changed_rows.setdefault("removed", {})[name] = removed
         return changed_rows
 
-    def document(self) -> dict[str, Any]:
-        """All of it."""
-        return {name: list(getattr(self, name).values()) for name in TABLES}
+    def parts(self) -> list[Part]:
+        """All of it, as messages for browsers: what gives names first, then tasks, then that it is complete.
+
+        Each part has its rows as they are when it is called; one that is gone by then is left out.
+        """
+        identifiers = list(self.tasks)
+        chunks = (identifiers[at : at + TASKS_IN_PART] for at in range(0, len(identifiers), TASKS_IN_PART))
+        return [self._first_part, *(partial(self._task_part, chunk) for chunk in chunks), _last_part]
+
+    def _first_part(self) -> dict[str, Any]:
+        names = ("nodes", "services", "containers")
+        return {"type": "snapshot", **{name: list(getattr(self, name).values()) for name in names}}
+
+    def _task_part(self, identifiers: Iterable[str]) -> dict[str, Any]:
+        rows = (self.tasks.get(each) for each in identifiers)
+        return {"type": "part", "tasks": [row for row in rows if row is not None]}
+
+
+def _last_part() -> dict[str, Any]:
+    return {"type": "complete"}
 
 
 def _put(table: Rows, row: Any) -> bool:

@@ -1,7 +1,8 @@
 """One stream from the managers, and from it one for each browser: a snapshot, then increments.
 
 Each increment is made and encoded once for all browsers, and kept for a while. A browser holds a position and no queue:
-one that reads too slowly gets a snapshot in place of what it has missed.
+one that reads too slowly gets a snapshot in place of what it has missed. A snapshot comes in parts, so that a page
+shows something before it has everything, and is encoded once for browsers that come at about the same time.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from itertools import islice
 
-from console.feed.cluster_rows import ClusterRows
+from console.feed.cluster_rows import ClusterRows, Part
 from console.json_text import encode
 from shoal.api.v1.control_pb2 import ClusterChanges
 from shoal.errors import ShoalError, Unavailable
@@ -19,7 +20,9 @@ from shoal.notifier import Notifier
 
 KEPT = 256
 """Increments: 13 s at the managers' pace of 50 ms."""
-_FIRST_DELAY, _LONGEST_DELAY = 0.25, 5.0
+REUSED = 40
+"""A snapshot that so many increments have followed is sent still, and they after it: 2 s."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.25, 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +42,7 @@ class LiveFeed:
         self._first = 0
         """Position of the first increment that fits the newest snapshot or is kept."""
         self._increments: deque[str] = deque()
+        self._snapshot: _Snapshot | None = None
         self._problem = "connecting to the cluster"
         self._delay = _FIRST_DELAY
         self._notifier = Notifier()
@@ -82,6 +86,7 @@ class LiveFeed:
         self._rows, self._problem = rows, ""
         self._first += len(self._increments) + 1
         self._increments.clear()
+        self._snapshot = None
         self._notifier.notify()
 
     def _add(self, increment: str) -> None:
@@ -106,8 +111,10 @@ class LiveFeed:
                 reported = self._problem
                 yield encode({"type": "connection", "problem": reported})
             if self._rows is not None and position < self._first:
-                position = self._first + len(self._increments)
-                yield encode({"type": "snapshot", **self._rows.document()})
+                snapshot = self._newest_snapshot(self._rows)
+                position = snapshot.position
+                for number in range(len(snapshot.parts)):
+                    yield snapshot.part(number)
             elif self._rows is not None and position < self._first + len(self._increments):
                 for increment in list(islice(self._increments, position - self._first, None)):
                     position += 1
@@ -116,3 +123,31 @@ class LiveFeed:
                         break
             else:
                 await changed.wait()
+
+    def _newest_snapshot(self, rows: ClusterRows) -> "_Snapshot":
+        """The one of a moment ago, as long as all increments since then are there; else a new one."""
+        newest = self._first + len(self._increments)
+        if self._snapshot is None or self._snapshot.position < max(self._first, newest - REUSED):
+            self._snapshot = _Snapshot(newest, rows.parts())
+        return self._snapshot
+
+
+class _Snapshot:
+    """Parts of the cluster, each encoded when it is first sent.
+
+    A part may be newer than the snapshot's position: the increments that follow say the same again.
+
+    Args:
+        position: of the first increment that follows.
+    """
+
+    def __init__(self, position: int, parts: list[Part]) -> None:
+        self.position = position
+        self.parts = parts
+        self._encoded: list[str] = []
+
+    def part(self, number: int) -> str:
+        """A message. They are asked for in order."""
+        if number == len(self._encoded):
+            self._encoded.append(encode(self.parts[number]()))
+        return self._encoded[number]

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.bench import (
     bench_build,
     bench_change,
+    bench_console,
     bench_container_start,
     bench_control_plane,
     bench_create,
@@ -56,6 +57,7 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "names": bench_dns.measure,
     "planner": bench_planner.figures,
     "pull": bench_pull.measure,
+    "console": bench_console.measure,
     "control-plane": bench_control_plane.measure,
 }
 RESULT = Path(__file__).parents[2] / "build" / "bench.json"

@@ -4,9 +4,10 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 
 from shoal.api.v1.control_pb2 import ClusterChanges, TaskSummary
-from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 
@@ -25,19 +26,36 @@ class MadeUpCluster:
     def __init__(self, *, nodes: int, tasks: int, services: int, changes: int) -> None:
         self._random = random.Random(1)  # nothing secret
         self._nodes, self._tasks, self._services, self._changes = nodes, tasks, services, changes
+        self._asked: asyncio.Queue[ClusterChanges] = asyncio.Queue()
 
     async def watch(self) -> AsyncGenerator[ClusterChanges]:
         """What WatchCluster would say, forever."""
-        for part in self._snapshot():
+        for part in self.snapshot():
             yield part
         yield ClusterChanges(complete=True)
+        due = time.monotonic()
         while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
+            due += INTERVAL_SECONDS
+            while (wait := due - time.monotonic()) > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        yield await self._asked.get()
             if self._changes:
-                numbers = self._random.sample(range(self._tasks), max(1, round(self._changes * INTERVAL_SECONDS)))
-                yield ClusterChanges(tasks=[self._task(each, self._random.choice(_STATES)) for each in numbers])
+                yield self.increment()
 
-    def _snapshot(self) -> Iterator[ClusterChanges]:
+    def increment(self) -> ClusterChanges:
+        """Tasks that change in an interval."""
+        numbers = self._random.sample(range(self._tasks), max(1, round(self._changes * INTERVAL_SECONDS)))
+        return ClusterChanges(tasks=[self._task(each, self._random.choice(_STATES)) for each in numbers])
+
+    def set_availability(self, number: int, availability: "NodeSpec.Availability.ValueType") -> None:
+        """Change a node, at once."""
+        changes = ClusterChanges()
+        self._add_node(changes, number)
+        changes.nodes[0].spec.availability = availability
+        self._asked.put_nowait(changes)
+
+    def snapshot(self) -> Iterator[ClusterChanges]:
         first = ClusterChanges()
         for number in range(self._nodes):
             self._add_node(first, number)

@@ -4,7 +4,7 @@ import { connect } from "./feed/connection";
 import { store } from "./feed/store";
 import { useStore } from "./feed/use-store";
 import { Text } from "./parts/basics";
-import { themeChanged } from "./parts/cells";
+import { themeChanged } from "./picture/palette";
 import { Later } from "./parts/later";
 import { Search } from "./parts/search";
 import { Events } from "./pages/events";
@@ -30,7 +30,7 @@ export interface Session {
   version: string;
 }
 
-const WARNINGS_AGAIN_MS = 15_000;
+const WARNINGS_FIRST_MS = 1000, WARNINGS_AGAIN_MS = 15_000;
 
 const GROUPS: readonly { title: string; pages: readonly (readonly [page: string, title: string])[] }[] = [
   { title: "Cluster", pages: [["", "Overview"], ["nodes", "Nodes"], ["managers", "Managers"], ["events", "Events"]] },
@@ -53,9 +53,12 @@ export function App({ session, ended }: { session: Session; ended: () => void })
     const load = (): void => {
       if (!document.hidden) get<Record<string, string[]>>("/api/node-warnings").then((found) => store.setWarnings(found), () => undefined);
     };
-    load();
-    const timer = setInterval(load, WARNINGS_AGAIN_MS);
-    return () => clearInterval(timer);
+    // After the first picture: managers compare all nodes for it.
+    const first = setTimeout(load, WARNINGS_FIRST_MS), timer = setInterval(load, WARNINGS_AGAIN_MS);
+    return () => {
+      clearTimeout(first);
+      clearInterval(timer);
+    };
   }, []);
   useEffect(() => {
     const key = (event: KeyboardEvent): void => {

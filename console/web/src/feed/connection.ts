@@ -5,7 +5,7 @@ import type { Changes, Store } from "./store";
 const FIRST_DELAY = 250, LONGEST_DELAY = 5000, SESSION_ENDED = 4401;
 
 interface Message extends Changes {
-  type: "snapshot" | "changes" | "connection";
+  type: "snapshot" | "part" | "complete" | "changes" | "connection";
   problem?: string;
 }
 
@@ -25,8 +25,11 @@ export function connect(store: Store, sessionEnded: () => void): () => void {
       delay = FIRST_DELAY;
       const message = JSON.parse(event.data) as Message;
       if (message.type === "connection") store.setProblem(message.problem ?? "");
-      else if (message.type === "snapshot") store.replaceAll(message);
-      else store.apply(message);
+      else if (message.type === "complete") store.endSnapshot();
+      else {
+        if (message.type === "snapshot") store.beginSnapshot();
+        store.apply(message);
+      }
     };
     socket.onclose = (event) => {
       if (closed) return;

@@ -70,17 +70,14 @@ export interface Container {
   desired: string;
 }
 
-export const TASK_FIELDS = [
-  "id", "service", "slot", "node", "state", "desired", "health", "message", "since", "exit", "revision", "cpus",
-  "memory", "flags",
-] as const satisfies readonly (keyof Task)[];
+export type TaskRow = readonly [
+  string, string, number, string, State, State, Task["health"], string, number, number | null, number, number, number, number,
+];
 
-export type TaskRow = unknown[];
-
+/** A task of its row; written out, so that browsers give all of them one shape. */
 export function taskOf(row: TaskRow): Task {
-  const task: Record<string, unknown> = {};
-  TASK_FIELDS.forEach((name, at) => (task[name] = row[at]));
-  return task as unknown as Task;
+  const [id, service, slot, node, state, desired, health, message, since, exit, revision, cpus, memory, flags] = row;
+  return { id, service, slot, node, state, desired, health, message, since, exit, revision, cpus, memory, flags };
 }
 
 const TERMINAL = new Set<State>(["complete", "shutdown", "failed", "rejected", "remove", "orphaned"]);

@@ -37,8 +37,18 @@ export class Group {
 }
 
 type Listener = () => void;
+type Kind = "nodes" | "services" | "containers" | "tasks";
+const KINDS: readonly Kind[] = ["nodes", "services", "containers", "tasks"];
 
-/** Topics: "nodes", "services", "problems", "connection", "totals", `node:ID`, `service:ID`, "tasks", "theme". */
+/** What has changed since the frame before. */
+export interface FrameChanges {
+  /** Ids of nodes of which a task, the node itself or a warning has changed. */
+  nodes: ReadonlySet<string>;
+  /** Nodes have come, gone or changed themselves. */
+  membership: boolean;
+}
+
+/** Topics: "nodes", "services", "problems", "connection", "totals", `node:ID`, `service:ID`, "tasks". */
 export class Store {
   readonly nodes = new Map<string, Node>();
   readonly services = new Map<string, Service>();
@@ -48,11 +58,17 @@ export class Store {
   /** Of nodes that are ready, by id: what only a comparison of all nodes shows. */
   warnings: Record<string, string[]> = {};
   problem = "connecting to the console";
+  /** A snapshot has arrived whole. */
   complete = false;
   private readonly byNode = new Map<string, Group>();
   private readonly byService = new Map<string, Group>();
   private readonly listeners = new Map<string, Set<Listener>>();
+  private readonly frameListeners = new Set<(changed: FrameChanges) => void>();
   private readonly changed = new Set<string>();
+  private changedNodes = new Set<string>();
+  private readonly changedServices = new Set<string>();
+  /** While a snapshot arrives: what it had so far. */
+  private arrived: Record<Kind, Set<string>> | null = null;
   private scheduled = false;
 
   /** Tasks on a node; those without one are at "". */
@@ -64,49 +80,68 @@ export class Store {
     return group(this.byService, id);
   }
 
-  replaceAll(snapshot: Changes): void {
-    for (const kind of ["nodes", "services", "containers", "tasks"] as const) {
-      for (const id of [...this[kind].keys()]) this.remove(kind, id);
+  /** A snapshot begins; it comes in parts. What was known stays until its last part, and shows meanwhile. */
+  beginSnapshot(): void {
+    this.arrived = { nodes: new Set(), services: new Set(), containers: new Set(), tasks: new Set() };
+  }
+
+  endSnapshot(): void {
+    const { arrived } = this;
+    this.arrived = null;
+    for (const kind of KINDS) {
+      for (const id of [...this[kind].keys()]) if (!arrived?.[kind].has(id)) this.remove(kind, id);
     }
     this.complete = true;
-    this.touch("connection");
-    this.apply(snapshot);
+    this.touch("connection", "problems", "nodes", "services", "tasks");
   }
 
   apply(changes: Changes): void {
+    const { arrived } = this;
     for (const each of changes.nodes ?? []) {
       this.nodes.set(each.id, each);
-      this.touch("nodes", "problems", `node:${each.id}`);
+      arrived?.nodes.add(each.id);
+      this.changedNodes.add(each.id);
+      this.touch("nodes", "problems");
     }
     for (const each of changes.services ?? []) {
       this.services.set(each.id, each);
-      this.touch("services", "problems", `service:${each.id}`);
+      arrived?.services.add(each.id);
+      this.changedServices.add(each.id);
+      this.touch("services", "problems");
     }
-    for (const each of changes.containers ?? []) this.containers.set(each.id, each);
-    for (const row of changes.tasks ?? []) this.putTask(taskOf(row));
-    for (const kind of ["nodes", "services", "containers", "tasks"] as const) {
-      for (const id of changes.removed?.[kind] ?? []) this.remove(kind, id);
+    for (const each of changes.containers ?? []) {
+      this.containers.set(each.id, each);
+      arrived?.containers.add(each.id);
     }
-  }
-
-  notify(topic: string): void {
-    this.touch(topic);
+    for (const row of changes.tasks ?? []) {
+      this.putTask(taskOf(row));
+      arrived?.tasks.add(row[0]);
+    }
+    for (const kind of KINDS) for (const id of changes.removed?.[kind] ?? []) this.remove(kind, id);
   }
 
   setWarnings(warnings: Record<string, string[]>): void {
+    for (const id of [...Object.keys(this.warnings), ...Object.keys(warnings)]) this.changedNodes.add(id);
     this.warnings = warnings;
-    this.touch("problems", ...Object.keys(warnings).map((id) => `node:${id}`));
+    this.touch("problems");
   }
 
   /** What is wrong with a node. */
   problemsOf(node: Node): string[] {
-    return [...new Set([...node.problems, ...(this.warnings[node.id] ?? [])])];
+    const warnings = this.warnings[node.id];
+    return warnings?.length ? [...new Set([...node.problems, ...warnings])] : node.problems;
   }
 
   setProblem(problem: string): void {
     if (problem === this.problem) return;
     this.problem = problem;
     this.touch("connection");
+  }
+
+  /** Have all changes once a frame. */
+  onFrame(listener: (changed: FrameChanges) => void): () => void {
+    this.frameListeners.add(listener);
+    return () => this.frameListeners.delete(listener);
   }
 
   subscribe(topics: readonly string[], listener: Listener): () => void {
@@ -123,7 +158,9 @@ export class Store {
   }
 
   private putTask(task: Task): void {
-    this.dropTask(task.id);
+    const old = this.tasks.get(task.id);
+    if (old && (old.node !== task.node || old.service !== task.service)) this.dropTask(task.id);
+    else if (old) this.count(old, -1);
     this.tasks.set(task.id, task);
     this.count(task, 1);
     this.onNode(task.node).tasks.set(task.id, task);
@@ -143,13 +180,17 @@ export class Store {
     this.totals.add(task, sign);
     this.onNode(task.node).sums.add(task, sign);
     this.ofService(task.service).sums.add(task, sign);
-    this.touch("totals", "tasks", "problems", `node:${task.node}`, `service:${task.service}`);
+    this.changedNodes.add(task.node);
+    this.changedServices.add(task.service);
+    this.touch("totals", "tasks", "problems");
   }
 
-  private remove(kind: "nodes" | "services" | "containers" | "tasks", id: string): void {
+  private remove(kind: Kind, id: string): void {
     if (kind === "tasks") return this.dropTask(id);
     this[kind].delete(id);
-    this.touch(kind, "problems", `${kind.slice(0, -1)}:${id}`);
+    if (kind === "nodes") this.changedNodes.add(id);
+    if (kind === "services") this.changedServices.add(id);
+    this.touch(kind, "problems");
   }
 
   private touch(...topics: string[]): void {
@@ -162,9 +203,18 @@ export class Store {
 
   private flush(): void {
     this.scheduled = false;
-    const due = new Set<Listener>();
-    for (const topic of this.changed) for (const each of this.listeners.get(topic) ?? []) due.add(each);
+    const due = new Set<Listener>(), nodes = this.changedNodes;
+    const add = (topic: string): void => {
+      for (const each of this.listeners.get(topic) ?? []) due.add(each);
+    };
+    for (const topic of this.changed) add(topic);
+    for (const id of nodes) add(`node:${id}`);
+    for (const id of this.changedServices) add(`service:${id}`);
+    const membership = this.changed.has("nodes");
     this.changed.clear();
+    this.changedServices.clear();
+    this.changedNodes = new Set();
+    for (const listener of this.frameListeners) listener({ nodes, membership });
     for (const listener of due) listener();
   }
 }

@@ -1,12 +1,16 @@
+import { useEffect, useRef } from "preact/hooks";
+import { store as theStore } from "../feed/store";
 import { useStore } from "../feed/use-store";
-import { LOOKS, lookOf, type Look, type Node, type Task } from "../feed/rows";
-import { Link } from "../router";
+import { isLive, lookOf, type Look, type Node } from "../feed/rows";
+import { looksText, stateText } from "../picture/box-links";
+import { ClusterPicture, shownTasks } from "../picture/cluster-picture";
+import { sizeFor, SIZES, type SizeName } from "../picture/layout";
+import { Link, navigate, setQuery, useAddress } from "../router";
 import { Dot, Meter, Text } from "../parts/basics";
-import { Cells, shownTasks } from "../parts/cells";
 import { Problems } from "../parts/problems";
-import { byName, count, cpuText, memoryText, visible } from "../text";
+import { VirtualTable, type Column } from "../parts/virtual-list";
+import { byName, count, cpuText, memoryText } from "../text";
 
-const BOX_WIDTH = 148;
 const LEGEND: readonly Look[] = ["running", "warning", "starting", "waiting", "stopping"];
 
 export function Overview() {
@@ -16,8 +20,7 @@ export function Overview() {
       <Problems />
       <Totals />
       <Waiting />
-      <Boxes />
-      <p class="legend quiet">{LEGEND.map((look) => <span key={look}><Dot look={look} /> {look} </span>)}</p>
+      <Cluster />
     </>
   );
 }
@@ -46,57 +49,67 @@ function capacity(nodes: Iterable<Node>): { cpus: number; memory: number } {
 /** Tasks that no node has. */
 function Waiting() {
   const store = useStore("node:");
-  const tasks = shownTasks(store.onNode(""));
-  if (!tasks.length) return null;
   const reasons = new Map<string, number>();
-  for (const task of tasks) reasons.set(task.message, (reasons.get(task.message) ?? 0) + 1);
+  let waiting = 0;
+  for (const task of store.onNode("").tasks.values()) {
+    if (!isLive(task)) continue;
+    waiting++;
+    reasons.set(task.message, (reasons.get(task.message) ?? 0) + 1);
+  }
+  if (!waiting) return null;
   return (
     <section class="waiting" aria-label="Tasks without a node">
-      <h2>{count(tasks.length, "task")} without a node</h2>
+      <h2>{count(waiting, "task")} without a node</h2>
       <ul>{[...reasons].map(([reason, number]) => <li key={reason}>{number}: <Text of={reason || "not placed yet"} /></li>)}</ul>
     </section>
   );
 }
 
-function Boxes() {
-  const store = useStore("nodes");
-  const nodes = [...store.nodes.values()].sort(byName);
+const VIEWS = [...Object.keys(SIZES), "table"] as (SizeName | "table")[];
+const TITLES: Record<(typeof VIEWS)[number], string> = { large: "Large", medium: "Medium", small: "Small", table: "Table" };
+
+function Cluster() {
+  const store = useStore("nodes"), asked = useAddress().query.get("view");
+  const own = sizeFor(store.nodes.size), view = VIEWS.find((each) => each === asked) ?? own;
   return (
-    <ul class="boxes" aria-label="Nodes">
-      {nodes.map((node) => <Box key={node.id} id={node.id} />)}
-    </ul>
+    <section aria-label="Nodes and their tasks">
+      <div class="above-picture">
+        <p class="legend quiet">{LEGEND.map((look) => <span key={look}><Dot look={look} /> {look}</span>)}</p>
+        <div class="choice" role="group" aria-label="View">
+          {VIEWS.map((each) => (
+            <button key={each} type="button" aria-pressed={each === view} onClick={() => setQuery({ view: each === own ? "" : each })}>{TITLES[each]}</button>
+          ))}
+        </div>
+      </div>
+      {view === "table" ? <Table /> : <Picture size={view === own ? null : view} />}
+    </section>
   );
 }
 
-function Box({ id }: { id: string }) {
-  const store = useStore(`node:${id}`, "theme");
-  const node = store.nodes.get(id);
-  if (!node) return null;
-  const group = store.onNode(id), tasks = shownTasks(group);
-  const about = node.state !== "ready" ? node.state : node.availability !== "active" ? node.availability : "";
-  return (
-    <li class={`box ${node.state !== "ready" ? "down" : store.problemsOf(node).length ? "troubled" : ""}`}>
-      <Link to={`/nodes/${encodeURIComponent(node.name)}`} label={labelOf(node, tasks)}>
-        <span class="name"><Text of={node.name} /></span>
-        <span class="quiet">{about || tasks.length}</span>
-      </Link>
-      <Cells tasks={tasks} width={BOX_WIDTH} version={tasks.map((each) => each.id + lookOf(each)).join()} />
-      <Bar label="CPU" used={group.sums.cpus} total={node.cpus} />
-      <Bar label="Memory" used={group.sums.memory} total={node.memory} />
-    </li>
-  );
+function Picture({ size }: { size: SizeName | null }) {
+  const host = useRef<HTMLDivElement>(null), picture = useRef<ClusterPicture>(null);
+  useEffect(() => {
+    if (!host.current) return;
+    const made = (picture.current = new ClusterPicture(host.current, theStore, navigate));
+    return () => made.close();
+  }, []);
+  useEffect(() => picture.current?.setSize(size), [size]);
+  return <div ref={host} class="picture" />;
 }
 
-const Bar = ({ label, used, total }: { label: string; used: number; total: number }) => (
-  <div class="bar-of">
-    <span class="quiet" aria-hidden="true">{label}</span>
-    <meter min={0} max={total || 1} value={used} low={total * 0.8} high={total * 0.95} optimum={0} aria-label={`${label} reserved`} />
-  </div>
-);
-
-/** What the picture shows, in words. */
-function labelOf(node: Node, tasks: Task[]): string {
-  const looks = LOOKS.map((look) => [look, tasks.filter((each) => lookOf(each) === look).length] as const);
-  const parts = looks.filter(([, number]) => number).map(([look, number]) => `${number} ${look}`);
-  return `${visible(node.name)}, ${node.state}, ${parts.join(", ") || "no tasks"}`;
+/** What the picture shows, as text. */
+function Table() {
+  const store = useStore("nodes", "tasks");
+  const columns: Column<Node>[] = [
+    { title: "Node", width: "2fr", cell: (each) => <Link to={`/nodes/${encodeURIComponent(each.name)}`}><Text of={each.name} /></Link> },
+    { title: "State", width: "1fr", cell: stateText },
+    { title: "Tasks", width: "3fr", cell: (each) => looksText(shownTasks(store.onNode(each.id).tasks.values()).map(lookOf)) },
+    { title: "CPU", width: "10rem", cell: (each) => `${cpuText(store.onNode(each.id).sums.cpus)} of ${cpuText(each.cpus)}` },
+    { title: "Memory", width: "12rem", cell: (each) => `${memoryText(store.onNode(each.id).sums.memory)} of ${memoryText(each.memory)}` },
+    { title: "Problems", width: "3fr", cell: (each) => <Text of={store.problemsOf(each).join("; ")} /> },
+  ];
+  return (
+    <VirtualTable label="Nodes" rows={[...store.nodes.values()].sort(byName)} columns={columns} keyOf={(each) => each.id}
+      empty="There are no nodes yet." />
+  );
 }

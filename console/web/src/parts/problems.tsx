@@ -52,10 +52,11 @@ export function problemsOf(store: Store): Problem[] {
 
 export function Problems() {
   const store = useStore("problems");
+  if (!store.complete) return <p class="fine" role="status">Loading the cluster…</p>;
   const found = problemsOf(store), wrong = found.filter((each) => !each.changing), changing = found.filter((each) => each.changing);
   return (
     <>
-      {!wrong.length && <p class="fine">{store.complete ? "Everything runs as it should." : "Loading…"}</p>}
+      {!wrong.length && <p class="fine">Everything runs as it should.</p>}
       <List label="What is wrong" class="problems" rows={wrong} />
       <List label="What is changing" class="changing" rows={changing} />
     </>

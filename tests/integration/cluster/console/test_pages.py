@@ -7,7 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from cli.playground import console_server
-from tests.integration.cluster.console.conftest import HELLO, OpenPage
+from tests.integration.cluster.console.conftest import HELLO, TIMEOUT_MS, OpenPage
 from tests.integration.cluster.harness import Cluster
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -48,6 +48,39 @@ def test_the_overview_moves_as_the_cluster_moves(clean: Cluster, open_page: Open
     expect(page.get_by_role("link", name="1 running")).to_have_count(3)
     clean.shoal("service", "scale", "web=30")
     expect(page.get_by_role("region", name="Totals")).to_contain_text("30 running tasks")
+    expect(page.get_by_role("link", name="10 running")).to_have_count(3)
+
+
+def test_the_picture_of_nodes_is_used_by_pointer_and_by_keyboard(clean: Cluster, open_page: OpenPage) -> None:
+    create(clean)
+    page = open_page("/")
+    box = page.get_by_role("link", name=re.compile("^h1, ready, 1 running"))
+    box.hover(position={"x": 15, "y": 37})  # its first cell
+    tooltip = page.get_by_role("tooltip")
+    expect(tooltip).to_contain_text(re.compile(r"web\.\d.*running for"))
+    assert "/tasks/" in (box.get_attribute("href") or "")
+    painted = page.evaluate("""() => {
+      const canvas = document.querySelector('.picture canvas'), scale = canvas.width / canvas.clientWidth;
+      return [...canvas.getContext('2d').getImageData(15 * scale, 37 * scale, 1, 1).data];
+    }""")
+    probe = page.evaluate("getComputedStyle(document.querySelector('.legend .look-running')).backgroundColor")
+    assert f"rgb({', '.join(map(str, painted[:3]))})" == probe  # as the legend says
+    page.get_by_role("button", name="Small").click()
+    expect(page).to_have_url(re.compile(r"/\?view=small$"))
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")  # over "Table" to the boxes, which are one stop
+    expect(box).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("link", name=re.compile("^h2, ready"))).to_be_focused()
+    expect(tooltip).to_contain_text("CPU 0 CPU of")
+    page.keyboard.press("Escape")
+    expect(tooltip).to_be_hidden()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/nodes/h3$"))
+    page.go_back()
+    page.get_by_role("button", name="Table").click()
+    expect(page.get_by_role("table", name="Nodes")).to_contain_text("1 running")
 
 
 def test_a_service_is_scaled_in_one_browser_and_seen_in_another(
@@ -140,7 +173,7 @@ def test_a_manager_that_is_restarted_under_an_open_page(clean: Cluster, open_pag
     expect(page.get_by_role("alert")).to_contain_text("What is shown may be old")
     running(page, "3/3")
     clean.playground.start_manager()
-    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_count(0, timeout=TIMEOUT_MS)
     clean.shoal("service", "scale", "web=5")
     running(page, "5/5")
 

@@ -1,0 +1,83 @@
+// Where boxes and cells of the picture are. Pure.
+
+export type SizeName = "large" | "medium" | "small";
+
+export interface Size {
+  /** Width of a box, and what is between two, in pixels. */
+  box: number;
+  gap: number;
+  padding: number;
+  /** Height of the line with the name; 0: none. */
+  head: number;
+  /** Height of the bars of CPU and memory; 0: none. */
+  bars: number;
+  /** Widths of cells, of few tasks and of many, and from how many on the next one is used. */
+  cells: readonly [number, number, number];
+  many: readonly [number, number];
+  cellGap: number;
+}
+
+export const SIZES: Record<SizeName, Size> = {
+  large: { box: 176, gap: 12, padding: 10, head: 22, bars: 32, cells: [12, 9, 6], many: [60, 200], cellGap: 2 },
+  medium: { box: 118, gap: 8, padding: 8, head: 18, bars: 11, cells: [9, 6, 4], many: [48, 160], cellGap: 2 },
+  small: { box: 54, gap: 5, padding: 5, head: 0, bars: 0, cells: [5, 3, 2], many: [56, 160], cellGap: 1 },
+};
+
+/** The largest size of which some screens show the cluster whole. */
+export const sizeFor = (nodes: number): SizeName => (nodes <= 60 ? "large" : nodes <= 250 ? "medium" : "small");
+
+/** A node's cells: `columns` of them in a row, `pitch` apart. */
+export interface CellGrid {
+  cell: number;
+  pitch: number;
+  columns: number;
+}
+
+export function cellGrid(size: Size, tasks: number): CellGrid {
+  const cell = size.cells[tasks <= size.many[0] ? 0 : tasks <= size.many[1] ? 1 : 2], pitch = cell + size.cellGap;
+  return { cell, pitch, columns: Math.max(1, Math.floor((size.box - 2 * size.padding + size.cellGap) / pitch)) };
+}
+
+export function boxHeight(size: Size, tasks: number): number {
+  const { pitch, columns } = cellGrid(size, tasks), rows = Math.max(1, Math.ceil(tasks / columns));
+  return 2 * size.padding + size.head + rows * pitch - size.cellGap + size.bars;
+}
+
+export const columnsIn = (size: Size, width: number): number =>
+  Math.max(1, Math.floor((width + size.gap) / (size.box + size.gap)));
+
+export interface Row {
+  top: number;
+  height: number;
+}
+
+/** A row is as high as its highest box. `tasks` are those of each node, in order. */
+export function rowsOf(size: Size, columns: number, tasks: readonly number[]): { rows: Row[]; height: number } {
+  const rows: Row[] = [];
+  let top = 0;
+  for (let first = 0; first < tasks.length; first += columns) {
+    let most = 0;
+    for (let at = first; at < Math.min(first + columns, tasks.length); at++) most = Math.max(most, boxHeight(size, tasks[at]!));
+    rows.push({ top, height: most });
+    top += most + size.gap;
+  }
+  return { rows, height: Math.max(0, top - size.gap) };
+}
+
+/** The first row that ends below `top`, and the one after the last that begins above `bottom`. */
+export function rowsBetween(rows: readonly Row[], top: number, bottom: number): [first: number, end: number] {
+  let first = 0;
+  while (first < rows.length && rows[first]!.top + rows[first]!.height < top) first++;
+  let end = first;
+  while (end < rows.length && rows[end]!.top <= bottom) end++;
+  return [first, end];
+}
+
+/** Which cell is at a point of a box; -1: none, or one after the last. */
+export function cellAt(size: Size, tasks: number, x: number, y: number): number {
+  const { pitch, columns } = cellGrid(size, tasks);
+  const column = Math.floor((x - size.padding) / pitch), row = Math.floor((y - size.padding - size.head) / pitch);
+  if (column < 0 || column >= columns || row < 0) return -1;
+  const at = row * columns + column;
+  return at < tasks ? at : -1;
+}
