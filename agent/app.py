@@ -32,6 +32,7 @@ from agent.host.host_reporter import HostReporter
 from agent.images.image_store import ImageStore
 from agent.journal.journal import Journal
 from agent.membership import Membership, join_if_new
+from agent.monitoring.agent_monitor import AgentMonitor
 from agent.network.network_lifecycle import run_node_network
 from agent.network.node_network import NodeNetwork
 from agent.retry import until_success
@@ -68,6 +69,7 @@ from shoal.daemons.heap_trimming import trim_heap_forever
 from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.manifests import host_platform
 from shoal.distribution.registries import read_registries
+from shoal.monitoring.server import monitoring_server
 from shoal.notifier import Notifier
 from shoal.rpc import server_limits
 from shoal.rpc.access import AGENT_STREAMS
@@ -121,8 +123,9 @@ async def run(settings: AgentSettings) -> None:
         await asyncio.to_thread(apparmor.load_default)
         images = ImageStore(settings.images_directory, read_registries(settings.registries_file), host_platform())
         stack.push_async_callback(images.aclose)
+        journal = Journal(settings.journal_directory)
         worker, runtime = await _worker(
-            stack, settings, membership.node_id, address, network, outbox, contents, volumes, images, apparmor
+            stack, settings, membership.node_id, address, network, outbox, contents, volumes, images, apparmor, journal
         )
         await stack.enter_async_context(
             _streams(
@@ -156,6 +159,18 @@ async def run(settings: AgentSettings) -> None:
         )
         # Before the first session: a manager receives the last state of all tasks.
         await worker.recover()
+        monitor = AgentMonitor(
+            worker=worker,
+            session=session,
+            journal=journal,
+            condition=network.condition,
+            identity=membership.current,
+            disks={"state": settings.state_directory, "run": settings.run_directory},
+        )
+        monitoring = monitoring_server(
+            settings.monitoring, checks=monitor.checks, collect=monitor.collect, identity=settings.identity_directory
+        )
+        await stack.enter_async_context(monitoring)
         async with TaskGroup() as group:
             group.create_task(worker.run(), name="worker")
             group.create_task(drivers.run(), name="drivers")
@@ -187,6 +202,7 @@ async def _worker(
     volumes: HostVolumes,
     images: ImageStore,
     apparmor: AppArmor,
+    journal: Journal,
 ) -> tuple[Worker, OciRuntime]:
     """The worker with its runtime and images; the runtime reports exits to the worker, which is created after it."""
 
@@ -197,7 +213,6 @@ async def _worker(
         open_runtime(runtime_config(settings, node_id), on_exit=exited, clock=now_ms, apparmor=apparmor)
     )
     kind = host_platform()
-    journal = Journal(settings.journal_directory)
     deps = make_dependencies(
         node=NodeValues(node_id, inspection.hostname(settings), kind.os, kind.architecture, address),
         prober=HealthProber(containers=runtime),

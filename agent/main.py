@@ -27,6 +27,8 @@ from agent.settings import (
     AgentSettings,
 )
 from shoal.errors import Refused, ShoalError, Unavailable
+from shoal.monitoring.options import monitoring_options
+from shoal.monitoring.settings import AGENT_PORT
 from shoal.networks.overlay_encryption import AUTO, BACKENDS
 from shoal.telemetry import log_formatters
 
@@ -172,6 +174,7 @@ def main() -> None:
 @_option(
     "--csi-timeout-seconds", default=30.0, show_default=True, help="Timeout of one call to a CSI driver, in seconds."
 )
+@monitoring_options(_option, AGENT_PORT)
 @_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
 def run(**options: Any) -> None:
     """Run the agent; join the cluster first if necessary.

@@ -9,6 +9,7 @@ from agent.csi.driver_sockets import socket_faults
 from agent.options.declared_resources import resource_faults
 from agent.options.engine_labels import label_faults
 from shoal.errors import Fault, InvalidInput
+from shoal.monitoring.settings import AGENT_PORT, MonitoringSettings, monitoring_faults, monitoring_settings
 from shoal.networks.network_modes import pool_error
 from shoal.networks.overlay_encryption import AUTO, BACKENDS
 from shoal.rpc import host_port
@@ -57,6 +58,8 @@ class AgentSettings:
             "wireguard" or "esp" for one of them only.
         parallel_starts: maximum number of concurrent starts; 4 keep two cores busy, and more only wait.
         runtime_optimizations: "on", or "off" if containers do not start with a new version of crun.
+        monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7451 on loopback.
+        monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
     Raises:
         InvalidInput: with all errors at once.
     """
@@ -82,6 +85,10 @@ class AgentSettings:
     cdi_directory: tuple[Path, ...] = DIRECTORIES
     csi: tuple[str, ...] = ()
     csi_timeout_seconds: float = 30.0
+    monitoring_address: str = ""
+    monitoring_token_file: Path | None = None
+    monitoring_certificate: Path | None = None
+    monitoring_key: Path | None = None
     log_level: str = "info"
     log_json: bool = False
 
@@ -113,6 +120,7 @@ class AgentSettings:
         )
         faults = [Fault(name, text) for name, holds, text in checks if not holds]
         faults += _address_faults(self.join)
+        faults += monitoring_faults(self.monitoring, has_identity=True)
         if self.local_pool and (why := pool_error(self.local_pool)):
             faults.append(Fault("--local-pool", why))
         faults += resource_faults(self.resource)
@@ -120,6 +128,11 @@ class AgentSettings:
         faults += socket_faults(self.csi)
         if faults:
             raise InvalidInput(faults)
+
+    @property
+    def monitoring(self) -> MonitoringSettings:
+        """Where health and metrics are served."""
+        return monitoring_settings(self, AGENT_PORT)
 
     @property
     def identity_directory(self) -> Path:

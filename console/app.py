@@ -51,7 +51,9 @@ from shoal.manager_calls.certificate_maintenance import CHECK_SECONDS, Certifica
 from shoal.manager_calls.issued_certificate import IssuedCertificate, host_names
 from shoal.manager_calls.manager_order import ManagerOrder
 from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.monitoring import ClientMonitor
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
+from shoal.monitoring.server import monitoring_server
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.on_behalf import ActingUser
 from shoal.task_group import TaskGroup
@@ -88,6 +90,10 @@ async def run(settings: ConsoleSettings) -> None:
             settings, managers, identity=identity, context=context.name, port=listener.getsockname()[1], assets=assets
         )
         tls = None if settings.local else _tls_context(settings)
+        monitor = ClientMonitor(managers, name="console", identity=lambda: Identity.load(context.directory))
+        await stack.enter_async_context(
+            monitoring_server(settings.monitoring, checks=monitor.checks, collect=monitor.collect)
+        )
         await stack.enter_async_context(serving(console.app, listener, tls))
         async with TaskGroup() as group:
             group.create_task(console.feed.run())

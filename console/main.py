@@ -11,6 +11,8 @@ import click
 
 from console.settings import LOCAL_ADDRESS, ConsoleSettings
 from shoal.errors import ShoalError
+from shoal.monitoring.options import monitoring_options
+from shoal.monitoring.settings import CONSOLE_PORT
 from shoal.telemetry import log_formatters
 
 Command = Callable[..., Any]
@@ -53,6 +55,7 @@ def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command
     show_default=True,
     help="Minimum log level.",
 )
+@monitoring_options(_option, CONSOLE_PORT)
 @_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
 def main(names: str, listen: str, local: bool, **options: Any) -> None:
     """Serve the web console of a Shoal cluster.

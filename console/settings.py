@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
+from shoal.monitoring.settings import CONSOLE_PORT, OFF, MonitoringSettings, monitoring_faults, monitoring_settings
 from shoal.rpc import host_port
 from shoal.telemetry.log_formatters import LEVELS
 
@@ -24,6 +25,8 @@ class ConsoleSettings:
         session_key_file: file with the key of sessions, made if it is not there; None: sessions end with the process.
         open_browser: of a local console: open the address in the browser.
         address_file: of a local console: file for the address, readable by its owner alone; None: it is printed.
+        monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7453 on loopback.
+        monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
         log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
         log_json: one JSON object a line.
     Raises:
@@ -39,12 +42,23 @@ class ConsoleSettings:
     session_key_file: Path | None = None
     open_browser: bool = False
     address_file: Path | None = None
+    monitoring_address: str = ""
+    monitoring_token_file: Path | None = None
+    monitoring_certificate: Path | None = None
+    monitoring_key: Path | None = None
     log_level: str = "info"
     log_json: bool = False
 
     def __post_init__(self) -> None:
         if faults := list(_faults(self)):
             raise InvalidInput(faults)
+
+    @property
+    def monitoring(self) -> MonitoringSettings:
+        """Where health and metrics are served; of a local console nowhere, unless it is said."""
+        if self.local and not self.monitoring_address:
+            return MonitoringSettings(OFF)
+        return monitoring_settings(self, CONSOLE_PORT)
 
     @property
     def host(self) -> str:
@@ -72,5 +86,6 @@ def _faults(settings: ConsoleSettings) -> Iterator[Fault]:
             yield Fault(name, "is required; --tls-certificate and --tls-key belong together")
         elif path is not None and not path.is_file():
             yield Fault(name, f"{path} is not a file")
+    yield from monitoring_faults(settings.monitoring, has_identity=False)
     if settings.log_level not in LEVELS:
         yield Fault("log-level", f'"{settings.log_level}" must be one of {", ".join(LEVELS)}')

@@ -62,7 +62,9 @@ from shoal.manager_calls.certificate_maintenance import CHECK_SECONDS, Certifica
 from shoal.manager_calls.issued_certificate import IssuedCertificate, host_names
 from shoal.manager_calls.manager_order import ManagerOrder
 from shoal.manager_calls.managers import Managers
+from shoal.manager_calls.monitoring import ClientMonitor
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
+from shoal.monitoring.server import monitoring_server
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.on_behalf import ActingUser
 from shoal.task_group import TaskGroup
@@ -115,6 +117,12 @@ async def run(settings: EngineSettings) -> None:
             cluster="" if settings.tls_ca else own.cluster,
             local=local_caller(own.role),
             acting_for=lambda caller: acting_for(user_for(caller, own.role)),
+        )
+        monitor = ClientMonitor(
+            managers, name="engine", identity=lambda: Identity.load(context.directory), own=server.metrics.families
+        )
+        await stack.enter_async_context(
+            monitoring_server(settings.monitoring, checks=monitor.checks, collect=monitor.collect)
         )
         listeners = open_listeners(settings, context)
         await stack.enter_async_context(serve(server.http_server(), listeners))

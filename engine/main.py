@@ -11,6 +11,8 @@ import click
 
 from engine.settings import FORBIDDABLE, SOCKET, EngineSettings
 from shoal.errors import ShoalError
+from shoal.monitoring.options import monitoring_options
+from shoal.monitoring.settings import ENGINE_PORT
 from shoal.telemetry import log_formatters
 
 Command = Callable[..., Any]
@@ -75,6 +77,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Minimum log level.",
 )
+@monitoring_options(_option, ENGINE_PORT)
 @_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
 def main(socket: str, forbid: str, tls_names: str, **options: Any) -> None:
     """Serve Docker's Engine API for a Shoal cluster.

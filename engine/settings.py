@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
+from shoal.monitoring.settings import ENGINE_PORT, MonitoringSettings, monitoring_faults, monitoring_settings
 from shoal.rpc import host_port
 from shoal.telemetry.log_formatters import LEVELS
 
@@ -29,6 +30,8 @@ class EngineSettings:
             node with an address of this host; "none": there is none.
         forbid: what callers may not ask for unless they are administrators: some of `FORBIDDABLE`.
         registries_file: settings of registries (TOML); None: the context's, if it names one.
+        monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7452 on loopback.
+        monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
         log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
         log_json: one JSON object a line.
     Raises:
@@ -46,12 +49,21 @@ class EngineSettings:
     home_node: str = ""
     forbid: tuple[str, ...] = ()
     registries_file: Path | None = None
+    monitoring_address: str = ""
+    monitoring_token_file: Path | None = None
+    monitoring_certificate: Path | None = None
+    monitoring_key: Path | None = None
     log_level: str = "info"
     log_json: bool = False
 
     def __post_init__(self) -> None:
         if faults := list(_faults(self)):
             raise InvalidInput(faults)
+
+    @property
+    def monitoring(self) -> MonitoringSettings:
+        """Where health and metrics are served."""
+        return monitoring_settings(self, ENGINE_PORT)
 
 
 def _faults(settings: EngineSettings) -> Iterator[Fault]:
@@ -69,6 +81,7 @@ def _faults(settings: EngineSettings) -> Iterator[Fault]:
     for word in settings.forbid:
         if word not in FORBIDDABLE:
             yield Fault("forbid", f'"{word}" must be one of {", ".join(FORBIDDABLE)}')
+    yield from monitoring_faults(settings.monitoring, has_identity=False)
     if settings.log_level not in LEVELS:
         yield Fault("log-level", f'"{settings.log_level}" must be one of {", ".join(LEVELS)}')
 

@@ -54,6 +54,7 @@ from manager.manager_identity import (
     write_credentials,
 )
 from manager.membership.member_api import RemovedFromCluster
+from manager.monitoring.manager_monitor import ManagerMonitor
 from manager.networks.network_check_handler import NetworkCheckHandler
 from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes
@@ -86,9 +87,10 @@ from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Refused
 from shoal.identity import identity
 from shoal.identity.keyring import Keyring, load_keyring
+from shoal.monitoring.server import monitoring_server
 from shoal.rpc import access, server_limits
 from shoal.rpc.conditional_reads import ConditionalReads
-from shoal.rpc.grpc_server import listen, make_server
+from shoal.rpc.grpc_server import listen, make_server, started
 from shoal.rpc.manager_access import MANAGER_API, READS_OF_RECORDS
 from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.request_limits import MAX_REQUEST_BYTES
@@ -97,8 +99,6 @@ from shoal.task_group import TaskGroup
 _log = logging.getLogger(__name__)
 
 VERSION = version("shoal")
-STOP_SECONDS = 1.0
-"""For calls in progress when the manager is stopped; agents' sessions never end by themselves."""
 
 
 def now_ms() -> int:
@@ -228,7 +228,18 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     leadership = Leadership(store, backend, own.manager_id, unfit=clocks.problem)
     await leadership.check_unique(manager)
     lead = leader_work(settings, store, own.manager_id, keyring, agents, writer, place, clocks, now_ms)
-    async with TaskGroup() as group:
+    monitor = ManagerMonitor(
+        store=store,
+        etcd=backend,
+        manager_id=own.manager_id,
+        sessions=lambda: len(dispatcher.applied(store.tables.nodes)),
+        identity=lambda: own.current,
+        quota_bytes=opened.server.quota_bytes if opened.server is not None else 0,
+    )
+    monitoring = monitoring_server(
+        settings.monitoring, checks=monitor.checks, collect=monitor.collect, identity=directory
+    )
+    async with monitoring, TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(events.run(), name="events")
         group.create_task(leadership.register(partial(place.described, manager), place.changed), name="registration")
@@ -243,7 +254,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         write_all = partial(write_credentials, settings, authority, manager.api_address)
         renewal = keep_credentials_valid(write_all, time.time)
         group.create_task(renewal, name="renewal of certificates for contexts")
-        async with _started(api_server), _started(join_server), _closed_at_exit(agents), registry_images, repository:
+        async with started(api_server), started(join_server), _closed_at_exit(agents), registry_images, repository:
             write_all(datetime.now(UTC))
             _log.info("ready; serving the API on %s and joins on %s", manager.api_address, manager.join_address)
             sd_notify("READY=1", os.environ)
@@ -328,15 +339,6 @@ def _listen(
         key_id=key_id,
         host_address=ip_of(host),
     )
-
-
-@asynccontextmanager
-async def _started(server: aio.Server) -> AsyncGenerator[None]:
-    await server.start()
-    try:
-        yield
-    finally:
-        await server.stop(STOP_SECONDS)
 
 
 @asynccontextmanager

@@ -13,6 +13,8 @@ import click
 from manager.membership.member_api import RemovedFromCluster
 from manager.settings import LOG_FORMATS, Settings
 from shoal.errors import InvalidInput, ShoalError
+from shoal.monitoring.options import monitoring_options
+from shoal.monitoring.settings import MANAGER_PORT
 from shoal.telemetry import log_formatters
 
 _log = logging.getLogger(__name__)
@@ -96,6 +98,7 @@ def main(context: click.Context) -> None:
     help="Seconds between heartbeats; a node that misses three is down.",
 )
 @_path("--registries-file", _DEFAULT.registries_file, "Registry settings (TOML); may be missing.")
+@monitoring_options(option, MANAGER_PORT)
 @option("--log-level", type=click.Choice(log_formatters.LEVELS), default=_DEFAULT.log_level, help="Minimum log level.")
 @option("--log-format", type=click.Choice(LOG_FORMATS), default=_DEFAULT.log_format, help="Log format.")
 def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:

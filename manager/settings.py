@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
+from shoal.monitoring.settings import MANAGER_PORT, MonitoringSettings, monitoring_faults, monitoring_settings
 from shoal.rpc import host_port
 from shoal.telemetry.log_formatters import LEVELS
 
@@ -35,6 +36,8 @@ class Settings:
             state directory.
         heartbeat_seconds: between the agents' heartbeats; a node is DOWN after three missed.
         registries_file: settings of registries; need not exist.
+        monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7450 on loopback.
+        monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
         log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
         log_format: "text" or "json".
     """
@@ -55,6 +58,10 @@ class Settings:
     cluster_key_file: Path | None = None
     heartbeat_seconds: float = 2.0
     registries_file: Path = Path("/etc/shoal/registries.toml")
+    monitoring_address: str = ""
+    monitoring_token_file: Path | None = None
+    monitoring_certificate: Path | None = None
+    monitoring_key: Path | None = None
     log_level: str = "info"
     log_format: str = "text"
 
@@ -63,6 +70,11 @@ class Settings:
         faults = list(_faults(self))
         if faults:
             raise InvalidInput(faults)
+
+    @property
+    def monitoring(self) -> MonitoringSettings:
+        """Where health and metrics are served."""
+        return monitoring_settings(self, MANAGER_PORT)
 
     @property
     def key_file(self) -> Path:
@@ -101,6 +113,7 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     yield from _etcd_faults(settings)
     if not 0.1 <= settings.heartbeat_seconds <= 60:
         yield Fault("heartbeat-seconds", f"{settings.heartbeat_seconds:g} is out of range; must be between 0.1 and 60")
+    yield from monitoring_faults(settings.monitoring, has_identity=True)
     if settings.log_level not in LEVELS:
         yield Fault("log-level", f'"{settings.log_level}" is not supported; must be one of {", ".join(LEVELS)}')
     if settings.log_format not in LOG_FORMATS:

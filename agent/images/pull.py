@@ -26,7 +26,11 @@ from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Exhausted, InvalidInput, NotFound, ShoalError
 from shoal.fault_points.injection import fault
 from shoal.image_reference import ImageReference, parse
+from shoal.metrics import instruments
 from shoal.task_group import TaskGroup
+
+_PULL_SECONDS = instruments.Histogram("shoal_agent_pull_seconds", "Duration of pulls of images that succeeded.")
+_PULL_FAILURES = instruments.Counter("shoal_agent_pull_failures", "Pulls of images that failed.")
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +93,16 @@ class Puller:
 
     async def pull(self, reference: str, report: Report) -> LocalImage:
         """The image, with all its parts in place. Raises as `Images.ensure` does."""
+        began = self._clock()
+        try:
+            pulled = await self._pull(reference, report)
+        except ShoalError:
+            _PULL_FAILURES.add()
+            raise
+        _PULL_SECONDS.observe(self._clock() - began)
+        return pulled
+
+    async def _pull(self, reference: str, report: Report) -> LocalImage:
         parsed = parse(reference)
         report(f"pulling {parsed.familiar}")
         try:

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from shoal.metrics.instruments import Counter
+
 _EVERY_SECONDS = 0.5
+_BYTES = Counter("shoal_agent_pulled_bytes", "Compressed bytes of images that were downloaded.")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class PullProgress:
     def add_bytes(self, count: int) -> None:
         """Count downloaded bytes; negative if some have to be downloaded again."""
         self._done += count
+        if count > 0:
+            _BYTES.add(by=count)
         if self._clock() >= self._next:
             self._emit()
 

@@ -50,6 +50,11 @@ class Journal:
         self._records = RecordLog(directory / "records")
         self._revisions: set[str] = set()
 
+    @property
+    def size_bytes(self) -> int:
+        """Of its file."""
+        return self._records.size_bytes
+
     def load(self) -> RecoveredState:
         """Read everything. Corrupt records are dropped and logged."""
         records = self._records.load()

@@ -65,6 +65,11 @@ class RecordLog:
         self._live = 0
         self._sizes: dict[str, int] = {}
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the file."""
+        return self._size
+
     def load(self) -> dict[str, bytes]:
         """All records. From the first corrupt one on, the file is truncated, which is logged."""
         try:

@@ -30,8 +30,12 @@ from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.errors import Busy, PermissionDenied, ShoalError, Unauthenticated, Unavailable
+from shoal.metrics.instruments import Counter
 from shoal.rpc.status_mapping import to_shoal_error
 from shoal.task_group import TaskGroup
+
+_CONNECTIONS = Counter("shoal_agent_session_connections", "Sessions with managers that were opened.")
+_ENDS = Counter("shoal_agent_session_ends", "Sessions and attempts of one that ended, by reason.", ("reason",))
 
 WELCOME_SECONDS = 5.0
 """A manager that does not respond to Hello within this time is considered lost."""
@@ -101,6 +105,8 @@ class ManagerSession:
         host: its description for Hello, and after each change.
         find_managers: finds the managers if no known one responds.
         jitter: a number from 0 to 1 that spreads agents' reconnections.
+    Attributes:
+        is_connected: a manager has answered Hello, and the session has not ended.
     """
 
     def __init__(
@@ -129,6 +135,7 @@ class ManagerSession:
         self._jitter = jitter
         self._backoff = Backoff(jitter)
         self._write_lock = asyncio.Lock()
+        self.is_connected = False
 
     async def run(self) -> None:
         """Keep a session until cancelled."""
@@ -143,7 +150,9 @@ class ManagerSession:
             except ShoalError as error:
                 level = logging.ERROR if isinstance(error, (PermissionDenied, Unauthenticated)) else logging.WARNING
                 _log.log(level, "cannot connect to manager %s: %s", address, error)
+            self.is_connected = False
             self._worker.set_connected(False)
+            _ENDS.add("redirected" if redirected else "lost")
             if not redirected:
                 self._managers.mark_failed(address)
                 await self._rediscover_managers()
@@ -187,6 +196,8 @@ class ManagerSession:
         await self._write(stream, AgentMessage(hello=Hello(description=description)))
         welcome = await self._welcome(stream, address)
         _log.info("connected to manager %s", address)
+        self.is_connected = True
+        _CONNECTIONS.add()
         self._worker.set_connected(True)
         self._managers.mark_reachable()
         self._managers.update(welcome.managers.managers)

@@ -1,8 +1,10 @@
 """The status of one task as it was reported last, and how it advances: the journal first, then the managers."""
 
+import time
 from collections.abc import Callable
 
 from agent.worker.monitoring.container_monitor import StatusChange
+from agent.worker.startup.start_steps import START_SECONDS
 from agent.worker.status_update import is_for_journal, next_status
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 
@@ -28,12 +30,17 @@ class ReportedStatus:
         self._now_ms = now_ms
         self._report = report
         self._write_journal = write_journal
+        self._accepted_at = time.monotonic() if not status.state else None
 
     def advance(self, state: TaskState.ValueType, message: str = "") -> None:
         """Report a state; one before the reported one is not reported, since recovery repeats steps."""
         if state < self.current.state:
             return
         before, self.current = self.current, next_status(self.current, state, message, self._now_ms())
+        if state >= TaskState.RUNNING and self._accepted_at is not None:
+            if state == TaskState.RUNNING:
+                START_SECONDS.observe(time.monotonic() - self._accepted_at)
+            self._accepted_at = None
         if state != before.state and is_for_journal(state):
             self._write_journal()
         self._report(self.current)

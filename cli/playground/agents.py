@@ -4,6 +4,8 @@ from pathlib import Path
 
 from cli.playground import daemons
 from cli.playground.layout import Layout, PlaygroundHost
+from cli.playground.monitoring import monitoring_options
+from shoal.monitoring.settings import AGENT_PORT
 
 
 def agent_command(layout: Layout, host: PlaygroundHost, token_file: Path) -> list[str | Path]:
@@ -22,6 +24,7 @@ def agent_command(layout: Layout, host: PlaygroundHost, token_file: Path) -> lis
         layout.advertised_address(host.address),
         "--registries-file",
         layout.registries_file,
+        *monitoring_options(layout, host.address, AGENT_PORT),
     ]
 
 

@@ -24,6 +24,9 @@ def engine_command(layout: Layout, contexts: Path) -> list[str | Path]:
         layout.engine_socket,
         "--home-node",
         HOME_NODE,
+        # It runs on this machine itself, whose port may be of another one's.
+        "--monitoring-address",
+        "off",
     ]
 
 

@@ -142,6 +142,11 @@ class Layout:
         return self.state / "registries.toml"
 
     @property
+    def monitoring_token_file(self) -> Path:
+        """With which metrics of managers and agents are read."""
+        return self.state / "monitoring-token"
+
+    @property
     def api(self) -> str:
         return str(HostPort(self.advertised_address(self.manager_address), API_PORT))
 

@@ -19,6 +19,7 @@ from cli.client import Client
 from cli.playground import agents, console_server, daemons, engine_server, manager_servers, subnets, virtual_network
 from cli.playground.layout import REGISTRY_PORT, Layout, PlaygroundHost
 from cli.playground.leftovers import agent_processes, leftovers, summarize
+from cli.playground.monitoring import write_token as write_monitoring_token
 from cli.playground.pids_file import load_pids, save_pids
 from cli.playground.registry_server import RegistryAccess, answers_http, registry_settings
 from shoal.api.v1.control_pb2 import (
@@ -211,6 +212,7 @@ class Playground:
     def start_manager(self) -> None:
         """Start the manager with its own etcd, and wait until its API answers."""
         log = self.layout.state / "logs" / "manager.log"
+        write_monitoring_token(self.layout)
         command = manager_servers.first_manager_command(self.layout, self._manager_options)
         self._spawn("manager", self.layout.lan, command, log)
         self.wait_until(self._manager_answers, "the manager", {"manager": log})

@@ -6,10 +6,12 @@ from pathlib import Path
 from cli.client import Client
 from cli.playground import daemons
 from cli.playground.layout import API_PORT, JOIN_PORT, Layout, PlaygroundHost
+from cli.playground.monitoring import monitoring_options
 from shoal.api.v1.cluster_pb2 import JoinToken, ManagerMembership
 from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, ListManagersRequest
 from shoal.contexts import manager_addresses
 from shoal.contexts.context_file import Context
+from shoal.monitoring.settings import MANAGER_PORT
 from shoal.rpc.host_port import HostPort
 
 
@@ -19,7 +21,8 @@ def first_manager_command(layout: Layout, options: Sequence[str]) -> list[str | 
     Args:
         options: more of `shoal-manager run`.
     """
-    return _command(layout, layout.manager_state, layout.api, layout.join, options)
+    monitoring = monitoring_options(layout, layout.manager_address, MANAGER_PORT)
+    return _command(layout, layout.manager_state, layout.api, layout.join, [*monitoring, *options])
 
 
 def joining_manager_command(
@@ -27,6 +30,7 @@ def joining_manager_command(
 ) -> list[str | Path]:
     """One that joins it, or starts again."""
     joining = ["--join", layout.join, "--token-file", str(token_file)]
+    joining += monitoring_options(layout, host.address, MANAGER_PORT)
     return _command(
         layout, host.state, manager_api(layout, host), _address(layout, host, JOIN_PORT), [*joining, *options]
     )

@@ -10,6 +10,7 @@ from aiohttp import web
 from console.server.assets import Assets
 from console.server.json_answers import answer, error_answer
 from console.server.request_checks import SAFE_METHODS, is_own_origin, is_served_host
+from console.server.request_metrics import count_requests
 from console.server.response_headers import SECURITY_HEADERS
 from console.server.sessions import Session, SessionSigner
 from shoal.errors import ShoalError, Unauthenticated
@@ -69,7 +70,7 @@ def http_app(
     async def page(request: web.Request) -> web.StreamResponse:
         return assets.respond(request)
 
-    app = web.Application(middlewares=[_errors, check], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[count_requests, _errors, check], client_max_size=MAX_BODY)
     app.on_response_prepare.append(_add_headers)
     app.add_routes(routes)
     app.router.add_route("*", API + "{rest:.*}", _unknown)

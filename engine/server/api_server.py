@@ -13,6 +13,7 @@ from engine.protocol.versions import NEWEST, ApiVersion, is_answered_in_json, un
 from engine.server.call import JSON, Call
 from engine.server.callers import LOCAL, ApiCaller, caller_of
 from engine.server.http_connection import HttpServer
+from engine.server.request_metrics import RequestMetrics, RequestOutcome
 from engine.server.routes import Route, RouteTable, split_version
 from engine.server.server_headers import SERVER_HEADERS
 from shoal.errors import ShoalError
@@ -57,6 +58,7 @@ class ApiServer:
         self._cluster = cluster
         self._local = local
         self._acting_for = acting_for
+        self.metrics = RequestMetrics()
 
     def http_server(self) -> web.Server:
         """A factory of aiohttp's protocols. Handlers are cancelled when their client is gone."""
@@ -75,11 +77,18 @@ class ApiServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; every error of it is an answer too."""
+        with self.metrics.measured() as outcome:
+            response = await self._respond(request, outcome)
+            outcome.status = str(response.status)
+            return response
+
+    async def _respond(self, request: web.BaseRequest, outcome: RequestOutcome) -> web.StreamResponse:
         text, path = split_version(request.path)
         version = NEWEST
         try:
             version = _version(text)
             route, parameters = self._route(request.method, path)
+            outcome.operation, outcome.is_stream = route.operation, route.hijacks
             caller = caller_of(request, self._cluster, self._local)
             with self._acting_for(caller):
                 return await self._run(route, Call(request, version, parameters, caller))
@@ -105,7 +114,8 @@ class ApiServer:
             # What the client sends from now on is input of a program, and no further request.
             transport.pause_reading()
         try:
-            return await route.handler(call)
+            with self.metrics.streaming() if route.hijacks else nullcontext():
+                return await route.handler(call)
         except ConnectionError:
             raise
         except Exception:

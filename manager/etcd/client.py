@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from manager.etcd.call_durations import measured
 from manager.etcd.etcd_errors import (
     BROKEN,
     REPEATABLE,
@@ -219,6 +220,10 @@ class Etcd:
 
     async def _write(self, method: Method[Request, Response], request: Request) -> Response:
         """Send once. A broken connection leaves the outcome unknown."""
+        with measured("write"):
+            return await self._write_once(method, request)
+
+    async def _write_once(self, method: Method[Request, Response], request: Request) -> Response:
         member = await self._members.connected(self._deadline)
         try:
             async with self._slots:
@@ -246,7 +251,8 @@ class Etcd:
             member = await self._members.connected(self._deadline)
             try:
                 async with self._slots:
-                    return self._check_cluster(await attempt(member))
+                    with measured("read"):
+                        return self._check_cluster(await attempt(member))
             except grpc.aio.AioRpcError as error:
                 if error.code() not in REPEATABLE:
                     raise rejection_of(error) from error

@@ -31,6 +31,7 @@ class MemberStatus:
         database_bytes: of its file; writes are rejected when it reaches the quota.
         used_bytes: in use; the rest can be freed by defragmentation.
         problem: one line; empty if there is none.
+        is_leader: of etcd.
     """
 
     endpoint: str
@@ -38,6 +39,7 @@ class MemberStatus:
     database_bytes: int = 0
     used_bytes: int = 0
     problem: str = ""
+    is_leader: bool = False
 
 
 class EtcdMaintenance:
@@ -129,6 +131,7 @@ async def _member_status(member: Member, alarms: Sequence[rpc.AlarmMember]) -> M
         database_bytes=answer.dbSize,
         used_bytes=answer.dbSizeInUse,
         problem="; ".join(_ALARMS.get(each, f"alarm {each}") for each in sorted(active)),
+        is_leader=bool(answer.leader) and answer.leader == answer.header.member_id,
     )
 
 

@@ -69,6 +69,7 @@ class EtcdServer:
         self.directory = state_directory / "etcd"
         self._program = program
         self._stop_seconds = stop_seconds
+        self.quota_bytes = quota_bytes
         self._extra = (
             f"--quota-backend-bytes={quota_bytes}",
             *(("--force-new-cluster",) if force_new_cluster else ()),

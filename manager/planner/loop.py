@@ -17,8 +17,16 @@ from shoal import ids
 from shoal.errors import Timeout, Unavailable
 from shoal.fault_points.injection import fault
 from shoal.ids import NewId
+from shoal.metrics.instruments import Counter, Histogram
 
 _log = logging.getLogger(__name__)
+
+_PASS_SECONDS = Histogram("shoal_planner_pass_seconds", "Duration of a pass of the planner.")
+_COMMIT_SECONDS = Histogram("shoal_planner_commit_seconds", "Duration of committing a plan to etcd.")
+_WRITES = Counter("shoal_planner_writes", "Writes of plans that were committed.")
+_FAILURES = Counter(
+    "shoal_planner_failures", "Plans that were not committed, and services left out of one.", ("reason",)
+)
 
 FULL_PASS_MS = 60_000
 """A lost change is noticed after so long."""
@@ -74,7 +82,11 @@ class Planner:
         began = _seconds()
         with gc_paused():
             result = planner.plan(now_ms=self._clock(), new_id=self._new_id)
-        self._pacing.record_pass(began, _seconds())
+        ended = _seconds()
+        self._pacing.record_pass(began, ended)
+        _PASS_SECONDS.observe(ended - began)
+        if result.quarantined:
+            _FAILURES.add("service", by=len(result.quarantined))
         for service_id, cause in result.quarantined.items():
             name = owner_name(self._store.tables, service_id)
             kind = name.partition(" ")[0]
@@ -86,9 +98,12 @@ class Planner:
             await commits.commit(result.writes)
         except (Unavailable, Timeout) as error:
             _log.warning("a plan of %d writes was not fully committed: %s", len(result.writes), error)
+            _FAILURES.add("commit")
             planner.request_full_pass()
             return self._retry_at(error)
         fault("manager.plan.committed")
+        _COMMIT_SECONDS.observe(_seconds() - ended)
+        _WRITES.add(by=len(result.writes))
         _log.debug("committed a plan of %d writes", len(result.writes))
         return None
 

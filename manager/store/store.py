@@ -7,6 +7,7 @@ Everything else arrives by the watch; `VersionedTables` applies each change once
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 
 from manager.store.backend import (
@@ -32,10 +33,15 @@ from manager.store.subscription import Subscription
 from manager.store.tables import Tables
 from manager.store.transaction import Transaction, build, committed_at, next_batch, rejection
 from manager.store.versioned_tables import VersionedTables
-from shoal.errors import Exhausted, Timeout, Unavailable
+from shoal.errors import Exhausted, ShoalError, Timeout, Unavailable
 from shoal.ids import new_id
+from shoal.metrics.instruments import Counter, Histogram
 
 _log = logging.getLogger(__name__)
+
+_COMMIT_SECONDS = Histogram("shoal_store_commit_seconds", "Duration of a transaction of this manager.")
+_COMMITS = Counter("shoal_store_commits", "Transactions of this manager, by result.", ("result",))
+_WATCH_BREAKS = Counter("shoal_store_watch_breaks", "Times that the watch of the records ended.")
 
 LIST_PAGE_RECORDS = 2000
 """Records per page while listing: about 10 ms of the event loop."""
@@ -107,6 +113,7 @@ class Store:
                 raise
             except Unavailable as broken:
                 _log.warning("etcd is unavailable since revision %d; retrying: %s", self._watched, broken)
+            _WATCH_BREAKS.add()
             delay = MIN_DELAY_SECONDS if self._watched > seen else min(2 * delay, MAX_DELAY_SECONDS)
             await asyncio.sleep(delay * (0.5 + self._jitter() / 2))
 
@@ -176,9 +183,21 @@ class Store:
         return outcome
 
     async def _commit(self, transaction: Transaction) -> int:
-        writes, operations = transaction.writes, transaction.operations
-        if not operations and not transaction.compares:
+        if not transaction.operations and not transaction.compares:
             return self.tables.revision
+        began = time.monotonic()
+        try:
+            revision = await self._commit_once(transaction)
+        except Exception as error:
+            # A conflict is part of the work: whoever wrote reads again and repeats.
+            _COMMITS.add(type(error).__name__.lower() if isinstance(error, ShoalError) else "error")
+            raise
+        _COMMITS.add("ok")
+        _COMMIT_SECONDS.observe(time.monotonic() - began)
+        return revision
+
+    async def _commit_once(self, transaction: Transaction) -> int:
+        writes, operations = transaction.writes, transaction.operations
         transaction = transaction.in_epoch(self._history.epoch)
         known = {
             operation.key: self.version_of(write.kind, write.identifier)

@@ -1,7 +1,8 @@
 """gRPC servers with mutual TLS and role checks on every call."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 
 import grpc
 from grpc import aio
@@ -14,6 +15,9 @@ from shoal.rpc.conditional_reads import ConditionalReads
 from shoal.rpc.guard import Guard
 from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.server_limits import DEFAULT, ServerLimits
+
+STOP_SECONDS = 1.0
+"""For calls in progress when a server is stopped; agents' sessions never end by themselves."""
 
 CurrentIdentity = Callable[[], Identity]
 """Asked at each handshake, from a thread of gRPC, so that a renewed certificate is shown without a restart."""
@@ -60,6 +64,16 @@ def make_server(
     """
     options = (*_OPTIONS, *limits.options(), ("grpc.max_receive_message_length", max_receive_bytes))
     return aio.server(interceptors=(Guard(access, revisions, conditional),), options=options)
+
+
+@asynccontextmanager
+async def started(server: aio.Server) -> AsyncGenerator[None]:
+    """The server serves within this block."""
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(STOP_SECONDS)
 
 
 def listen(

@@ -17,6 +17,7 @@ from shoal.encoded_message import EncodedMessage
 from shoal.errors import PermissionDenied, ShoalError, Timeout
 from shoal.identity.roles import Role
 from shoal.rpc.access import Access
+from shoal.rpc.call_metrics import CallMetrics, CallOutcome
 from shoal.rpc.caller import Caller, Context, caller_of
 from shoal.rpc.conditional_reads import ConditionalReads, known_view, view_trailer
 from shoal.rpc.read_revisions import ReadRevisions
@@ -102,34 +103,49 @@ class _GuardedMethod:
         self, behave: Callable[[Any, Context], Awaitable[Any]], *, streaming: bool
     ) -> Callable[[Requests, Context], Awaitable[Any]]:
         async def run(requests: Requests, context: Context) -> Any:
-            try:
-                with self._admit(context):
-                    request = await self._read_request(requests, streaming=streaming)
-                    await self._wait_for_revision(context)
-                    view = self._conditional.view_for(self.method) if self._conditional else ""
-                    unchanged = bool(view) and view == known_view(context.invocation_metadata() or ())
-                    response = EncodedMessage(b"") if unchanged else await behave(request, context)
-                    context.set_trailing_metadata((*self._trailer(), *view_trailer(view, unchanged=unchanged)))
-                    return response
-            except Exception as error:
-                await self._abort(error, context)
+            with CallMetrics(self.method, is_stream=streaming).measured() as outcome:
+                try:
+                    with self._admit(context):
+                        response = await self._respond(behave, requests, context, streaming=streaming)
+                        outcome.code = grpc.StatusCode.OK
+                        return response
+                except Exception as error:
+                    await self._abort(error, context, outcome)
 
         return run
+
+    async def _respond(
+        self,
+        behave: Callable[[Any, Context], Awaitable[Any]],
+        requests: Requests,
+        context: Context,
+        *,
+        streaming: bool,
+    ) -> Any:
+        request = await self._read_request(requests, streaming=streaming)
+        await self._wait_for_revision(context)
+        view = self._conditional.view_for(self.method) if self._conditional else ""
+        unchanged = bool(view) and view == known_view(context.invocation_metadata() or ())
+        response = EncodedMessage(b"") if unchanged else await behave(request, context)
+        context.set_trailing_metadata((*self._trailer(), *view_trailer(view, unchanged=unchanged)))
+        return response
 
     def stream(
         self, behave: Callable[[Any, Context], AsyncIterator[Any]], *, streaming: bool
     ) -> Callable[[Requests, Context], AsyncIterator[Any]]:
         async def run(requests: Requests, context: Context) -> AsyncIterator[Any]:
-            try:
-                with self._admit(context):
-                    taken = await self._read_request(requests, streaming=streaming)
-                    await self._wait_for_revision(context)
-                    async with aclosing(behave(taken, context)) as responses:  # type: ignore[type-var]
-                        async for response in responses:
-                            yield response
-                    context.set_trailing_metadata(self._trailer())
-            except Exception as error:
-                await self._abort(error, context)
+            with CallMetrics(self.method, is_stream=True).measured() as outcome:
+                try:
+                    with self._admit(context):
+                        taken = await self._read_request(requests, streaming=streaming)
+                        await self._wait_for_revision(context)
+                        async with aclosing(behave(taken, context)) as responses:  # type: ignore[type-var]
+                            async for response in responses:
+                                yield response
+                        context.set_trailing_metadata(self._trailer())
+                        outcome.code = grpc.StatusCode.OK
+                except Exception as error:
+                    await self._abort(error, context, outcome)
 
         return run
 
@@ -155,10 +171,12 @@ class _GuardedMethod:
     def _trailer(self) -> tuple[tuple[str, str], ...]:
         return self._revisions.trailer() if self._revisions is not None else ()
 
-    async def _abort(self, error: Exception, context: Context) -> NoReturn:
+    async def _abort(self, error: Exception, context: Context, outcome: CallOutcome) -> NoReturn:
         error = _cause(error)
         if isinstance(error, aio.AbortError):
+            outcome.code = grpc.StatusCode.ABORTED
             raise error
+        outcome.code = code_of(error) if isinstance(error, ShoalError) else grpc.StatusCode.INTERNAL
         if isinstance(error, ShoalError):
             await context.abort(code_of(error), details_of(error), (*trailer_of(error), *self._trailer()))
         _log.error("%s failed", self.method, exc_info=error)

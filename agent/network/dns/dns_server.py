@@ -17,6 +17,7 @@ from agent.network.dns.answer import Forward, error_response, parse_query
 from agent.network.dns.answer_cache import AnswerCache
 from agent.network.dns.client_limits import FORWARD_COST, Allowance, Shares
 from agent.network.dns.dns_clients import DnsClient
+from agent.network.dns.query_metrics import QueryMetrics
 from agent.network.dns.resolver_sockets import ResolverSockets
 from agent.network.dns.udp_transport import MAX_QUERY_BYTES, Source, UdpTransport
 from agent.network.dns.upstream import UpstreamResolvers
@@ -33,6 +34,8 @@ _WRITE_SECONDS = 5.0
 """For the client to accept an answer."""
 _TOKENS_PER_QUERY = 2
 """Processor time that a client may use for each query per second, in cached answers."""
+
+_UDP, _TCP = QueryMetrics("udp"), QueryMetrics("tcp")
 
 FindClient = Callable[[IPv4Address], DnsClient | None]
 
@@ -94,19 +97,21 @@ class DnsServer:
         await asyncio.gather(*self._forwarded, return_exceptions=True)
 
     def _receive(self, wire: bytes, source: Source) -> None:
-        address = IPv4Address(source[0])
+        began, address = _UDP.clock(), IPv4Address(source[0])
         task_id, client = self._find_task(address), self._find_client(address)
         if len(wire) > MAX_QUERY_BYTES:
             return
         answer = self._answers.answer(wire, client, tcp=False, charge=partial(self._allowance.spend, task_id))
-        if not isinstance(answer, Forward):
-            self._reply(answer, source)
-        elif not self._allowance.spend(task_id, FORWARD_COST):
-            return
-        elif self._forwards.acquire(task_id):
-            self._in_background(self._forward_datagram(wire, client, task_id, source))
-        else:
-            self._reply(servfail(wire), source)
+        if isinstance(answer, Forward):
+            if not self._allowance.spend(task_id, FORWARD_COST):
+                answer = None
+            elif self._forwards.acquire(task_id):
+                self._in_background(self._forward_datagram(wire, client, task_id, source, began))
+                return
+            else:
+                answer = servfail(wire)
+        _UDP.answered(answer, began)
+        self._reply(answer, source)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -118,8 +123,12 @@ class DnsServer:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("Forwarding a DNS query failed", exc_info=error)
 
-    async def _forward_datagram(self, wire: bytes, client: DnsClient | None, task_id: str, source: Source) -> None:
-        self._reply(await self._ask_upstream(wire, client, task_id, tcp=False), source)
+    async def _forward_datagram(
+        self, wire: bytes, client: DnsClient | None, task_id: str, source: Source, began: float
+    ) -> None:
+        answer = await self._ask_upstream(wire, client, task_id, tcp=False)
+        _UDP.answered(answer, began, forwarded=True)
+        self._reply(answer, source)
 
     async def _ask_upstream(self, wire: bytes, client: DnsClient | None, task_id: str, *, tcp: bool) -> bytes | None:
         """The answer of an upstream resolver; releases the slot that the client has acquired."""
@@ -158,12 +167,13 @@ class DnsServer:
             if length > MAX_QUERY_BYTES:
                 raise EOFError("query too long")
             wire = await reader.readexactly(length)
-        client = self._find_client(address)
+        began, client = _TCP.clock(), self._find_client(address)
         response = self._answers.answer(wire, client, tcp=True, charge=partial(self._allowance.charge, task_id))
-        if isinstance(response, Forward):
+        if forwarded := isinstance(response, Forward):
             self._allowance.charge(task_id, FORWARD_COST)
             acquired = self._forwards.acquire(task_id)
             response = await self._ask_upstream(wire, client, task_id, tcp=True) if acquired else servfail(wire)
+        _TCP.answered(response, began, forwarded=forwarded)
         if response is None:
             raise EOFError("not a DNS query")
         writer.write(struct.pack(">H", len(response)) + response)

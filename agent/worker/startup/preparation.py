@@ -15,6 +15,7 @@ from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.startup.container_request import is_volatile
 from agent.worker.startup.container_start import start_container
 from agent.worker.startup.network_attachment import attach_network, close_sandbox
+from agent.worker.startup.start_steps import start_step
 from agent.worker.startup.task_inputs import NO_INPUTS, TaskInputs, gather_inputs
 from shoal import image_reference
 from shoal.api.v1.service_pb2 import ServiceRevision
@@ -63,7 +64,8 @@ class Preparation:
         container, is_final = revision.spec.task.container, rejection_is_final(revision.spec.task.restart)
         report("pulling the image")
         reference = self._image_of(task, container.image)
-        image = await self._deps.images.ensure(reference, report, is_final=is_final)
+        with start_step("image"):
+            image = await self._deps.images.ensure(reference, report, is_final=is_final)
         use_image(image)
         if task.container_id:
             origin = self._origin(revision, image)
@@ -72,7 +74,8 @@ class Preparation:
             )
             await self._deps.disk_waiter.run(make, report, is_final=is_final)
         self._image = image
-        inputs = await gather_inputs(self._deps, task, container, report, is_final=is_final)
+        with start_step("files"):
+            inputs = await gather_inputs(self._deps, task, container, report, is_final=is_final)
         if task.container_id:
             await self._deps.runtime.record_volumes(task.container_id, image, container, inputs.volumes)
         self._inputs = inputs
@@ -81,6 +84,10 @@ class Preparation:
 
     async def connect(self, task: Task, revision: ServiceRevision) -> None:
         """The network. Raises as `attach_network` does."""
+        with start_step("network"):
+            await self._attach(task, revision)
+
+    async def _attach(self, task: Task, revision: ServiceRevision) -> None:
         await self._deps.datapath.wait_applied()
         async with self._deps.attach_slots:
             self._sandbox = await attach_network(self._deps, task, revision.spec.task)
@@ -100,7 +107,10 @@ class Preparation:
         assert self._image is not None and self._inputs is not None
         prepared = self._image, self._sandbox, self._inputs
         try:
-            running = await start_container(self._deps, task, revision, prepared, report=report, cancelled=cancelled)
+            with start_step("container"):
+                running = await start_container(
+                    self._deps, task, revision, prepared, report=report, cancelled=cancelled
+                )
             fault("agent.task.started")
             return running
         finally:

@@ -10,6 +10,10 @@ from manager.dispatcher.assignments.node_assignments import AssignmentChanges, i
 from manager.dispatcher.statuses.node_status_updates import NodeReport
 from shoal.api.v1.dispatcher_pb2 import Assignments, ManagerMessage
 from shoal.errors import ShoalError
+from shoal.metrics.instruments import Counter
+
+_OPENED = Counter("shoal_manager_sessions_opened", "Sessions of agents that this manager has opened.")
+_CLOSED = Counter("shoal_manager_sessions_closed", "Sessions of agents that ended.")
 
 ChangeSource = Callable[[str, Collection[RecordRef] | None], AssignmentChanges]
 """What to send a node: these records as they are now, or everything if None."""
@@ -40,6 +44,7 @@ class AgentSession:
         self._end_reason: ShoalError | None = None
         self._wake = asyncio.Event()
         self._wake.set()
+        _OPENED.add()
 
     def mark_dirty(self, generation: int, records: Collection[RecordRef]) -> None:
         """These records have changed for the node, at this generation of the index."""
@@ -90,6 +95,7 @@ class AgentSession:
         """End it: with an error for the agent, or (None) since the agent left. The first reason counts."""
         if not self._ended:
             self._ended, self._end_reason = True, reason
+            _CLOSED.add()
             self._wake.set()
 
     async def messages(self, source: ChangeSource, files: FileDelivery) -> AsyncGenerator[ManagerMessage]:

@@ -6,6 +6,7 @@ timer.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,10 +20,17 @@ from shoal import task_states
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import Conflict, Exhausted, InvalidInput, ShoalError, Timeout, Unavailable
 from shoal.fault_points.injection import fault
+from shoal.metrics.instruments import Counter, Histogram
 from shoal.task_group import TaskGroup
 
 CONDITIONS = 2
 """At most, for each status in a transaction, which may have as many conditions as operations."""
+
+_STATUSES = Counter("shoal_manager_task_statuses", "Statuses of tasks that agents sent.")
+_CONFLICTS = Counter("shoal_manager_task_status_conflicts", "Writes of statuses that were rejected and repeated.")
+_WRITE_SECONDS = Histogram(
+    "shoal_manager_task_status_write_seconds", "Duration of writing the statuses that had arrived."
+)
 
 RETRY_SECONDS = 0.5
 CONFLICT_SECONDS = 0.01
@@ -84,6 +92,7 @@ class TaskStatusWriter:
 
     def submit(self, batch: Batch) -> None:
         """Returns at once."""
+        _STATUSES.add(by=len(batch.statuses))
         self._waiting.append(batch)
         self._wake.set()
 
@@ -109,10 +118,13 @@ class TaskStatusWriter:
     async def _commit(self, batches: list[Batch], attempts: int) -> list[Batch]:
         """Write the batches, in halves if they are rejected repeatedly; returns those that were not written."""
         for _ in range(attempts):
+            began = time.monotonic()
             try:
                 await self._write(batches)
+                _WRITE_SECONDS.observe(time.monotonic() - began)
                 return []
             except _REFUSED:
+                _CONFLICTS.add()
                 await asyncio.sleep(CONFLICT_SECONDS)
         if len(batches) == 1:
             return batches

@@ -1,0 +1,1 @@
+"""What an agent reports of itself, for `shoal.monitoring` to serve."""
