@@ -23,6 +23,8 @@ from agent.component_settings import cgroup_parent, network_settings, runtime_co
 from agent.csi.controller_service import ControllerService
 from agent.csi.driver_registry import DriverRegistry
 from agent.csi.driver_sockets import parse_socket
+from agent.diagnosis.host_diagnosis import HostDiagnosis
+from agent.diagnosis.open_diagnosis import host_diagnosis
 from agent.disk_full import lacks_space
 from agent.files.file_contents import FileContents
 from agent.health.probes import HealthProber
@@ -127,6 +129,12 @@ async def run(settings: AgentSettings) -> None:
         worker, runtime = await _worker(
             stack, settings, membership.node_id, address, network, outbox, contents, volumes, images, apparmor, journal
         )
+        host = HostReporter(
+            inspection.describe(settings, network.description(), without_apparmor=apparmor.unsupported_reason),
+            devices,
+            drivers,
+            network.key_rollover,
+        )
         await stack.enter_async_context(
             _streams(
                 str(HostPort(address, settings.stream_port)),
@@ -139,17 +147,13 @@ async def run(settings: AgentSettings) -> None:
                 sizes,
                 images,
                 _builds(settings, membership.node_id, address, network, worker.build_sandboxes, images, apparmor),
+                host_diagnosis(settings, host.current, membership.current),
             )
         )
         session = ManagerSession(
             managers=managers,
             connect=lambda manager: connect_aio([manager], membership.current(), max_receive_bytes=MAX_STREAM_BYTES),
-            host=HostReporter(
-                inspection.describe(settings, network.description(), without_apparmor=apparmor.unsupported_reason),
-                devices,
-                drivers,
-                network.key_rollover,
-            ),
+            host=host,
             outbox=outbox,
             worker=worker,
             volumes=volumes,
@@ -298,6 +302,7 @@ async def _streams(
     sizes: LocalVolumeSizes,
     images: ImageStore,
     builds: BuildHost,
+    diagnosis: HostDiagnosis,
 ) -> AsyncGenerator[aio.Server]:
     """The agent's gRPC server, for managers, and for other agents that may read a volume."""
     server = make_server(AGENT_STREAMS, limits=server_limits.AGENT_STREAMS)
@@ -305,6 +310,7 @@ async def _streams(
     streams = AgentStreamsService(
         logs=runtime,
         prober=network.prober,
+        diagnosis=diagnosis,
         stats=runtime,
         controller=ControllerService(drivers),
         sizes=sizes,

@@ -22,23 +22,20 @@ from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, Certificate
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
 from manager.certificate_authority.manager_joins import ManagerJoins
-from manager.cluster.cluster_feed import ClusterFeed
-from manager.cluster.cluster_handler import CheckRepository, ClusterHandler, StoreMaintenance
-from manager.cluster.manager_handler import ManagerHandler
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
 from manager.cluster_place import ClusterPlace
 from manager.control_api.builds_servicer import BuildsService
 from manager.control_api.containers_service import container_runs, containers_service
 from manager.control_api.images_servicer import ImagesService
-from manager.control_api.servicer import ControlService, Handlers
+from manager.control_assembly import make_control_service
+from manager.diagnosis.cluster_diagnosis import ClusterDiagnosis
+from manager.diagnosis.manager_host import ManagerHost
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.manager_peers import ManagerPeersService
 from manager.etcd.connect import OpenedEtcd, open_etcd
 from manager.events.event_archiver import EventArchiver
 from manager.events.event_log import EventLog
-from manager.file_contents.content_codec import EncryptedCodec, PlainCodec
-from manager.file_contents.file_kinds import CONFIGS, SECRETS
-from manager.files.file_handler import FileHandler
+from manager.file_contents.content_codec import EncryptedCodec
 from manager.images.image_handler import ImageHandler
 from manager.images.image_repository_client import ImageRepositoryClient
 from manager.images.named_images import NamedImageResolver
@@ -46,7 +43,6 @@ from manager.join_cluster import join_cluster, leave_cluster, peer_addresses
 from manager.leader_work import leader_work
 from manager.leadership.clock_comparison import ClockComparison
 from manager.leadership.leadership import Leadership
-from manager.logs.log_handler import LogHandler
 from manager.manager_identity import (
     ManagerIdentity,
     keep_credentials_valid,
@@ -56,23 +52,10 @@ from manager.manager_identity import (
 from manager.membership.member_api import RemovedFromCluster
 from manager.monitoring.manager_monitor import ManagerMonitor
 from manager.networks.network_check_handler import NetworkCheckHandler
-from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes
-from manager.networks.overlay_key_rotation import OverlayKeyRotation
-from manager.nodes.node_handler import NodeHandler
-from manager.services.progress_handler import ProgressHandler
-from manager.services.rebalance_handler import RebalanceHandler
-from manager.services.service_handler import ServiceHandler
-from manager.services.update_handler import UpdateHandler
 from manager.settings import Settings
-from manager.stacks.stack_handler import StackHandler
 from manager.store.event_archive import EventArchive
 from manager.store.store import Store
-from manager.tasks.exec_handler import ExecHandler
-from manager.tasks.stats_handler import StatsHandler
-from manager.tasks.task_handler import TaskHandler
-from manager.volumes.volume_handler import VolumeHandler
-from manager.volumes.volume_move_handler import VolumeMoveHandler
 from shoal import ids
 from shoal.api.v1.builds_pb2_grpc import add_BuildsServicer_to_server
 from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
@@ -166,8 +149,39 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     events = EventLog(store=store, now_ms=now_ms, archive=archive)
     others = PeerManagerClient(lambda: own.current)
     nodes = NetworkNodes(applied=dispatcher.applied, peers=others)
-    control = _control_service(
-        store, authority, agents, images, keyring, events, nodes, backend.maintenance, repository.check
+    own_host = ManagerHost(
+        state_directory=settings.state_directory,
+        identity=lambda: own.current,
+        check_registry=repository.check,
+        version=VERSION,
+    )
+    network_check = NetworkCheckHandler(store=store, prober=agents)
+    quota_bytes = opened.server.quota_bytes if opened.server is not None else 0
+    diagnosis = ClusterDiagnosis(
+        store=store,
+        manager_id=own.manager_id,
+        agents=agents,
+        peers=others,
+        own=own_host,
+        network=network_check,
+        maintenance=backend.maintenance,
+        quota_bytes=quota_bytes,
+        now_ms=now_ms,
+    )
+    control = make_control_service(
+        store,
+        authority,
+        agents,
+        images,
+        keyring,
+        events,
+        nodes,
+        backend.maintenance,
+        repository.check,
+        diagnosis,
+        network_check,
+        now_ms=now_ms,
+        version=VERSION,
     )
     joining = CertificateAuthorityService(
         authority=authority,
@@ -215,6 +229,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
             managers=store.tables.managers,
             removed=store.tables.removed_managers,
             members=place.members,
+            diagnose=own_host.diagnose,
         ),
         api_server,
     )
@@ -234,7 +249,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         manager_id=own.manager_id,
         sessions=lambda: len(dispatcher.applied(store.tables.nodes)),
         identity=lambda: own.current,
-        quota_bytes=opened.server.quota_bytes if opened.server is not None else 0,
+        quota_bytes=quota_bytes,
     )
     monitoring = monitoring_server(
         settings.monitoring, checks=monitor.checks, collect=monitor.collect, identity=directory
@@ -259,62 +274,6 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
             _log.info("ready; serving the API on %s and joins on %s", manager.api_address, manager.join_address)
             sd_notify("READY=1", os.environ)
             await asyncio.Event().wait()
-
-
-def _control_service(
-    store: Store,
-    authority: CertificateAuthority,
-    agents: AgentChannels,
-    images: NamedImageResolver,
-    keyring: Keyring,
-    events: EventLog,
-    nodes: NetworkNodes,
-    maintenance: StoreMaintenance,
-    check_repository: CheckRepository,
-) -> ControlService:
-    encrypted, plain = EncryptedCodec(keyring), PlainCodec()
-    return ControlService(
-        Handlers(
-            services=ServiceHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
-            updates=UpdateHandler(store=store, now_ms=now_ms),
-            rebalancing=RebalanceHandler(store=store, now_ms=now_ms),
-            stacks=StackHandler(
-                store=store,
-                images=images,
-                contents={SECRETS.name: encrypted, CONFIGS.name: plain},
-                now_ms=now_ms,
-                new_id=ids.new_id,
-            ),
-            tasks=TaskHandler(store=store, now_ms=now_ms),
-            nodes=NodeHandler(store=store, now_ms=now_ms),
-            networks=NetworkHandler(store=store, now_ms=now_ms, new_id=ids.new_id, nodes=nodes),
-            network_check=NetworkCheckHandler(store=store, prober=agents),
-            secrets=FileHandler(
-                kind=SECRETS, contents=encrypted, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id
-            ),
-            configs=FileHandler(
-                kind=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id
-            ),
-            volumes=VolumeHandler(store=store, sizes=agents, now_ms=now_ms, new_id=ids.new_id),
-            volume_moves=VolumeMoveHandler(store=store, now_ms=now_ms),
-            managers=ManagerHandler(store=store, now_ms=now_ms),
-            cluster=ClusterHandler(
-                store=store,
-                tokens=authority.tokens,
-                rotate_keys=OverlayKeyRotation(store=store, now_ms=now_ms).rotate,
-                maintenance=maintenance,
-                check_repository=check_repository,
-                now_ms=now_ms,
-                version=VERSION,
-            ),
-            logs=LogHandler(store=store, reader=agents),
-            exec=ExecHandler(store=store, streams=agents),
-            stats=StatsHandler(store=store, usage_source=agents),
-            progress=ProgressHandler(store=store, seconds=time.monotonic, now_ms=now_ms),
-            feed=ClusterFeed(store=store),
-            events=events,
-        )
-    )
 
 
 async def _authority(store: Store, keyring: Keyring) -> CertificateAuthority:

@@ -21,6 +21,11 @@ def require_host() -> None:
         raise Unavailable("this host cannot run containers: " + "; ".join(problems))
 
 
+def overlay_error() -> int:
+    """The error number of fsopen(2) for overlayfs; 0 if the kernel supports it."""
+    return _fsopen("overlay")
+
+
 def missing(*, open_file_system: Callable[[str], int], user: int) -> Iterator[str]:
     """What is missing and what to do, one line each. Pure.
 

@@ -13,6 +13,7 @@ from agent.streams.leader_terms import LeaderTerms
 from agent.streams.stream_merge import interleave
 from agent.streams.stream_sources import (
     DriverController,
+    HostChecks,
     LogSource,
     PathProber,
     StatsSource,
@@ -20,6 +21,7 @@ from agent.streams.stream_sources import (
     VolumeSender,
     VolumeSizeReader,
 )
+from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
@@ -73,6 +75,7 @@ class AgentStreamsService(AgentStreamsServicer):
         *,
         logs: LogSource,
         prober: PathProber,
+        diagnosis: HostChecks,
         stats: StatsSource,
         controller: DriverController,
         sizes: VolumeSizeReader,
@@ -83,6 +86,7 @@ class AgentStreamsService(AgentStreamsServicer):
     ) -> None:
         self._logs = logs
         self._prober = prober
+        self._diagnosis = diagnosis
         self._stats = stats
         self._controller = controller
         self._sizes = sizes
@@ -127,6 +131,13 @@ class AgentStreamsService(AgentStreamsServicer):
                 for task_id, used in found.items()
             ]
         )
+
+    async def DiagnoseHost(  # noqa: N802  # named by the protocol
+        self, request: DiagnoseHostRequest, context: aio.ServicerContext[DiagnoseHostRequest, DiagnoseHostResponse]
+    ) -> DiagnoseHostResponse:
+        """Raises InvalidInput: too many targets. Busy: another diagnosis is running."""
+        del context
+        return await self._diagnosis.diagnose(request)
 
     async def Probe(  # noqa: N802  # named by the protocol
         self, request: ProbeRequest, context: aio.ServicerContext[ProbeRequest, ProbeResponse]

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from agent.runtime.kernel.cgroups import ContainerStats
 from agent.runtime.logs.log_cursor import LogLines
+from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
@@ -44,6 +45,14 @@ class PathProber(Protocol):
 
     async def probe(self, request: ProbeRequest) -> ProbeResponse:
         """Raises InvalidInput if there are too many addresses, or invalid ones."""
+        ...
+
+
+class HostChecks(Protocol):
+    """Checks this host; `agent.diagnosis.host_diagnosis.HostDiagnosis` is one."""
+
+    async def diagnose(self, request: DiagnoseHostRequest) -> DiagnoseHostResponse:
+        """Raises InvalidInput: too many targets. Busy: another diagnosis is running."""
         ...
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cli.client import Client
+from cli.commands.cluster_doctor import doctor
 from cli.commands.common.common_options import examples, format_option, pass_client, quiet_option
 from cli.flags.fault_collector import FaultCollector
 from cli.render.documents import print_documents
@@ -258,3 +259,6 @@ def compact(client: Client) -> None:
         click.echo(
             f"{member.endpoint}: {size(member.database_bytes)}" + (f"; {member.problem}" if member.problem else "")
         )
+
+
+command.add_command(doctor)

@@ -11,6 +11,7 @@ from grpc import aio
 
 from manager.agents.agent_address import AgentAddress
 from manager.agents.answer_bounds import BoundedChannel, checked, requested_lines
+from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 ANSWER_SECONDS = 5.0
+DIAGNOSIS_SECONDS = 8.0
+"""For the checks of one host: ports take 3 s, a registry 4 s."""
 DRIVER_SECONDS = 330.0
 """For a call of a driver: longer than any agent's own timeout, so that the agent's error arrives first."""
 FILE_TREE_SECONDS = 600.0
@@ -110,6 +113,14 @@ class AgentChannels:
             Unavailable: the node does not respond, or the connection broke.
         """
         return await self._unary(agent, lambda stub: stub.Probe(request))
+
+    async def diagnose(self, agent: AgentAddress, request: DiagnoseHostRequest) -> DiagnoseHostResponse:
+        """Checks of the node's host.
+
+        Raises:
+            Unavailable: the node does not respond within 8 s. Busy: another diagnosis is running on it.
+        """
+        return await self._unary(agent, lambda stub: stub.DiagnoseHost(request, timeout=DIAGNOSIS_SECONDS))
 
     async def read_usage(self, agent: AgentAddress, request: ReadUsageRequest) -> ReadUsageResponse:
         """Resource usage of tasks of the node.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import grpc
 
 from manager.store.tables import View
+from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
 from shoal.api.v1.dispatcher_pb2 import ListAppliedRequest, NodeApplied, ReadEventsRequest
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
 from shoal.api.v1.event_pb2 import Event
@@ -16,6 +17,7 @@ from shoal.rpc.channel import connect_aio
 from shoal.rpc.status_mapping import to_shoal_error
 
 ANSWER_SECONDS = 2.0
+DIAGNOSIS_SECONDS = 8.0
 EVENTS_SECONDS = 5.0
 """For all events that a manager remembers."""
 MAX_EVENTS = 20_000
@@ -46,6 +48,18 @@ class PeerManagerClient:
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=address) from error
         return list(response.nodes)
+
+    async def diagnose(self, address: str, request: DiagnoseHostRequest) -> DiagnoseHostResponse:
+        """Checks of the host of the manager at this address.
+
+        Raises:
+            ShoalError: it does not respond within 8 s.
+        """
+        async with connect_aio([address], self.identity()) as channel:
+            try:
+                return await ManagerPeersStub(channel).DiagnoseManager(request, timeout=DIAGNOSIS_SECONDS)
+            except grpc.RpcError as error:
+                raise to_shoal_error(error, address=address) from error
 
     async def events(self, address: str, since_ms: int, until_ms: int) -> list[Event]:
         """Events of a period that the manager at this address remembers, the newest 20,000 at most.

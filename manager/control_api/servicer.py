@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from manager.cluster.cluster_feed import ClusterFeed
 from manager.cluster.cluster_handler import ClusterHandler
 from manager.cluster.manager_handler import ManagerHandler
+from manager.diagnosis.cluster_diagnosis import ClusterDiagnosis
 from manager.events.event_log import EventLog
 from manager.files.file_handler import FileHandler
 from manager.logs.log_handler import LogHandler
@@ -25,6 +26,7 @@ from manager.volumes.volume_handler import VolumeHandler
 from manager.volumes.volume_move_handler import VolumeMoveHandler
 from shoal.api.v1 import control_pb2
 from shoal.api.v1.control_pb2_grpc import ControlServicer
+from shoal.api.v1.diagnosis_pb2 import DiagnoseClusterRequest, DiagnoseClusterResponse
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 from shoal.rpc.caller import Context, caller_of
 
@@ -41,6 +43,7 @@ class Handlers:
     nodes: NodeHandler
     networks: NetworkHandler
     network_check: NetworkCheckHandler
+    diagnosis: ClusterDiagnosis
     secrets: FileHandler
     configs: FileHandler
     volumes: VolumeHandler
@@ -218,6 +221,9 @@ class ControlService(ControlServicer):
         self, request: control_pb2.RemoveFileRequest, context: Context
     ) -> control_pb2.RemoveFileResponse:
         return await self._handlers.configs.remove(request, caller_of(context))
+
+    async def DiagnoseCluster(self, request: DiagnoseClusterRequest, context: Context) -> DiagnoseClusterResponse:
+        return await self._handlers.diagnosis.diagnose(request, caller_of(context))
 
     async def CheckNetwork(
         self, request: control_pb2.CheckNetworkRequest, context: Context

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from manager.membership.member_api import EtcdMembers
 from shoal.api.v1.cluster_pb2 import Manager, ManagerMembership, RemovedManager
+from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
 from shoal.api.v1.dispatcher_pb2 import (
     EtcdPeer,
     GetMembershipRequest,
@@ -30,6 +31,7 @@ class ManagerPeersService(ManagerPeersServicer):
         memberships, managers, removed: the live tables of all managers' memberships, of those that run, and of those
             that were removed.
         members: of etcd.
+        diagnose: checks this manager's host.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class ManagerPeersService(ManagerPeersServicer):
         managers: Mapping[str, Manager],
         removed: Mapping[str, RemovedManager],
         members: Callable[[], Awaitable[EtcdMembers]],
+        diagnose: Callable[[DiagnoseHostRequest], Awaitable[DiagnoseHostResponse]],
     ) -> None:
         self._applied = applied
         self._events = events
@@ -48,9 +51,13 @@ class ManagerPeersService(ManagerPeersServicer):
         self._managers = managers
         self._removed = removed
         self._members = members
+        self._diagnose = diagnose
 
     async def ListApplied(self, request: ListAppliedRequest, context: Context) -> ListAppliedResponse:  # noqa: N802
         return ListAppliedResponse(nodes=self._applied(request.node_ids))
+
+    async def DiagnoseManager(self, request: DiagnoseHostRequest, context: Context) -> DiagnoseHostResponse:  # noqa: N802
+        return await self._diagnose(request)
 
     async def ReadEvents(  # noqa: N802
         self, request: ReadEventsRequest, context: Context

@@ -83,8 +83,8 @@ async def serve_agent(directory: Path) -> None:
     nothing: Any = None
     files = LogFiles(directory=lambda task_id: directory / "logs" / task_id, is_running=lambda _: False)
     streams = AgentStreamsService(
-        logs=cast(Any, _Reads(files)), prober=nothing, stats=nothing, controller=nothing, sizes=nothing,
-        exec_runtime=nothing, source=nothing, target=nothing, now_ns=time.monotonic_ns,
+        logs=cast(Any, _Reads(files)), prober=nothing, diagnosis=nothing, stats=nothing, controller=nothing,
+        sizes=nothing, exec_runtime=nothing, source=nothing, target=nothing, now_ns=time.monotonic_ns,
     )  # fmt: skip
     server = make_server(access.AGENT_STREAMS)
     add_AgentStreamsServicer_to_server(streams, server)

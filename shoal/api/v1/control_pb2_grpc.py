@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from shoal.api.v1 import control_pb2 as shoal_dot_api_dot_v1_dot_control__pb2
+from shoal.api.v1 import diagnosis_pb2 as shoal_dot_api_dot_v1_dot_diagnosis__pb2
 from shoal.api.v1 import streams_pb2 as shoal_dot_api_dot_v1_dot_streams__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -183,6 +184,11 @@ class ControlStub:
                 '/shoal.api.v1.Control/GetCluster',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+                _registered_method=True)
+        self.DiagnoseCluster = channel.unary_unary(
+                '/shoal.api.v1.Control/DiagnoseCluster',
+                request_serializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseClusterRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseClusterResponse.FromString,
                 _registered_method=True)
         self.UpdateCluster = channel.unary_unary(
                 '/shoal.api.v1.Control/UpdateCluster',
@@ -521,6 +527,13 @@ class ControlServicer:
 
     def GetCluster(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiagnoseCluster(self, request, context):
+        """Checks the cluster, its managers and its nodes, all at once; takes at most 15 s. What does not respond has a check that failed.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -865,6 +878,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.GetCluster,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
+            ),
+            'DiagnoseCluster': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiagnoseCluster,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseClusterRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseClusterResponse.SerializeToString,
             ),
             'UpdateCluster': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateCluster,
@@ -1799,6 +1817,33 @@ class Control:
             '/shoal.api.v1.Control/GetCluster',
             shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiagnoseCluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/DiagnoseCluster',
+            shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseClusterRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseClusterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ The API that users and their programs call. The role `admin` is needed for every
 from collections import abc as _abc
 from grpc import aio as _aio
 from shoal.api.v1 import control_pb2 as _control_pb2
+from shoal.api.v1 import diagnosis_pb2 as _diagnosis_pb2
 from shoal.api.v1 import streams_pb2 as _streams_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -81,6 +82,8 @@ class ControlStub:
     PromoteManager: _grpc.UnaryUnaryMultiCallable[_control_pb2.PromoteManagerRequest, _control_pb2.PromoteManagerResponse]
     """Tries again to make a manager whose etcd did not become a voting member one. FAILED_PRECONDITION: it did not fail."""
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]
+    DiagnoseCluster: _grpc.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseClusterRequest, _diagnosis_pb2.DiagnoseClusterResponse]
+    """Checks the cluster, its managers and its nodes, all at once; takes at most 15 s. What does not respond has a check that failed."""
     UpdateCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateClusterRequest, _control_pb2.ClusterView]
     """INVALID_ARGUMENT: not a repository. UNAVAILABLE: its registry does not respond."""
     CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]
@@ -184,6 +187,8 @@ class ControlAsyncStub(ControlStub):
     PromoteManager: _aio.UnaryUnaryMultiCallable[_control_pb2.PromoteManagerRequest, _control_pb2.PromoteManagerResponse]  # type: ignore[assignment]
     """Tries again to make a manager whose etcd did not become a voting member one. FAILED_PRECONDITION: it did not fail."""
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
+    DiagnoseCluster: _aio.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseClusterRequest, _diagnosis_pb2.DiagnoseClusterResponse]  # type: ignore[assignment]
+    """Checks the cluster, its managers and its nodes, all at once; takes at most 15 s. What does not respond has a check that failed."""
     UpdateCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     """INVALID_ARGUMENT: not a repository. UNAVAILABLE: its registry does not respond."""
     CreateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
@@ -458,6 +463,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.GetClusterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]: ...
+
+    @_abc_1.abstractmethod
+    def DiagnoseCluster(
+        self,
+        request: _diagnosis_pb2.DiagnoseClusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_diagnosis_pb2.DiagnoseClusterResponse, _abc.Awaitable[_diagnosis_pb2.DiagnoseClusterResponse]]:
+        """Checks the cluster, its managers and its nodes, all at once; takes at most 15 s. What does not respond has a check that failed."""
 
     @_abc_1.abstractmethod
     def UpdateCluster(

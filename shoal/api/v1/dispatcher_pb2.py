@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from shoal.api.v1 import diagnosis_pb2 as shoal_dot_api_dot_v1_dot_diagnosis__pb2
 from shoal.api.v1 import cluster_pb2 as shoal_dot_api_dot_v1_dot_cluster__pb2
 from shoal.api.v1 import event_pb2 as shoal_dot_api_dot_v1_dot_event__pb2
 from shoal.api.v1 import service_pb2 as shoal_dot_api_dot_v1_dot_service__pb2
@@ -31,7 +32,7 @@ from shoal.api.v1 import file_pb2 as shoal_dot_api_dot_v1_dot_file__pb2
 from shoal.api.v1 import volume_pb2 as shoal_dot_api_dot_v1_dot_volume__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dshoal/api/v1/dispatcher.proto\x12\x0cshoal.api.v1\x1a\x1ashoal/api/v1/cluster.proto\x1a\x18shoal/api/v1/event.proto\x1a\x1ashoal/api/v1/service.proto\x1a\x17shoal/api/v1/task.proto\x1a\x17shoal/api/v1/node.proto\x1a\x17shoal/api/v1/file.proto\x1a\x19shoal/api/v1/volume.proto\"*\n\x14GetMembershipRequest\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"\xac\x01\n\x15GetMembershipResponse\x12\x33\n\nmembership\x18\x01 \x01(\x0b\x32\x1f.shoal.api.v1.ManagerMembership\x12%\n\x05peers\x18\x02 \x03(\x0b\x32\x16.shoal.api.v1.EtcdPeer\x12&\n\x07running\x18\x03 \x01(\x0b\x32\x15.shoal.api.v1.Manager\x12\x0f\n\x07removed\x18\x04 \x01(\x08\">\n\x08\x45tcdPeer\x12\x11\n\tmember_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpeer_urls\x18\x03 \x03(\t\"&\n\x12ListAppliedRequest\x12\x10\n\x08node_ids\x18\x01 \x03(\t\"?\n\x13ListAppliedResponse\x12(\n\x05nodes\x18\x01 \x03(\x0b\x32\x19.shoal.api.v1.NodeApplied\"D\n\x0bNodeApplied\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x12\n\nup_to_date\x18\x03 \x01(\x08\"7\n\x11ReadEventsRequest\x12\x10\n\x08since_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\"9\n\x12ReadEventsResponse\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.shoal.api.v1.Event\"\xb7\x03\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.shoal.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.shoal.api.v1.HeartbeatH\x00\x12-\n\x08statuses\x18\x03 \x01(\x0b\x32\x19.shoal.api.v1.StatusBatchH\x00\x12(\n\x07\x61pplied\x18\x14 \x01(\x0b\x32\x15.shoal.api.v1.AppliedH\x00\x12-\n\x07volumes\x18\x15 \x01(\x0b\x32\x1a.shoal.api.v1.VolumeReportH\x00\x12\x34\n\x0b\x64\x65scription\x18\x32 \x01(\x0b\x32\x1d.shoal.api.v1.NodeDescriptionH\x00\x12\x31\n\x07network\x18< \x01(\x0b\x32\x1e.shoal.api.v1.NetworkConditionH\x00\x12+\n\x06images\x18\x46 \x01(\x0b\x32\x19.shoal.api.v1.ImageReportH\x00\x12-\n\x07orphans\x18G \x01(\x0b\x32\x1a.shoal.api.v1.OrphanReportH\x00\x42\x06\n\x04kind\";\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.shoal.api.v1.NodeDescription\"\x0b\n\tHeartbeat\"\x1b\n\x07\x41pplied\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"K\n\x0bStatusBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12*\n\x08statuses\x18\x02 \x03(\x0b\x32\x18.shoal.api.v1.TaskStatus\"o\n\x0cVolumeReport\x12*\n\x07volumes\x18\x01 \x03(\x0b\x32\x19.shoal.api.v1.LocalVolume\x12\x33\n\x0cpublications\x18\x1e \x03(\x0b\x32\x1d.shoal.api.v1.NodePublication\"R\n\x0cOrphanReport\x12\x33\n\ncontainers\x18\x01 \x03(\x0b\x32\x1f.shoal.api.v1.OrphanedContainer\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\x1e\n\x0bImageReport\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"\x80\x02\n\x0eManagerMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.shoal.api.v1.WelcomeH\x00\x12\x30\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x19.shoal.api.v1.AssignmentsH\x00\x12\x14\n\nstatus_ack\x18\x03 \x01(\x04H\x00\x12,\n\x08managers\x18\x04 \x01(\x0b\x32\x18.shoal.api.v1.ManagerSetH\x00\x12*\n\x08redirect\x18\x05 \x01(\x0b\x32\x16.shoal.api.v1.RedirectH\x00\x12\x1a\n\x10image_repository\x18\x06 \x01(\tH\x00\x42\x06\n\x04kind\"<\n\nManagerSet\x12.\n\x08managers\x18\x01 \x03(\x0b\x32\x1c.shoal.api.v1.ManagerAddress\"\x1e\n\x08Redirect\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"a\n\x07Welcome\x12\x14\n\x0cheartbeat_ms\x18\x01 \x01(\r\x12*\n\x08managers\x18\x02 \x01(\x0b\x32\x18.shoal.api.v1.ManagerSet\x12\x14\n\x0creconnect_ms\x18\n \x01(\r\"\xc1\x05\n\x0b\x41ssignments\x12\x10\n\x08snapshot\x18\x01 \x01(\x08\x12\x16\n\x0estore_revision\x18\x02 \x01(\x03\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.shoal.api.v1.Task\x12\x15\n\rremoved_tasks\x18\x04 \x03(\t\x12\x30\n\trevisions\x18\x05 \x03(\x0b\x32\x1d.shoal.api.v1.ServiceRevision\x12\x31\n\x08networks\x18\x06 \x03(\x0b\x32\x1f.shoal.api.v1.NetworkAssignment\x12\x18\n\x10removed_networks\x18\x07 \x03(\t\x12-\n\tendpoints\x18\x08 \x03(\x0b\x32\x1a.shoal.api.v1.TaskEndpoint\x12\x19\n\x11removed_endpoints\x18\t \x03(\t\x12!\n\x05peers\x18\n \x03(\x0b\x32\x12.shoal.api.v1.Peer\x12\x15\n\rremoved_peers\x18\x0b \x03(\t\x12(\n\x05\x66iles\x18\x14 \x03(\x0b\x32\x19.shoal.api.v1.FileContent\x12\x19\n\x11volumes_to_delete\x18\x15 \x03(\t\x12\x10\n\x08sequence\x18\x1e \x01(\x04\x12/\n\x08services\x18\x1f \x03(\x0b\x32\x1d.shoal.api.v1.ServiceEndpoint\x12\x18\n\x10removed_services\x18  \x03(\t\x12\x33\n\x0b\x61ttachments\x18! \x03(\x0b\x32\x1e.shoal.api.v1.VolumeAttachment\x12\x1b\n\x13removed_attachments\x18\" \x03(\t\x12\x12\n\ncontainers\x18\x46 \x03(\t\x12\x1a\n\x12removed_containers\x18G \x03(\t\x12\x18\n\x10lists_containers\x18H \x01(\x08\x12\r\n\x05\x65poch\x18I \x01(\t\"\xa5\x04\n\x10VolumeAttachment\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64river\x18\x03 \x01(\t\x12\x1a\n\x12publication_number\x18\x04 \x01(\x04\x12\x34\n\x05state\x18\x05 \x01(\x0e\x32%.shoal.api.v1.VolumePublication.State\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12\x18\n\x10\x64river_volume_id\x18\x07 \x01(\t\x12I\n\x0evolume_context\x18\x08 \x03(\x0b\x32\x31.shoal.api.v1.VolumeAttachment.VolumeContextEntry\x12K\n\x0fpublish_context\x18\t \x03(\x0b\x32\x32.shoal.api.v1.VolumeAttachment.PublishContextEntry\x12-\n\x0b\x61\x63\x63\x65ss_mode\x18\n \x01(\x0e\x32\x18.shoal.api.v1.AccessMode\x12/\n\x07secrets\x18\x0b \x03(\x0b\x32\x1e.shoal.api.v1.AttachmentSecret\x1a\x34\n\x12VolumeContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13PublishContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x10\x41ttachmentSecret\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x13\n\x0b\x63ontent_key\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\xb4\x01\n\x11NetworkAssignment\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06subnet\x18\x03 \x01(\t\x12\x10\n\x08internal\x18\x04 \x01(\x08\x12\x10\n\x08supernet\x18\x14 \x01(\t\x12\x12\n\nnode_local\x18\x15 \x01(\x08\x12\x0c\n\x04mesh\x18\x16 \x01(\x08\x12\x16\n\x0ekey_generation\x18\x32 \x01(\x04\x12\x0f\n\x07subnet6\x18( \x01(\t\"\xd1\x02\n\x0cTaskEndpoint\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12,\n\taddresses\x18\x06 \x03(\x0b\x32\x19.shoal.api.v1.TaskAddress\x12\x38\n\x07\x61liases\x18\x07 \x03(\x0b\x32\'.shoal.api.v1.TaskEndpoint.AliasesEntry\x12\r\n\x05ready\x18\x08 \x01(\x08\x12)\n\x05ports\x18\x14 \x03(\x0b\x32\x1a.shoal.api.v1.EndpointPort\x1a\x45\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.shoal.api.v1.Aliases:\x02\x38\x01\"\x18\n\x07\x41liases\x12\r\n\x05names\x18\x01 \x03(\t\"C\n\x0c\x45ndpointPort\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\r\x12\x11\n\tpublished\x18\x03 \x01(\r\"\xa5\x01\n\x0fServiceEndpoint\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x14\n\x0cservice_name\x18\x02 \x01(\t\x12\x37\n\x11virtual_addresses\x18\x03 \x03(\x0b\x32\x1c.shoal.api.v1.VirtualAddress\x12/\n\nmesh_ports\x18\x04 \x03(\x0b\x32\x1b.shoal.api.v1.PublishedPort\"b\n\x04Peer\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08vtep_mac\x18\x03 \x01(\t\x12&\n\x04keys\x18\x32 \x03(\x0b\x32\x18.shoal.api.v1.OverlayKey2U\n\nDispatcher\x12G\n\x07Session\x12\x1a.shoal.api.v1.AgentMessage\x1a\x1c.shoal.api.v1.ManagerMessage(\x01\x30\x01\x32\x8f\x02\n\x0cManagerPeers\x12R\n\x0bListApplied\x12 .shoal.api.v1.ListAppliedRequest\x1a!.shoal.api.v1.ListAppliedResponse\x12Q\n\nReadEvents\x12\x1f.shoal.api.v1.ReadEventsRequest\x1a .shoal.api.v1.ReadEventsResponse0\x01\x12X\n\rGetMembership\x12\".shoal.api.v1.GetMembershipRequest\x1a#.shoal.api.v1.GetMembershipResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dshoal/api/v1/dispatcher.proto\x12\x0cshoal.api.v1\x1a\x1cshoal/api/v1/diagnosis.proto\x1a\x1ashoal/api/v1/cluster.proto\x1a\x18shoal/api/v1/event.proto\x1a\x1ashoal/api/v1/service.proto\x1a\x17shoal/api/v1/task.proto\x1a\x17shoal/api/v1/node.proto\x1a\x17shoal/api/v1/file.proto\x1a\x19shoal/api/v1/volume.proto\"*\n\x14GetMembershipRequest\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"\xac\x01\n\x15GetMembershipResponse\x12\x33\n\nmembership\x18\x01 \x01(\x0b\x32\x1f.shoal.api.v1.ManagerMembership\x12%\n\x05peers\x18\x02 \x03(\x0b\x32\x16.shoal.api.v1.EtcdPeer\x12&\n\x07running\x18\x03 \x01(\x0b\x32\x15.shoal.api.v1.Manager\x12\x0f\n\x07removed\x18\x04 \x01(\x08\">\n\x08\x45tcdPeer\x12\x11\n\tmember_id\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tpeer_urls\x18\x03 \x03(\t\"&\n\x12ListAppliedRequest\x12\x10\n\x08node_ids\x18\x01 \x03(\t\"?\n\x13ListAppliedResponse\x12(\n\x05nodes\x18\x01 \x03(\x0b\x32\x19.shoal.api.v1.NodeApplied\"D\n\x0bNodeApplied\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x12\n\nup_to_date\x18\x03 \x01(\x08\"7\n\x11ReadEventsRequest\x12\x10\n\x08since_ms\x18\x01 \x01(\x03\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\"9\n\x12ReadEventsResponse\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.shoal.api.v1.Event\"\xb7\x03\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.shoal.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.shoal.api.v1.HeartbeatH\x00\x12-\n\x08statuses\x18\x03 \x01(\x0b\x32\x19.shoal.api.v1.StatusBatchH\x00\x12(\n\x07\x61pplied\x18\x14 \x01(\x0b\x32\x15.shoal.api.v1.AppliedH\x00\x12-\n\x07volumes\x18\x15 \x01(\x0b\x32\x1a.shoal.api.v1.VolumeReportH\x00\x12\x34\n\x0b\x64\x65scription\x18\x32 \x01(\x0b\x32\x1d.shoal.api.v1.NodeDescriptionH\x00\x12\x31\n\x07network\x18< \x01(\x0b\x32\x1e.shoal.api.v1.NetworkConditionH\x00\x12+\n\x06images\x18\x46 \x01(\x0b\x32\x19.shoal.api.v1.ImageReportH\x00\x12-\n\x07orphans\x18G \x01(\x0b\x32\x1a.shoal.api.v1.OrphanReportH\x00\x42\x06\n\x04kind\";\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.shoal.api.v1.NodeDescription\"\x0b\n\tHeartbeat\"\x1b\n\x07\x41pplied\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"K\n\x0bStatusBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12*\n\x08statuses\x18\x02 \x03(\x0b\x32\x18.shoal.api.v1.TaskStatus\"o\n\x0cVolumeReport\x12*\n\x07volumes\x18\x01 \x03(\x0b\x32\x19.shoal.api.v1.LocalVolume\x12\x33\n\x0cpublications\x18\x1e \x03(\x0b\x32\x1d.shoal.api.v1.NodePublication\"R\n\x0cOrphanReport\x12\x33\n\ncontainers\x18\x01 \x03(\x0b\x32\x1f.shoal.api.v1.OrphanedContainer\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\x1e\n\x0bImageReport\x12\x0f\n\x07\x64igests\x18\x01 \x03(\t\"\x80\x02\n\x0eManagerMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.shoal.api.v1.WelcomeH\x00\x12\x30\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x19.shoal.api.v1.AssignmentsH\x00\x12\x14\n\nstatus_ack\x18\x03 \x01(\x04H\x00\x12,\n\x08managers\x18\x04 \x01(\x0b\x32\x18.shoal.api.v1.ManagerSetH\x00\x12*\n\x08redirect\x18\x05 \x01(\x0b\x32\x16.shoal.api.v1.RedirectH\x00\x12\x1a\n\x10image_repository\x18\x06 \x01(\tH\x00\x42\x06\n\x04kind\"<\n\nManagerSet\x12.\n\x08managers\x18\x01 \x03(\x0b\x32\x1c.shoal.api.v1.ManagerAddress\"\x1e\n\x08Redirect\x12\x12\n\nmanager_id\x18\x01 \x01(\t\"a\n\x07Welcome\x12\x14\n\x0cheartbeat_ms\x18\x01 \x01(\r\x12*\n\x08managers\x18\x02 \x01(\x0b\x32\x18.shoal.api.v1.ManagerSet\x12\x14\n\x0creconnect_ms\x18\n \x01(\r\"\xc1\x05\n\x0b\x41ssignments\x12\x10\n\x08snapshot\x18\x01 \x01(\x08\x12\x16\n\x0estore_revision\x18\x02 \x01(\x03\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.shoal.api.v1.Task\x12\x15\n\rremoved_tasks\x18\x04 \x03(\t\x12\x30\n\trevisions\x18\x05 \x03(\x0b\x32\x1d.shoal.api.v1.ServiceRevision\x12\x31\n\x08networks\x18\x06 \x03(\x0b\x32\x1f.shoal.api.v1.NetworkAssignment\x12\x18\n\x10removed_networks\x18\x07 \x03(\t\x12-\n\tendpoints\x18\x08 \x03(\x0b\x32\x1a.shoal.api.v1.TaskEndpoint\x12\x19\n\x11removed_endpoints\x18\t \x03(\t\x12!\n\x05peers\x18\n \x03(\x0b\x32\x12.shoal.api.v1.Peer\x12\x15\n\rremoved_peers\x18\x0b \x03(\t\x12(\n\x05\x66iles\x18\x14 \x03(\x0b\x32\x19.shoal.api.v1.FileContent\x12\x19\n\x11volumes_to_delete\x18\x15 \x03(\t\x12\x10\n\x08sequence\x18\x1e \x01(\x04\x12/\n\x08services\x18\x1f \x03(\x0b\x32\x1d.shoal.api.v1.ServiceEndpoint\x12\x18\n\x10removed_services\x18  \x03(\t\x12\x33\n\x0b\x61ttachments\x18! \x03(\x0b\x32\x1e.shoal.api.v1.VolumeAttachment\x12\x1b\n\x13removed_attachments\x18\" \x03(\t\x12\x12\n\ncontainers\x18\x46 \x03(\t\x12\x1a\n\x12removed_containers\x18G \x03(\t\x12\x18\n\x10lists_containers\x18H \x01(\x08\x12\r\n\x05\x65poch\x18I \x01(\t\"\xa5\x04\n\x10VolumeAttachment\x12\x11\n\tvolume_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64river\x18\x03 \x01(\t\x12\x1a\n\x12publication_number\x18\x04 \x01(\x04\x12\x34\n\x05state\x18\x05 \x01(\x0e\x32%.shoal.api.v1.VolumePublication.State\x12\x0f\n\x07problem\x18\x06 \x01(\t\x12\x18\n\x10\x64river_volume_id\x18\x07 \x01(\t\x12I\n\x0evolume_context\x18\x08 \x03(\x0b\x32\x31.shoal.api.v1.VolumeAttachment.VolumeContextEntry\x12K\n\x0fpublish_context\x18\t \x03(\x0b\x32\x32.shoal.api.v1.VolumeAttachment.PublishContextEntry\x12-\n\x0b\x61\x63\x63\x65ss_mode\x18\n \x01(\x0e\x32\x18.shoal.api.v1.AccessMode\x12/\n\x07secrets\x18\x0b \x03(\x0b\x32\x1e.shoal.api.v1.AttachmentSecret\x1a\x34\n\x12VolumeContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13PublishContextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x10\x41ttachmentSecret\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x13\n\x0b\x63ontent_key\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\"\xb4\x01\n\x11NetworkAssignment\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06subnet\x18\x03 \x01(\t\x12\x10\n\x08internal\x18\x04 \x01(\x08\x12\x10\n\x08supernet\x18\x14 \x01(\t\x12\x12\n\nnode_local\x18\x15 \x01(\x08\x12\x0c\n\x04mesh\x18\x16 \x01(\x08\x12\x16\n\x0ekey_generation\x18\x32 \x01(\x04\x12\x0f\n\x07subnet6\x18( \x01(\t\"\xd1\x02\n\x0cTaskEndpoint\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12,\n\taddresses\x18\x06 \x03(\x0b\x32\x19.shoal.api.v1.TaskAddress\x12\x38\n\x07\x61liases\x18\x07 \x03(\x0b\x32\'.shoal.api.v1.TaskEndpoint.AliasesEntry\x12\r\n\x05ready\x18\x08 \x01(\x08\x12)\n\x05ports\x18\x14 \x03(\x0b\x32\x1a.shoal.api.v1.EndpointPort\x1a\x45\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.shoal.api.v1.Aliases:\x02\x38\x01\"\x18\n\x07\x41liases\x12\r\n\x05names\x18\x01 \x03(\t\"C\n\x0c\x45ndpointPort\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0e\n\x06target\x18\x02 \x01(\r\x12\x11\n\tpublished\x18\x03 \x01(\r\"\xa5\x01\n\x0fServiceEndpoint\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x14\n\x0cservice_name\x18\x02 \x01(\t\x12\x37\n\x11virtual_addresses\x18\x03 \x03(\x0b\x32\x1c.shoal.api.v1.VirtualAddress\x12/\n\nmesh_ports\x18\x04 \x03(\x0b\x32\x1b.shoal.api.v1.PublishedPort\"b\n\x04Peer\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08vtep_mac\x18\x03 \x01(\t\x12&\n\x04keys\x18\x32 \x03(\x0b\x32\x18.shoal.api.v1.OverlayKey2U\n\nDispatcher\x12G\n\x07Session\x12\x1a.shoal.api.v1.AgentMessage\x1a\x1c.shoal.api.v1.ManagerMessage(\x01\x30\x01\x32\xe9\x02\n\x0cManagerPeers\x12R\n\x0bListApplied\x12 .shoal.api.v1.ListAppliedRequest\x1a!.shoal.api.v1.ListAppliedResponse\x12Q\n\nReadEvents\x12\x1f.shoal.api.v1.ReadEventsRequest\x1a .shoal.api.v1.ReadEventsResponse0\x01\x12X\n\rGetMembership\x12\".shoal.api.v1.GetMembershipRequest\x1a#.shoal.api.v1.GetMembershipResponse\x12X\n\x0f\x44iagnoseManager\x12!.shoal.api.v1.DiagnoseHostRequest\x1a\".shoal.api.v1.DiagnoseHostResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,72 +45,72 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VOLUMEATTACHMENT_PUBLISHCONTEXTENTRY']._serialized_options = b'8\001'
   _globals['_TASKENDPOINT_ALIASESENTRY']._loaded_options = None
   _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_options = b'8\001'
-  _globals['_GETMEMBERSHIPREQUEST']._serialized_start=231
-  _globals['_GETMEMBERSHIPREQUEST']._serialized_end=273
-  _globals['_GETMEMBERSHIPRESPONSE']._serialized_start=276
-  _globals['_GETMEMBERSHIPRESPONSE']._serialized_end=448
-  _globals['_ETCDPEER']._serialized_start=450
-  _globals['_ETCDPEER']._serialized_end=512
-  _globals['_LISTAPPLIEDREQUEST']._serialized_start=514
-  _globals['_LISTAPPLIEDREQUEST']._serialized_end=552
-  _globals['_LISTAPPLIEDRESPONSE']._serialized_start=554
-  _globals['_LISTAPPLIEDRESPONSE']._serialized_end=617
-  _globals['_NODEAPPLIED']._serialized_start=619
-  _globals['_NODEAPPLIED']._serialized_end=687
-  _globals['_READEVENTSREQUEST']._serialized_start=689
-  _globals['_READEVENTSREQUEST']._serialized_end=744
-  _globals['_READEVENTSRESPONSE']._serialized_start=746
-  _globals['_READEVENTSRESPONSE']._serialized_end=803
-  _globals['_AGENTMESSAGE']._serialized_start=806
-  _globals['_AGENTMESSAGE']._serialized_end=1245
-  _globals['_HELLO']._serialized_start=1247
-  _globals['_HELLO']._serialized_end=1306
-  _globals['_HEARTBEAT']._serialized_start=1308
-  _globals['_HEARTBEAT']._serialized_end=1319
-  _globals['_APPLIED']._serialized_start=1321
-  _globals['_APPLIED']._serialized_end=1348
-  _globals['_STATUSBATCH']._serialized_start=1350
-  _globals['_STATUSBATCH']._serialized_end=1425
-  _globals['_VOLUMEREPORT']._serialized_start=1427
-  _globals['_VOLUMEREPORT']._serialized_end=1538
-  _globals['_ORPHANREPORT']._serialized_start=1540
-  _globals['_ORPHANREPORT']._serialized_end=1622
-  _globals['_IMAGEREPORT']._serialized_start=1624
-  _globals['_IMAGEREPORT']._serialized_end=1654
-  _globals['_MANAGERMESSAGE']._serialized_start=1657
-  _globals['_MANAGERMESSAGE']._serialized_end=1913
-  _globals['_MANAGERSET']._serialized_start=1915
-  _globals['_MANAGERSET']._serialized_end=1975
-  _globals['_REDIRECT']._serialized_start=1977
-  _globals['_REDIRECT']._serialized_end=2007
-  _globals['_WELCOME']._serialized_start=2009
-  _globals['_WELCOME']._serialized_end=2106
-  _globals['_ASSIGNMENTS']._serialized_start=2109
-  _globals['_ASSIGNMENTS']._serialized_end=2814
-  _globals['_VOLUMEATTACHMENT']._serialized_start=2817
-  _globals['_VOLUMEATTACHMENT']._serialized_end=3366
-  _globals['_VOLUMEATTACHMENT_VOLUMECONTEXTENTRY']._serialized_start=3259
-  _globals['_VOLUMEATTACHMENT_VOLUMECONTEXTENTRY']._serialized_end=3311
-  _globals['_VOLUMEATTACHMENT_PUBLISHCONTEXTENTRY']._serialized_start=3313
-  _globals['_VOLUMEATTACHMENT_PUBLISHCONTEXTENTRY']._serialized_end=3366
-  _globals['_ATTACHMENTSECRET']._serialized_start=3368
-  _globals['_ATTACHMENTSECRET']._serialized_end=3434
-  _globals['_NETWORKASSIGNMENT']._serialized_start=3437
-  _globals['_NETWORKASSIGNMENT']._serialized_end=3617
-  _globals['_TASKENDPOINT']._serialized_start=3620
-  _globals['_TASKENDPOINT']._serialized_end=3957
-  _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_start=3888
-  _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_end=3957
-  _globals['_ALIASES']._serialized_start=3959
-  _globals['_ALIASES']._serialized_end=3983
-  _globals['_ENDPOINTPORT']._serialized_start=3985
-  _globals['_ENDPOINTPORT']._serialized_end=4052
-  _globals['_SERVICEENDPOINT']._serialized_start=4055
-  _globals['_SERVICEENDPOINT']._serialized_end=4220
-  _globals['_PEER']._serialized_start=4222
-  _globals['_PEER']._serialized_end=4320
-  _globals['_DISPATCHER']._serialized_start=4322
-  _globals['_DISPATCHER']._serialized_end=4407
-  _globals['_MANAGERPEERS']._serialized_start=4410
-  _globals['_MANAGERPEERS']._serialized_end=4681
+  _globals['_GETMEMBERSHIPREQUEST']._serialized_start=261
+  _globals['_GETMEMBERSHIPREQUEST']._serialized_end=303
+  _globals['_GETMEMBERSHIPRESPONSE']._serialized_start=306
+  _globals['_GETMEMBERSHIPRESPONSE']._serialized_end=478
+  _globals['_ETCDPEER']._serialized_start=480
+  _globals['_ETCDPEER']._serialized_end=542
+  _globals['_LISTAPPLIEDREQUEST']._serialized_start=544
+  _globals['_LISTAPPLIEDREQUEST']._serialized_end=582
+  _globals['_LISTAPPLIEDRESPONSE']._serialized_start=584
+  _globals['_LISTAPPLIEDRESPONSE']._serialized_end=647
+  _globals['_NODEAPPLIED']._serialized_start=649
+  _globals['_NODEAPPLIED']._serialized_end=717
+  _globals['_READEVENTSREQUEST']._serialized_start=719
+  _globals['_READEVENTSREQUEST']._serialized_end=774
+  _globals['_READEVENTSRESPONSE']._serialized_start=776
+  _globals['_READEVENTSRESPONSE']._serialized_end=833
+  _globals['_AGENTMESSAGE']._serialized_start=836
+  _globals['_AGENTMESSAGE']._serialized_end=1275
+  _globals['_HELLO']._serialized_start=1277
+  _globals['_HELLO']._serialized_end=1336
+  _globals['_HEARTBEAT']._serialized_start=1338
+  _globals['_HEARTBEAT']._serialized_end=1349
+  _globals['_APPLIED']._serialized_start=1351
+  _globals['_APPLIED']._serialized_end=1378
+  _globals['_STATUSBATCH']._serialized_start=1380
+  _globals['_STATUSBATCH']._serialized_end=1455
+  _globals['_VOLUMEREPORT']._serialized_start=1457
+  _globals['_VOLUMEREPORT']._serialized_end=1568
+  _globals['_ORPHANREPORT']._serialized_start=1570
+  _globals['_ORPHANREPORT']._serialized_end=1652
+  _globals['_IMAGEREPORT']._serialized_start=1654
+  _globals['_IMAGEREPORT']._serialized_end=1684
+  _globals['_MANAGERMESSAGE']._serialized_start=1687
+  _globals['_MANAGERMESSAGE']._serialized_end=1943
+  _globals['_MANAGERSET']._serialized_start=1945
+  _globals['_MANAGERSET']._serialized_end=2005
+  _globals['_REDIRECT']._serialized_start=2007
+  _globals['_REDIRECT']._serialized_end=2037
+  _globals['_WELCOME']._serialized_start=2039
+  _globals['_WELCOME']._serialized_end=2136
+  _globals['_ASSIGNMENTS']._serialized_start=2139
+  _globals['_ASSIGNMENTS']._serialized_end=2844
+  _globals['_VOLUMEATTACHMENT']._serialized_start=2847
+  _globals['_VOLUMEATTACHMENT']._serialized_end=3396
+  _globals['_VOLUMEATTACHMENT_VOLUMECONTEXTENTRY']._serialized_start=3289
+  _globals['_VOLUMEATTACHMENT_VOLUMECONTEXTENTRY']._serialized_end=3341
+  _globals['_VOLUMEATTACHMENT_PUBLISHCONTEXTENTRY']._serialized_start=3343
+  _globals['_VOLUMEATTACHMENT_PUBLISHCONTEXTENTRY']._serialized_end=3396
+  _globals['_ATTACHMENTSECRET']._serialized_start=3398
+  _globals['_ATTACHMENTSECRET']._serialized_end=3464
+  _globals['_NETWORKASSIGNMENT']._serialized_start=3467
+  _globals['_NETWORKASSIGNMENT']._serialized_end=3647
+  _globals['_TASKENDPOINT']._serialized_start=3650
+  _globals['_TASKENDPOINT']._serialized_end=3987
+  _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_start=3918
+  _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_end=3987
+  _globals['_ALIASES']._serialized_start=3989
+  _globals['_ALIASES']._serialized_end=4013
+  _globals['_ENDPOINTPORT']._serialized_start=4015
+  _globals['_ENDPOINTPORT']._serialized_end=4082
+  _globals['_SERVICEENDPOINT']._serialized_start=4085
+  _globals['_SERVICEENDPOINT']._serialized_end=4250
+  _globals['_PEER']._serialized_start=4252
+  _globals['_PEER']._serialized_end=4350
+  _globals['_DISPATCHER']._serialized_start=4352
+  _globals['_DISPATCHER']._serialized_end=4437
+  _globals['_MANAGERPEERS']._serialized_start=4440
+  _globals['_MANAGERPEERS']._serialized_end=4801
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from shoal.api.v1 import diagnosis_pb2 as shoal_dot_api_dot_v1_dot_diagnosis__pb2
 from shoal.api.v1 import dispatcher_pb2 as shoal_dot_api_dot_v1_dot_dispatcher__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -125,6 +126,11 @@ class ManagerPeersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipResponse.FromString,
                 _registered_method=True)
+        self.DiagnoseManager = channel.unary_unary(
+                '/shoal.api.v1.ManagerPeers/DiagnoseManager',
+                request_serializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostResponse.FromString,
+                _registered_method=True)
 
 
 class ManagerPeersServicer:
@@ -152,6 +158,13 @@ class ManagerPeersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DiagnoseManager(self, request, context):
+        """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ManagerPeersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -169,6 +182,11 @@ def add_ManagerPeersServicer_to_server(servicer, server):
                     servicer.GetMembership,
                     request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipResponse.SerializeToString,
+            ),
+            'DiagnoseManager': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiagnoseManager,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -253,6 +271,33 @@ class ManagerPeers:
             '/shoal.api.v1.ManagerPeers/GetMembership',
             shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiagnoseManager(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.ManagerPeers/DiagnoseManager',
+            shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ The session between an agent and a manager: one bidirectional stream."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from shoal.api.v1 import diagnosis_pb2 as _diagnosis_pb2
 from shoal.api.v1 import dispatcher_pb2 as _dispatcher_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -73,6 +74,8 @@ class ManagerPeersStub:
     """The manager's recent events of a period, in chronological order."""
     GetMembership: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.GetMembershipRequest, _dispatcher_pb2.GetMembershipResponse]
     """How far a joining manager has come, and the members of etcd to start its own with."""
+    DiagnoseManager: _grpc.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseHostRequest, _diagnosis_pb2.DiagnoseHostResponse]
+    """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
 
 @_typing.type_check_only
 class ManagerPeersAsyncStub(ManagerPeersStub):
@@ -85,6 +88,8 @@ class ManagerPeersAsyncStub(ManagerPeersStub):
     """The manager's recent events of a period, in chronological order."""
     GetMembership: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.GetMembershipRequest, _dispatcher_pb2.GetMembershipResponse]  # type: ignore[assignment]
     """How far a joining manager has come, and the members of etcd to start its own with."""
+    DiagnoseManager: _aio.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseHostRequest, _diagnosis_pb2.DiagnoseHostResponse]  # type: ignore[assignment]
+    """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
 
 class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
     """Between managers: each manager knows only its own agents' sessions and the events since it started."""
@@ -112,5 +117,13 @@ class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dispatcher_pb2.GetMembershipResponse, _abc.Awaitable[_dispatcher_pb2.GetMembershipResponse]]:
         """How far a joining manager has come, and the members of etcd to start its own with."""
+
+    @_abc_1.abstractmethod
+    def DiagnoseManager(
+        self,
+        request: _diagnosis_pb2.DiagnoseHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_diagnosis_pb2.DiagnoseHostResponse, _abc.Awaitable[_diagnosis_pb2.DiagnoseHostResponse]]:
+        """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
 
 def add_ManagerPeersServicer_to_server(servicer: ManagerPeersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from shoal.api.v1 import diagnosis_pb2 as shoal_dot_api_dot_v1_dot_diagnosis__pb2
 from shoal.api.v1 import streams_pb2 as shoal_dot_api_dot_v1_dot_streams__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -43,6 +44,11 @@ class AgentStreamsStub:
                 '/shoal.api.v1.AgentStreams/Probe',
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
+                _registered_method=True)
+        self.DiagnoseHost = channel.unary_unary(
+                '/shoal.api.v1.AgentStreams/DiagnoseHost',
+                request_serializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostResponse.FromString,
                 _registered_method=True)
         self.ReadUsage = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/ReadUsage',
@@ -103,6 +109,13 @@ class AgentStreamsServicer:
 
     def Probe(self, request, context):
         """Measure how this node reaches others. Takes about a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiagnoseHost(self, request, context):
+        """Check this host: kernel, disks, clock, DNS, ports of others. Takes at most some seconds. INVALID_ARGUMENT: too many targets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,6 +202,11 @@ def add_AgentStreamsServicer_to_server(servicer, server):
                     servicer.Probe,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.SerializeToString,
+            ),
+            'DiagnoseHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiagnoseHost,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostResponse.SerializeToString,
             ),
             'ReadUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.ReadUsage,
@@ -290,6 +308,33 @@ class AgentStreams:
             '/shoal.api.v1.AgentStreams/Probe',
             shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiagnoseHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentStreams/DiagnoseHost',
+            shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostResponse.FromString,
             options,
             channel_credentials,
             insecure,

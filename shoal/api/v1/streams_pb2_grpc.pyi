@@ -5,6 +5,7 @@ What an agent serves to managers. Only the role `manager` may call it."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from shoal.api.v1 import diagnosis_pb2 as _diagnosis_pb2
 from shoal.api.v1 import streams_pb2 as _streams_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -35,6 +36,8 @@ class AgentStreamsStub:
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
     Probe: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]
     """Measure how this node reaches others. Takes about a second."""
+    DiagnoseHost: _grpc.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseHostRequest, _diagnosis_pb2.DiagnoseHostResponse]
+    """Check this host: kernel, disks, clock, DNS, ports of others. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
     ReadUsage: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]
     """Current resource usage of tasks' containers. Tasks without a container are left out."""
     ReadVolumeSizes: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ReadVolumeSizesRequest, _streams_pb2.ReadVolumeSizesResponse]
@@ -72,6 +75,8 @@ class AgentStreamsAsyncStub(AgentStreamsStub):
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
     Probe: _aio.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]  # type: ignore[assignment]
     """Measure how this node reaches others. Takes about a second."""
+    DiagnoseHost: _aio.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseHostRequest, _diagnosis_pb2.DiagnoseHostResponse]  # type: ignore[assignment]
+    """Check this host: kernel, disks, clock, DNS, ports of others. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
     ReadUsage: _aio.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]  # type: ignore[assignment]
     """Current resource usage of tasks' containers. Tasks without a container are left out."""
     ReadVolumeSizes: _aio.UnaryUnaryMultiCallable[_streams_pb2.ReadVolumeSizesRequest, _streams_pb2.ReadVolumeSizesResponse]  # type: ignore[assignment]
@@ -118,6 +123,14 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.ProbeResponse, _abc.Awaitable[_streams_pb2.ProbeResponse]]:
         """Measure how this node reaches others. Takes about a second."""
+
+    @_abc_1.abstractmethod
+    def DiagnoseHost(
+        self,
+        request: _diagnosis_pb2.DiagnoseHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_diagnosis_pb2.DiagnoseHostResponse, _abc.Awaitable[_diagnosis_pb2.DiagnoseHostResponse]]:
+        """Check this host: kernel, disks, clock, DNS, ports of others. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
 
     @_abc_1.abstractmethod
     def ReadUsage(

@@ -54,6 +54,7 @@ def _log_server(root: Path) -> AgentStreamsService:
     return AgentStreamsService(
         logs=_Logs(root),
         prober=nothing,
+        diagnosis=nothing,
         stats=nothing,
         controller=nothing,
         sizes=nothing,

@@ -36,6 +36,7 @@ from shoal.api.v1.certificate_authority_pb2_grpc import (
 )
 from shoal.api.v1.cluster_pb2 import ManagerAddress, RegisteredManager
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
+from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreamsServicer_to_server
 from shoal.errors import Fault, InvalidInput, NotFound
@@ -160,6 +161,9 @@ class Streams(AgentStreamsServicer):
         self, request: streams_pb2.CallDriverRequest, context: Context
     ) -> streams_pb2.CallDriverResponse:
         return streams_pb2.CallDriverResponse()
+
+    async def DiagnoseHost(self, request: DiagnoseHostRequest, context: Context) -> DiagnoseHostResponse:
+        return DiagnoseHostResponse()
 
     async def Probe(self, request: streams_pb2.ProbeRequest, context: Context) -> streams_pb2.ProbeResponse:
         return streams_pb2.ProbeResponse()

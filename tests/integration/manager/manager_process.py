@@ -16,6 +16,7 @@ from grpc import aio
 
 from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, GetClusterRequest
 from shoal.api.v1.control_pb2_grpc import ControlStub
+from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Applied, Assignments, Heartbeat, Hello, StatusBatch
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NodeDescription
@@ -289,6 +290,9 @@ class ScriptedAgent(AgentStreamsServicer):
     async def Attach(self, request_iterator: AsyncIterator[ExecInput], context: Context) -> AsyncGenerator[ExecOutput]:
         """Its container writes nothing, and has ended."""
         yield ExecOutput(end=ExecEnd(exit_code=7))
+
+    async def DiagnoseHost(self, request: DiagnoseHostRequest, context: Context) -> DiagnoseHostResponse:
+        return DiagnoseHostResponse()
 
     async def Probe(self, request: ProbeRequest, context: Context) -> ProbeResponse:
         raise Refused("this node has no network")

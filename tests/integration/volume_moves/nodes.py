@@ -73,6 +73,7 @@ class Node:
         streams = AgentStreamsService(
             logs=nothing,
             prober=nothing,
+            diagnosis=nothing,
             stats=nothing,
             controller=nothing,
             exec_runtime=nothing,

@@ -99,6 +99,7 @@ async def read(request: ReadLogsRequest) -> list[int]:
     streams = AgentStreamsService(
         logs=Files(),
         prober=NoProber(),
+        diagnosis=nothing,
         stats=NoMeters(),
         controller=NoController(),
         sizes=NoSizes(),

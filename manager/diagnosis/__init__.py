@@ -1,0 +1,1 @@
+"""`shoal cluster doctor`: checks of the cluster, its managers and its nodes."""

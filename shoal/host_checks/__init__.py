@@ -1,0 +1,1 @@
+"""Checks of a host that managers and agents share."""
