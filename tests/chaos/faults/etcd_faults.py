@@ -1,0 +1,99 @@
+"""What happens to etcd: a slow disk, no space, history that is gone, a member that is lost for good."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from cli.client import Client
+from cli.playground import manager_servers
+from shoal.api.v1.control_pb2 import RemoveManagerRequest
+from shoal.errors import ShoalError
+from tests.chaos.catalogue import MANAGERS, PlannedFault
+from tests.chaos.cluster.chaos_cluster import ChaosCluster
+from tests.chaos.polling import until
+
+_BLKIO = Path("/sys/fs/cgroup/blkio")
+_ATTEMPTS_SECONDS = 60.0
+
+
+@contextmanager
+def slow_disk(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """So many write operations a second at most (cgroup v1, blkio), of one etcd or of each."""
+    names = MANAGERS if fault.target == "all" else (fault.target,)
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(_throttled(cluster, name, int(fault.value)))
+        yield
+
+
+@contextmanager
+def _throttled(cluster: ChaosCluster, manager: str, operations: int) -> Iterator[None]:
+    group = _BLKIO / f"chaos-{cluster.layout.name}-{manager}"
+    group.mkdir(exist_ok=True)
+    device = cluster.state(manager).stat().st_dev
+    number = f"{device >> 8 & 0xFFF}:{device & 0xFF | device >> 12 & 0xFFF00}"
+    (group / "blkio.throttle.write_iops_device").write_text(f"{number} {operations}")
+    pid = cluster.etcd_pid(manager)
+    # One thread after the other: a thread stays in its group otherwise.
+    if pid:
+        (group / "cgroup.procs").write_text(str(pid))
+    try:
+        yield
+    finally:
+        for line in (group / "cgroup.procs").read_text().split():
+            with suppress(OSError):
+                (_BLKIO / "cgroup.procs").write_text(line)
+        until(lambda: not (group / "cgroup.procs").read_text().split(), 10.0)
+        with suppress(OSError):
+            group.rmdir()
+
+
+@contextmanager
+def no_space(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """The alarm that etcd raises when its quota is used up: it refuses writes until managers have made space."""
+    cluster.etcd.raise_no_space(cluster.etcd.leader() or MANAGERS[0])
+    yield
+
+
+@contextmanager
+def compacted(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """History up to now is gone."""
+    cluster.etcd.compact()
+    yield
+
+
+@contextmanager
+def replaced(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """A manager is lost with its disk; after the fault an operator removes it, and it joins anew, empty."""
+    name = fault.target
+    with cluster.expected_down(name):
+        identifier = cluster.manager_id(name)
+        cluster.kill(name)
+        shutil.rmtree(cluster.state(name))
+        yield
+        with cluster.client() as client:
+            until(lambda: _removed(client, identifier), _ATTEMPTS_SECONDS, 1.0)
+            token = cluster.layout.state / "manager-token"
+            until(lambda: _has_token(client, token), _ATTEMPTS_SECONDS, 1.0)
+    until(lambda: _votes(cluster), 120.0, 1.0)
+
+
+def _removed(client: Client, identifier: str) -> bool:
+    with suppress(ShoalError):
+        client.call(client.control.RemoveManager, RemoveManagerRequest(manager=identifier, force=True))
+        return True
+    return False
+
+
+def _has_token(client: Client, file: Path) -> bool:
+    with suppress(ShoalError):
+        manager_servers.write_token(client, file)
+        return True
+    return False
+
+
+def _votes(cluster: ChaosCluster) -> bool:
+    with suppress(ShoalError), cluster.client() as client:
+        return manager_servers.voters(client) == len(MANAGERS)
+    return False

@@ -1,0 +1,79 @@
+"""Processes that are stopped, killed, or end at a point of their own code."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from cli.playground import daemons
+from tests.chaos.catalogue import MANAGERS, PlannedFault
+from tests.chaos.cluster.chaos_cluster import ChaosCluster
+from tests.chaos.cluster.host_state import conmons_of
+
+_FAULTS = "SHOAL_FAULTS"
+
+
+@contextmanager
+def paused(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """SIGSTOP, and SIGCONT at the end: a manager, an agent, or a manager's etcd."""
+    of_etcd = fault.kind == "pause-etcd"
+    pid = cluster.etcd_pid(fault.target) if of_etcd else cluster.pid(fault.target)
+    if pid:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            if pid:
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def killed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """SIGKILL of one process, or of two; they are started again at the end."""
+    with ExitStack() as stack:
+        for name in fault.target.split("/"):
+            stack.enter_context(cluster.expected_down(name))
+        for name in fault.target.split("/"):
+            cluster.kill(name)
+        yield
+
+
+@contextmanager
+def etcd_killed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """SIGKILL of a manager's etcd, again each second: the manager starts it again, later each time."""
+    with suppress(ProcessLookupError):
+        if pid := cluster.etcd_pid(fault.target):
+            os.kill(pid, signal.SIGKILL)
+    yield
+
+
+@contextmanager
+def conmon_killed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """SIGKILL of the monitor of one container of the host."""
+    for pid in conmons_of(cluster.host(fault.target))[:1]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    yield
+
+
+@contextmanager
+def crashed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """The process is started anew so that it ends when it reaches the point; at the end it is started as ever."""
+    name = fault.target
+    with cluster.expected_down(name):
+        cluster.kill(name)
+        cluster.start(name, {_FAULTS: f"{fault.value}=kill@1"})
+        yield
+        # A point that was not reached stays armed until the process is another one.
+        if daemons.is_running(cluster.pid(name)):
+            cluster.kill(name)
+
+
+@contextmanager
+def herd(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """All managers at once, and all are started at once."""
+    with killed(cluster, PlannedFault(fault.kind, "/".join(MANAGERS))):
+        time.sleep(0.1)
+        yield
