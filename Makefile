@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 HOSTS ?= 3
 MANAGERS ?= 1
 SECONDS ?= 3600
+SEED ?=
+MINUTES ?= 60
 WORKERS ?= 0
 DEPLOYED := deploy/examples/hello.yaml
 SOURCES := shoal manager agent cli engine console tests deploy
@@ -16,7 +18,7 @@ SOURCES := shoal manager agent cli engine console tests deploy
 # Programs start in half the time where Python may keep their bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: console check-console screenshots help up down test test-plain-runtime test-debian13 test-random test-vm fuzz unit check bench fmt protos check-protos images install clean
+.PHONY: console check-console screenshots help up down test test-plain-runtime test-debian13 test-random test-vm chaos fuzz unit check bench fmt protos check-protos images install clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -25,6 +27,7 @@ help:
 	@echo "make test-plain-runtime  run the runtime's tests with --runtime-optimizations off"
 	@echo "make test-debian13  run make check test in a Debian 13 environment"
 	@echo "make test-random  run the property tests with other examples each time, for an hour"
+	@echo "make chaos   inject faults into a cluster of three managers for an hour and check it (MINUTES=60, SEED=1)"
 	@echo "make fuzz    fuzz all parsers of untrusted input for an hour (SECONDS=3600)"
 	@echo "make check   check format, lint, types, layers, generated code and vocabulary"
 	@echo "make bench   run the benchmarks (takes minutes; the machine should be idle)"
@@ -84,6 +87,10 @@ test-vm: install images
 test-debian13:
 	sh deploy/packages.sh tests/debian13/packages.txt
 	sh tests/debian13/run.sh 'make check test'
+
+chaos: install images
+	sh deploy/packages.sh tests/chaos/packages.txt
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 fuzz: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz

@@ -11,7 +11,7 @@ from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.consequences import hurts_control, unreachable_hosts
 from tests.chaos.faults.injectors import injector_of
 from tests.chaos.history import FAIL, INFO, INVOKE, OK, History
-from tests.chaos.schedule import CALM_SECONDS, ChaosSchedule, ScheduledStep
+from tests.chaos.schedule import ChaosSchedule, ScheduledStep
 from tests.chaos.violation import ActiveFault
 from tests.chaos.workload.hostile_agent import HostileAgent
 
@@ -32,13 +32,13 @@ class FaultRunner:
         self._evil = evil
         self._lock = threading.Lock()
 
-    def run(self, schedule: ChaosSchedule) -> None:
+    def run(self, schedule: ChaosSchedule, calm_seconds: float) -> None:
         """All steps. Returns after the last one's calm."""
         for number, step in enumerate(schedule.steps, 1):
             text = ", ".join(map(str, step.faults))
             print(f"{number:3}/{len(schedule.steps)}  {step.seconds:4.1f} s  {text}", flush=True)
             self._run_step(step)
-            time.sleep(CALM_SECONDS)
+            time.sleep(calm_seconds)
 
     def _run_step(self, step: ScheduledStep) -> None:
         faults = [replace(each, target=self._cluster.resolve(each.target)) for each in step.faults]

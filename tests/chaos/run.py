@@ -29,7 +29,7 @@ from tests.chaos.cluster.watch_recorder import WatchRecorder
 from tests.chaos.fault_runner import FaultRunner, kinds_injected
 from tests.chaos.history import INFO, History
 from tests.chaos.report import ChaosReport, report_text
-from tests.chaos.schedule import ChaosSchedule, write_schedule
+from tests.chaos.schedule import CALM_SECONDS, ChaosSchedule, write_schedule
 from tests.chaos.violation import Violation, with_faults
 from tests.chaos.workload.hostile_agent import HostileAgent
 from tests.chaos.workload.requests import RequestClient, by_mesh, by_name
@@ -55,6 +55,7 @@ class ChaosOptions:
         images: with the example images' archives.
         patience: by which the time to converge is multiplied, on a busy machine.
         keep: leave the cluster running.
+        calm_seconds: after each step.
     """
 
     schedule: ChaosSchedule
@@ -62,6 +63,7 @@ class ChaosOptions:
     images: Path
     patience: float = 1.0
     keep: bool = False
+    calm_seconds: float = CALM_SECONDS
 
 
 def run_chaos(options: ChaosOptions) -> ChaosReport:
@@ -118,7 +120,7 @@ class _Run:
         with self._working(writer):
             time.sleep(10.0)
             self._memory = final_checks.read_memory(cluster)
-            runner.run(options.schedule)
+            runner.run(options.schedule, options.calm_seconds)
         return self._judge(runner, recorder)
 
     @contextmanager

@@ -104,7 +104,9 @@ def _choose(rng: random.Random, kinds: _Kinds) -> tuple[PlannedFault, ...]:
     return fault, CATALOGUE[second].make(second, rng)
 
 
-def scripted(seed: int, faults: Sequence[tuple[float, Sequence[PlannedFault]]]) -> ChaosSchedule:
+def scripted(
+    seed: int, faults: Sequence[tuple[float, Sequence[PlannedFault]]], *, calm_seconds: float = CALM_SECONDS
+) -> ChaosSchedule:
     """A schedule of chosen steps.
 
     Args:
@@ -113,7 +115,7 @@ def scripted(seed: int, faults: Sequence[tuple[float, Sequence[PlannedFault]]]) 
     at_seconds, steps = 0.0, []
     for seconds, together in faults:
         steps.append(ScheduledStep(at_seconds, seconds, tuple(together)))
-        at_seconds += seconds + CALM_SECONDS
+        at_seconds += seconds + calm_seconds
     return ChaosSchedule(seed, round(at_seconds / 60, 2), tuple(steps))
 
 

@@ -1,6 +1,7 @@
 """Checks at the end of a run: agreement, convergence, hosts, processes, traffic; and the report."""
 
 from dataclasses import replace
+from typing import Any
 
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
@@ -46,9 +47,7 @@ def test_a_manager_that_answers_otherwise_than_etcd_is_found() -> None:
 def test_devices_are_not_in_lists() -> None:
     about = NodeDescription(hostname="h1")
     about.devices.paths.append("/dev/sda")
-    assert canonical(NodeStatus(description=about)) == canonical(
-        NodeStatus(description=NodeDescription(hostname="h1"))
-    )
+    assert canonical(NodeStatus(description=about)) == canonical(NodeStatus(description=NodeDescription(hostname="h1")))
 
 
 def test_what_has_not_converged_is_named() -> None:
@@ -62,7 +61,7 @@ def test_what_has_not_converged_is_named() -> None:
     ]
 
 
-def facts(**more: frozenset[str]) -> HostFacts:
+def facts(**more: Any) -> HostFacts:
     own = frozenset({TASK_ID})
     made = HostFacts("h1", own, own, own, frozenset({TASK_ID[1:]}), own, EMPTY, EMPTY, EMPTY, EMPTY)
     return replace(made, tables=frozenset({"table inet shoal"}), **more)

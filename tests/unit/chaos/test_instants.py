@@ -66,9 +66,9 @@ def test_a_port_of_two_live_tasks_on_a_node() -> None:
 
 
 def test_an_exclusive_volume_of_two_live_tasks() -> None:
-    def revision(**more: bool) -> Change:
+    def revision(*, read_only: bool = False, shared: bool = False) -> Change:
         made = ServiceRevision(service_id="s", number=1)
-        made.spec.task.container.mounts.append(Mount(type=Mount.VOLUME, source="v", **more))
+        made.spec.task.container.mounts.append(Mount(type=Mount.VOLUME, source="v", read_only=read_only, shared=shared))
         return f"{ROOT}revisions/s/1", made
 
     pair = [task("a", slot=1), task("b", slot=1)]

@@ -14,9 +14,7 @@ from tests.chaos.workload.request_client import address_in
 
 def test_rules_of_a_partition_lose_one_direction_and_spare_the_registry() -> None:
     assert directions("both") == ("in", "out")
-    assert peer_rules(["198.18.0.2"], "in") == {
-        "in": ["ip saddr 198.18.0.2 tcp sport != 5000 tcp dport != 5000 drop"]
-    }
+    assert peer_rules(["198.18.0.2"], "in") == {"in": ["ip saddr 198.18.0.2 tcp sport != 5000 tcp dport != 5000 drop"]}
     text = table_text("chaos1", peer_rules(["198.18.0.2"], "out"))
     assert "hook output" in text and "hook input" not in text
     assert 'oifname != "lo" ip daddr 198.18.0.2' in text

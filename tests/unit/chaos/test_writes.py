@@ -58,9 +58,7 @@ def test_what_may_have_been_made_is_whole_or_absent() -> None:
     assert found(wrote("create-config", 1, INFO), half) == ["config written-1: it has no version"]
     half = stored(1)
     del half[f"{ROOT}configs/id-written-1"]
-    assert found(wrote("create-config", 1, INFO), half) == [
-        f"name {ROOT}names/config/written-1 without its config"
-    ]
+    assert found(wrote("create-config", 1, INFO), half) == [f"name {ROOT}names/config/written-1 without its config"]
 
 
 def test_nothing_appears_that_nobody_wrote() -> None:
