@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cli.client import Client
 from cli.playground import manager_servers
-from shoal.api.v1.control_pb2 import RemoveManagerRequest
+from shoal.api.v1.control_pb2 import CompactStoreRequest, RemoveManagerRequest
 from shoal.errors import ShoalError
 from tests.chaos.catalogue import MANAGERS, PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
@@ -51,9 +51,14 @@ def _throttled(cluster: ChaosCluster, manager: str, operations: int) -> Iterator
 
 @contextmanager
 def no_space(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
-    """The alarm that etcd raises when its quota is used up: it refuses writes until managers have made space."""
+    """The alarm that etcd raises when its quota is used up: it refuses writes until an operator has made space."""
     cluster.etcd.raise_no_space(cluster.etcd.leader() or MANAGERS[0])
-    yield
+    try:
+        yield
+    finally:
+        with cluster.client() as client:
+            if not until(lambda: _compacted(client), _ATTEMPTS_SECONDS, 1.0):
+                raise TimeoutError("`shoal cluster compact` did not clear the alarm")
 
 
 @contextmanager
@@ -77,6 +82,14 @@ def replaced(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
             token = cluster.layout.state / "manager-token"
             until(lambda: _has_token(client, token), _ATTEMPTS_SECONDS, 1.0)
     until(lambda: _votes(cluster), 120.0, 1.0)
+
+
+def _compacted(client: Client) -> bool:
+    """`shoal cluster compact`."""
+    with suppress(ShoalError):
+        client.call(client.control.CompactStore, CompactStoreRequest())
+        return True
+    return False
 
 
 def _removed(client: Client, identifier: str) -> bool:
