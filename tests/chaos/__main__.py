@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the schedule; by default a new one")
     parser.add_argument("--minutes", type=float, default=60.0, help="for which faults are injected")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="a schedule of an earlier run, or a part of it")
-    parser.add_argument("--patience", type=float, default=1.0, help="factor of time limits on a busy machine")
+    parser.add_argument("--slowness", type=float, default=1.0, help="factor of time limits on a busy machine")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running")
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
@@ -26,7 +26,7 @@ def main() -> int:
     output = _ROOT / "build" / "chaos" / str(schedule.seed)
     print(f"seed {schedule.seed}, {len(schedule.steps)} steps; files: {output}", flush=True)
     images = _ROOT / "build" / "images"
-    report = run_chaos(ChaosOptions(schedule, output, images, options.patience, options.keep))
+    report = run_chaos(ChaosOptions(schedule, output, images, options.slowness, options.keep))
     print(report_text(report))
     return 0 if report.passed else 1
 

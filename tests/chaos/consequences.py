@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.chaos.catalogue import AGENTS, MANAGERS, PlannedFault
+from tests.chaos.fault_kinds import AGENTS, MANAGERS, PlannedFault
 
 _BAD_LINK = frozenset({"loss", "delay", "reorder", "rate", "cut-host"})
 _OF_AGENT = frozenset({"pause-agent", "kill-agent", "crash-agent", "kill-both", "partition-agent-all"})

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.chaos.catalogue import PlannedFault
+from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.consequences import hurts_control, unreachable_hosts
 from tests.chaos.faults.injectors import injector_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from manager.etcd.v3 import etcd_pb2 as rpc
 from shoal.api.v1.node_pb2 import Node
 from shoal.errors import ShoalError
-from tests.chaos.catalogue import AGENTS, MANAGERS
+from tests.chaos.fault_kinds import AGENTS, MANAGERS
 from tests.chaos.checks.agreement import check_agreement, records_in_etcd
 from tests.chaos.checks.hosts import check_host
 from tests.chaos.checks.key_history import ROOT

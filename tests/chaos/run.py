@@ -15,7 +15,7 @@ from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.contexts.context_store import ContextStore
 from tests.chaos import final_checks
-from tests.chaos.catalogue import MANAGERS
+from tests.chaos.fault_kinds import MANAGERS
 from tests.chaos.checks.instants import check_instants
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS, check_history
 from tests.chaos.checks.processes import MemoryReading, check_memory
@@ -53,7 +53,7 @@ class ChaosOptions:
     Attributes:
         output: directory of its files.
         images: with the example images' archives.
-        patience: by which the time to converge is multiplied, on a busy machine.
+        slowness: by which the time to converge is multiplied, on a busy machine.
         keep: leave the cluster running.
         calm_seconds: after each step.
     """
@@ -61,7 +61,7 @@ class ChaosOptions:
     schedule: ChaosSchedule
     output: Path
     images: Path
-    patience: float = 1.0
+    slowness: float = 1.0
     keep: bool = False
     calm_seconds: float = CALM_SECONDS
 
@@ -113,7 +113,7 @@ class _Run:
         create_all(self._commands)
         evil = self._hostile_agent()
         runner = FaultRunner(cluster, self._history, evil)
-        seconds, left = final_checks.await_convergence(cluster, CONVERGENCE_SECONDS * options.patience)
+        seconds, left = final_checks.await_convergence(cluster, CONVERGENCE_SECONDS * options.slowness)
         if seconds is None:
             raise TimeoutError(f"the cluster did not converge before the first fault: {'; '.join(left)}")
         writer = Writer(cluster.context, self._history, options.schedule.seed)
@@ -177,7 +177,7 @@ class _Run:
     def _judge(self, runner: FaultRunner, recorder: WatchRecorder) -> ChaosReport:
         cluster, faults = self._cluster, runner.injected
         cluster.check_processes()
-        seconds, left = final_checks.await_convergence(cluster, CONVERGENCE_SECONDS * self._options.patience)
+        seconds, left = final_checks.await_convergence(cluster, CONVERGENCE_SECONDS * self._options.slowness)
         revision, stored = cluster.etcd.records()
         recorder.stop(revision)
         events = [each for each in recorder.events if each.revision <= revision]

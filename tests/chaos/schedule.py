@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.chaos.catalogue import CATALOGUE, PlannedFault
+from tests.chaos.fault_kinds import FAULT_KINDS, PlannedFault
 
 MIN_SECONDS = 5.0
 MAX_SECONDS = 20.0
@@ -51,7 +51,7 @@ def make_schedule(seed: int, minutes: float) -> ChaosSchedule:
     at_seconds, steps = 0.0, []
     while at_seconds < minutes * 60:
         faults = _choose(rng, kinds)
-        least = max(CATALOGUE[each.kind].seconds for each in faults)
+        least = max(FAULT_KINDS[each.kind].seconds for each in faults)
         pauses = [float(each.value) for each in faults if each.is_pause]
         seconds = max(pauses) if len(pauses) == len(faults) else max(least, *pauses, _seconds(rng))
         steps.append(ScheduledStep(round(at_seconds, 1), seconds, faults))
@@ -70,9 +70,9 @@ class _Kinds:
         self._rng = rng
         self._left: list[str] = []
 
-    def take(self) -> str:
+    def next(self) -> str:
         if not self._left:
-            self._left = [name for name, kind in CATALOGUE.items() for _ in range(kind.weight)]
+            self._left = [name for name, kind in FAULT_KINDS.items() for _ in range(kind.weight)]
             self._rng.shuffle(self._left)
             self._left.sort(key=_Turns().of)
         return self._left.pop(0)
@@ -93,15 +93,15 @@ class _Turns:
 
 
 def _choose(rng: random.Random, kinds: _Kinds) -> tuple[PlannedFault, ...]:
-    first = kinds.take()
-    fault = CATALOGUE[first].make(first, rng)
-    if CATALOGUE[first].alone or rng.random() > _SHARE_OF_PAIRS:
+    first = kinds.next()
+    fault = FAULT_KINDS[first].make(first, rng)
+    if FAULT_KINDS[first].alone or rng.random() > _SHARE_OF_PAIRS:
         return (fault,)
-    second = kinds.take()
-    if CATALOGUE[second].alone or second == first:
+    second = kinds.next()
+    if FAULT_KINDS[second].alone or second == first:
         kinds.put_back(second)
         return (fault,)
-    return fault, CATALOGUE[second].make(second, rng)
+    return fault, FAULT_KINDS[second].make(second, rng)
 
 
 def scripted(
@@ -142,6 +142,6 @@ def read_schedule(path: Path) -> ChaosSchedule:
 
 def _step(document: dict[str, object]) -> ScheduledStep:
     faults = tuple(PlannedFault(**each) for each in document["faults"])  # type: ignore[attr-defined]
-    if unknown := [each.kind for each in faults if each.kind not in CATALOGUE]:
+    if unknown := [each.kind for each in faults if each.kind not in FAULT_KINDS]:
         raise ValueError(f"no such kind of fault: {', '.join(unknown)}")
     return ScheduledStep(float(document["at_seconds"]), float(document["seconds"]), faults)  # type: ignore[arg-type]

@@ -47,8 +47,8 @@ def should_run(records: Mapping[str, bytes], node_id: str) -> frozenset[str]:
         task = Task.FromString(value)
         stored = records.get(STATUSES + task.id)
         status = TaskStatus.FromString(stored) if stored is not None else TaskStatus()
-        is_wanted = task.desired_state == TaskState.RUNNING and task.state <= TaskState.RUNNING
-        if task.node_id == node_id and is_wanted and status.state == TaskState.RUNNING:
+        is_desired = task.desired_state == TaskState.RUNNING and task.state <= TaskState.RUNNING
+        if task.node_id == node_id and is_desired and status.state == TaskState.RUNNING:
             found.add(task.id)
     return frozenset(found)
 

@@ -82,8 +82,8 @@ class RecordsAtAnInstant:
         return max(task.state, self._states.get(task.id, 0)) not in _ENDED
 
     def _holdings(self, task: Task) -> Iterator[tuple[str, ...]]:
-        wanted = task.desired_state <= TaskState.RUNNING
-        if wanted and task.service_id in self._services and not task.job_run:
+        desired = task.desired_state <= TaskState.RUNNING
+        if desired and task.service_id in self._services and not task.job_run:
             yield ("slot", task.service_id, str(task.slot or task.node_id))
         if not task.node_id:
             return

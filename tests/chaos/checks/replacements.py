@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
-from tests.chaos.catalogue import AGENTS
+from tests.chaos.fault_kinds import AGENTS
 from tests.chaos.checks.key_history import ROOT, TASKS, KeyEvent
 from tests.chaos.violation import ActiveFault, Violation
 
@@ -20,18 +20,18 @@ def check_replacements(events: Sequence[KeyEvent], faults: Sequence[ActiveFault]
     """
     names: dict[str, str] = {}
     states: dict[str, int] = {}
-    wanted: dict[str, Task] = {}
+    desired: dict[str, Task] = {}
     for event in events:
         if event.value is None:
-            wanted.pop(event.key, None)
+            desired.pop(event.key, None)
         elif event.key.startswith(f"{ROOT}nodes/") and event.key.endswith("/spec"):
             node = Node.FromString(event.value)
             names[node.meta.id] = node.spec.identity.hostname or names.get(node.meta.id, "")
         elif event.key.startswith(f"{ROOT}nodes/"):
             yield from _check_node(event, names, states, faults)
         elif event.key.startswith(TASKS):
-            task, old = Task.FromString(event.value), wanted.get(event.key)
-            wanted[event.key] = task
+            task, old = Task.FromString(event.value), desired.get(event.key)
+            desired[event.key] = task
             is_stopped = old is not None and old.desired_state <= TaskState.RUNNING < task.desired_state
             if is_stopped and _gives_up(task.reason) and not _excused(names.get(task.node_id, ""), event.at, faults):
                 where = names.get(task.node_id, task.node_id)

@@ -67,9 +67,9 @@ def check_traffic(
     Args:
         reports: by client.
     """
-    for client, told in reports.items():
+    for client, received in reports.items():
         for kind in ("new", "kept"):
-            calm = [each for each in _lost(told, kind) if not active_at(each.at, faults, aftermath=aftermath)]
+            calm = [each for each in _lost(received, kind) if not active_at(each.at, faults, aftermath=aftermath)]
             if calm:
                 first = calm[0]
                 what = f"{len(calm)} requests of client {client} on {kind} connections were lost in calm"
@@ -81,19 +81,19 @@ def summarize(
 ) -> list[TrafficSummary]:
     """What each client had, for the report."""
     found = []
-    for client, told in reports.items():
+    for client, received in reports.items():
         for kind in ("new", "kept"):
-            lost = _lost(told, kind)
-            gaps = [(each.gaps[kind][0], each.gaps[kind][1]) for each in told if kind in each.gaps]
+            lost = _lost(received, kind)
+            gaps = [(each.gaps[kind][0], each.gaps[kind][1]) for each in received if kind in each.gaps]
             gap, at = max(gaps, default=(0.0, 0.0))
             calm = sum(not active_at(each.at, faults, aftermath=aftermath) for each in lost)
-            answered = sum(each.answered.get(kind, 0) for each in told)
+            answered = sum(each.answered.get(kind, 0) for each in received)
             found.append(TrafficSummary(client, kind, answered, len(lost), calm, gap, at))
     return found
 
 
-def _lost(told: Sequence[ClientReport], kind: str) -> list[LostRequest]:
-    return [lost for report in told for lost in report.lost if lost.kind == kind]
+def _lost(received: Sequence[ClientReport], kind: str) -> list[LostRequest]:
+    return [lost for report in received for lost in report.lost if lost.kind == kind]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class WriteSummary:
     """Of the writer.
 
     Attributes:
-        unknown: writes whose outcome it was not told.
+        unknown: writes whose outcome it was not received.
         longest_gap: between two acknowledgements, seconds, and when it ended.
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.catalogue import PlannedFault
+from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 
 LIBRARIES = "*/faketime/libfaketime.so.1"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cli.playground import virtual_network
-from tests.chaos.catalogue import MANAGERS, PlannedFault
+from tests.chaos.fault_kinds import MANAGERS, PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.faults.packet_rules import loss_rules, packets_lost, peer_rules, rate_rules
 

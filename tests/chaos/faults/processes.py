@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from cli.playground import daemons
-from tests.chaos.catalogue import MANAGERS, PlannedFault
+from tests.chaos.fault_kinds import MANAGERS, PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.cluster.host_state import conmons_of
 

@@ -41,7 +41,7 @@ class Asking:
         self._gaps: dict[str, tuple[float, float]] = {}
 
     def run(self) -> None:
-        threads = [threading.Thread(target=target) for target in (self._ask_anew, self._ask_on)]
+        threads = [threading.Thread(target=target) for target in (self._ask_again, self._ask_on)]
         for thread in threads:
             thread.start()
         while not select.select([sys.stdin], [], [], REPORT_SECONDS)[0]:
@@ -58,7 +58,7 @@ class Asking:
             self._answered, self._lost, self._gaps = Counter(), [], {}
         print(text, flush=True)
 
-    def _ask_anew(self) -> None:
+    def _ask_again(self) -> None:
         for _ in self._ticks():
             self._ask("new", self._address(), None)
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.catalogue import ETCD_LEADER, LEADER, PlannedFault
+from tests.chaos.fault_kinds import ETCD_LEADER, LEADER, PlannedFault
 from tests.chaos.report import report_text
 from tests.chaos.run import ChaosOptions, run_chaos
 from tests.chaos.schedule import scripted
 
 IMAGES = Path(__file__).parents[3] / "build" / "images"
-PATIENCE = 3.0
+SLOWNESS = 3.0
 """Other programs may run beside this one."""
 
 STEPS = (
@@ -32,7 +32,7 @@ STEPS = (
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_and_nothing_is_double_under_faults(tmp_path: Path) -> None:
     schedule = scripted(seed=1, faults=STEPS, calm_seconds=6.0)
-    report = run_chaos(ChaosOptions(schedule, tmp_path, IMAGES, PATIENCE, calm_seconds=6.0))
+    report = run_chaos(ChaosOptions(schedule, tmp_path, IMAGES, SLOWNESS, calm_seconds=6.0))
     assert report.passed, report_text(report)
     assert sum(report.faults.values()) == sum(len(together) for _, together in STEPS)
     assert report.writes.acknowledged and report.events, "the checker has seen a cluster at work"

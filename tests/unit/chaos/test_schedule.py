@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shoal.fault_points.points import POINTS
-from tests.chaos.catalogue import AGENT_POINTS, CATALOGUE, MANAGER_POINTS, PlannedFault
+from tests.chaos.fault_kinds import AGENT_POINTS, FAULT_KINDS, MANAGER_POINTS, PlannedFault
 from tests.chaos.faults.injectors import INJECTORS
 from tests.chaos.schedule import (
     CALM_SECONDS,
@@ -34,8 +34,8 @@ def test_the_same_seed_is_the_same_schedule_and_a_longer_one_begins_with_it(seed
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_hour_has_every_kind_and_a_quarter_of_one_most(seed: int) -> None:
-    assert set(kinds(make_schedule(seed, 60))) == set(CATALOGUE)
-    assert len(set(kinds(make_schedule(seed, 15)))) >= 0.8 * len(CATALOGUE)
+    assert set(kinds(make_schedule(seed, 60))) == set(FAULT_KINDS)
+    assert len(set(kinds(make_schedule(seed, 15)))) >= 0.8 * len(FAULT_KINDS)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -47,7 +47,7 @@ def test_steps_follow_each_other_with_calm_between_them(seed: int) -> None:
         assert 1 <= len(step.faults) <= 2
         is_short = all(fault.is_pause for fault in step.faults)
         assert (3 if is_short else MIN_SECONDS) <= step.seconds <= MAX_SECONDS
-        alone = [fault for fault in step.faults if CATALOGUE[fault.kind].alone]
+        alone = [fault for fault in step.faults if FAULT_KINDS[fault.kind].alone]
         assert not alone or len(step.faults) == 1
     assert any(len(step.faults) == 2 for step in schedule.steps)
 
@@ -79,6 +79,6 @@ def test_an_unknown_kind_is_named(tmp_path: Path) -> None:
 
 
 def test_every_kind_has_an_injector_and_every_point_exists() -> None:
-    assert set(INJECTORS) | {"hostile-agent"} == set(CATALOGUE)
+    assert set(INJECTORS) | {"hostile-agent"} == set(FAULT_KINDS)
     assert set(AGENT_POINTS + MANAGER_POINTS) <= POINTS
     assert str(PlannedFault("pause-agent", "h1", "3")) == "pause-agent h1 3"

@@ -50,7 +50,7 @@ class PlannedFault:
     """One fault of a schedule.
 
     Attributes:
-        kind: of `CATALOGUE`.
+        kind: of `FAULT_KINDS`.
         target: a host, "h1", a manager, "m1" or by its role, or two of them with a "/"; empty: the cluster.
         value: as the kind says.
     """
@@ -108,7 +108,7 @@ _ETCD = _one_of(*MANAGERS, ETCD_LEADER)
 _LINK = _one_of(*AGENTS, *JOINED_MANAGERS)
 _DIRECTION = _one_of("both", "in", "out")
 
-CATALOGUE: Mapping[str, FaultKind] = {
+FAULT_KINDS: Mapping[str, FaultKind] = {
     # Bad links: percent, milliseconds, percent, kilobits a second.
     "loss": FaultKind(_LINK, _one_of("30")),
     "delay": FaultKind(_LINK, _one_of("500")),
