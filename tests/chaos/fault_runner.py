@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.consequences import hurts_control, unreachable_hosts
+from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.faults.injectors import injector_of
 from tests.chaos.history import FAIL, INFO, INVOKE, OK, History
 from tests.chaos.schedule import ChaosSchedule, ScheduledStep

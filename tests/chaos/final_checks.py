@@ -8,7 +8,6 @@ from pathlib import Path
 from manager.etcd.v3 import etcd_pb2 as rpc
 from shoal.api.v1.node_pb2 import Node
 from shoal.errors import ShoalError
-from tests.chaos.fault_kinds import AGENTS, MANAGERS
 from tests.chaos.checks.agreement import check_agreement, records_in_etcd
 from tests.chaos.checks.hosts import check_host
 from tests.chaos.checks.key_history import ROOT
@@ -17,6 +16,7 @@ from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.cluster.etcd_reader import NoMember
 from tests.chaos.cluster.host_state import read_host
 from tests.chaos.cluster.manager_view import answered_records, client_of, not_converged
+from tests.chaos.fault_kinds import AGENTS, MANAGERS
 from tests.chaos.violation import Violation
 
 _ATTEMPTS = 20

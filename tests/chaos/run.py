@@ -15,7 +15,6 @@ from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.contexts.context_store import ContextStore
 from tests.chaos import final_checks
-from tests.chaos.fault_kinds import MANAGERS
 from tests.chaos.checks.instants import check_instants
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS, check_history
 from tests.chaos.checks.processes import MemoryReading, check_memory
@@ -26,6 +25,7 @@ from tests.chaos.cluster.chaos_cluster import ChaosCluster, Ended
 from tests.chaos.cluster.etcd_reader import NoMember
 from tests.chaos.cluster.services import BY_NAME, MESH_PORT, create_all, push_images
 from tests.chaos.cluster.watch_recorder import WatchRecorder
+from tests.chaos.fault_kinds import MANAGERS
 from tests.chaos.fault_runner import FaultRunner, kinds_injected
 from tests.chaos.history import INFO, History
 from tests.chaos.report import ChaosReport, report_text

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
-from tests.chaos.fault_kinds import AGENTS
 from tests.chaos.checks.key_history import ROOT, TASKS, KeyEvent
+from tests.chaos.fault_kinds import AGENTS
 from tests.chaos.violation import ActiveFault, Violation
 
 GRACE_SECONDS = 12.0

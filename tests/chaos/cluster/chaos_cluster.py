@@ -13,8 +13,8 @@ from cli.playground.layout import Layout, PlaygroundHost
 from cli.playground.lifecycle import Playground
 from cli.playground.pids_file import load_pids, save_pids
 from shoal.contexts.context_file import Context
-from tests.chaos.fault_kinds import ETCD_LEADER, LEADER, MANAGERS
 from tests.chaos.cluster.etcd_reader import EtcdReader
+from tests.chaos.fault_kinds import ETCD_LEADER, LEADER, MANAGERS
 
 FIRST = "m1"
 _PLAYGROUND_NAME = {FIRST: "manager"}

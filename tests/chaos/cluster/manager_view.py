@@ -20,8 +20,8 @@ from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.contexts.context_file import Context
-from tests.chaos.fault_kinds import AGENTS
 from tests.chaos.checks.agreement import Records, ServiceCount, canonical, unconverged
+from tests.chaos.fault_kinds import AGENTS
 
 
 def client_of(context: Context, api: str) -> Client:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
+from tests.chaos.fault_kinds import PlannedFault
 
 LIBRARIES = "*/faketime/libfaketime.so.1"
 

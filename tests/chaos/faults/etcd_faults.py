@@ -9,8 +9,8 @@ from cli.client import Client
 from cli.playground import manager_servers
 from shoal.api.v1.control_pb2 import CompactStoreRequest, RemoveManagerRequest
 from shoal.errors import ShoalError
-from tests.chaos.fault_kinds import MANAGERS, PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
+from tests.chaos.fault_kinds import MANAGERS, PlannedFault
 from tests.chaos.polling import until
 
 _BLKIO = Path("/sys/fs/cgroup/blkio")

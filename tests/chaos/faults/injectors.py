@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
-from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
+from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.faults import clock, etcd_faults, links, processes
 from tests.chaos.workload.hostile_agent import HostileAgent
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cli.playground import virtual_network
-from tests.chaos.fault_kinds import MANAGERS, PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
+from tests.chaos.fault_kinds import MANAGERS, PlannedFault
 from tests.chaos.faults.packet_rules import loss_rules, packets_lost, peer_rules, rate_rules
 
 _RELAY = Path(__file__).with_name("slow_link.py")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from cli.playground import daemons
-from tests.chaos.fault_kinds import MANAGERS, PlannedFault
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.cluster.host_state import conmons_of
+from tests.chaos.fault_kinds import MANAGERS, PlannedFault
 
 _FAULTS = "SHOAL_FAULTS"
 

@@ -6,10 +6,10 @@ from google.protobuf.message import Message
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeIdentity, NodeSpec, NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
-from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.checks.key_history import ROOT, TASKS, KeyEvent
 from tests.chaos.checks.replacements import GRACE_SECONDS, check_replacements
 from tests.chaos.consequences import hurts_control, unreachable_hosts
+from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.violation import ActiveFault
 
 
