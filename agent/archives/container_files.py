@@ -15,6 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from agent.archives.directory_listing import DirectoryEntry, directory_entries
 from agent.archives.disk_budget import DiskBudget
 from agent.archives.lookup import FoundFile, find, shown
 from agent.archives.read_ahead import read_ahead
@@ -23,6 +24,7 @@ from agent.runtime.live.root_access import OpenRoot
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
     ArchiveRequest,
+    DirectoryEntries,
     PathChange,
     PathChanges,
     PathStat,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHANGES_PER_BATCH = 1000
+ENTRIES_PER_BATCH = 500
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -63,6 +66,17 @@ class ContainerFiles:
         async with self._roots.open_root(request.container) as opened:
             _require_present(opened, request.path)
             return await in_thread(partial(_stat, opened.root, request))
+
+    def entries(self, request: ArchiveRequest) -> AsyncGenerator[DirectoryEntries]:
+        """What is in a directory. Raises as `stat` does."""
+        return read_ahead(self._entries(request))
+
+    async def _entries(self, request: ArchiveRequest) -> AsyncGenerator[DirectoryEntries]:
+        async with self._roots.open_root(request.container) as opened:
+            _require_present(opened, request.path)
+            async with aclosing(_each(_entry_batches(opened.root, request.path))) as found:
+                async for batch in found:
+                    yield batch
 
     def read(self, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk]:
         """A path's archive. Raises as `stat` does."""
@@ -231,7 +245,13 @@ def _layer(opened: OpenRoot) -> Generator[ArchiveChunk]:
         os.close(upper)
 
 
-def _path_stat(found: FoundFile) -> PathStat:
+def _entry_batches(root: int, path: str) -> Generator[DirectoryEntries]:
+    found = directory_entries(root, path)
+    while batch := [_path_stat(each) for each in islice(found, ENTRIES_PER_BATCH)]:
+        yield DirectoryEntries(entries=batch)
+
+
+def _path_stat(found: FoundFile | DirectoryEntry) -> PathStat:
     status = found.status
     size = status.st_size if not stat.S_ISDIR(status.st_mode) else 4096
     return PathStat(

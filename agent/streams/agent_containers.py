@@ -25,6 +25,7 @@ from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
     ArchiveRequest,
     CreateExecRequest,
+    DirectoryEntries,
     ExecSession,
     GetExecRequest,
     KillContainerRequest,
@@ -101,6 +102,15 @@ class AgentContainersService(AgentContainersServicer):
         """What a path of a container is. Raises as `ContainerFiles.stat`."""
         del context
         return await self._files.stat(request)
+
+    async def ListDirectory(  # noqa: N802  # named by the protocol
+        self, request: ArchiveRequest, context: aio.ServicerContext[ArchiveRequest, DirectoryEntries]
+    ) -> AsyncGenerator[DirectoryEntries]:
+        """What is in a directory of a container. Raises as `ContainerFiles.stat`."""
+        del context
+        async with aclosing(self._files.entries(request)) as batches:
+            async for batch in batches:
+                yield batch
 
     async def ReadArchive(  # noqa: N802  # named by the protocol
         self, request: ArchiveRequest, context: aio.ServicerContext[ArchiveRequest, ArchiveChunk]

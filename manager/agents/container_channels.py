@@ -19,6 +19,7 @@ from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
     ArchiveRequest,
     CreateExecRequest,
+    DirectoryEntries,
     ExecSession,
     GetExecRequest,
     KillContainerRequest,
@@ -72,6 +73,10 @@ class ContainerChannels:
         return await self._channels.unary(
             agent, lambda channel: _stub(channel).StatPath(request, timeout=ANSWER_SECONDS)
         )
+
+    def list_directory(self, agent: AgentAddress, request: ArchiveRequest) -> AsyncGenerator[DirectoryEntries, None]:
+        """What is in a directory of a container."""
+        return self._channels.stream(agent, lambda channel: _stub(channel).ListDirectory(request))
 
     def read_archive(self, agent: AgentAddress, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk, None]:
         """A tar archive of a path; the first chunk says what it is."""

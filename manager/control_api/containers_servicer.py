@@ -137,6 +137,13 @@ class ContainersService(ContainersServicer):
     async def StatPath(self, request: engine_pb2.ArchiveRequest, context: Context) -> engine_pb2.PathStat:
         return await self._handlers.files.stat(request, caller_of(context))
 
+    async def ListDirectory(
+        self, request: engine_pb2.ArchiveRequest, context: Context
+    ) -> AsyncGenerator[engine_pb2.DirectoryEntries]:
+        async with aclosing(self._handlers.files.entries(request, caller_of(context))) as batches:
+            async for batch in batches:
+                yield batch
+
     async def ReadArchive(
         self, request: engine_pb2.ArchiveRequest, context: Context
     ) -> AsyncGenerator[engine_pb2.ArchiveChunk]:

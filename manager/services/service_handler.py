@@ -1,7 +1,7 @@
 """Service calls: create, update, scale, roll back, remove, get, list."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from manager.interfaces import ImageResolver, NowMs
 from manager.networks import routing_mesh
@@ -74,7 +74,10 @@ class ServiceHandler:
             raise AlreadyExists(name_taken(spec.name))
         service = service_revisions.new_service(self._new_id(), spec, self._now_ms())
         if request.dry_run:
-            return CreateServiceResponse(service=service, warnings=submission.warnings)
+            response = CreateServiceResponse(service=service, warnings=submission.warnings)
+            if request.with_moves:
+                await self._add_moves(response, lambda tables: creation(tables, response.service)[0])
+            return response
         await routing_mesh.ensure_network(self._store, [spec], self._now_ms)
         await volume_references.create_missing(self._store, [service.spec], self._new_id, self._now_ms)
         revision = await name_records.commit_new(
@@ -89,22 +92,27 @@ class ServiceHandler:
         images = None if request.no_resolve_image else self._images
         response = await self._change(service, request.spec, images=images, dry_run=request.dry_run)
         if request.dry_run and request.with_moves and response.service.revision != service.revision:
-            await self._add_moves(response, service)
+            await self._add_moves(response, lambda tables: alteration(tables, service, response.service)[0])
         return response
 
-    async def _add_moves(self, response: UpdateServiceResponse, service: Service) -> None:
+    async def _add_moves(
+        self, response: CreateServiceResponse | UpdateServiceResponse, writes: Callable[[View], list[Write]]
+    ) -> None:
         """Add to a dry run's answer where the planner would run the tasks.
 
         In a thread: a pass over all tasks of a large cluster takes a second.
+
+        Args:
+            writes: of the change, on the tables of the dry run.
         """
         dry_run, changed = DryRunStore(self._store), response.service
         await routing_mesh.ensure_network(dry_run, [changed.spec], self._now_ms)
         await volume_references.create_missing(dry_run, [changed.spec], self._new_id, self._now_ms)
-        await dry_run.commit(alteration(dry_run.tables, service, changed)[0])
+        await dry_run.commit(writes(dry_run.tables))
         run = await asyncio.to_thread(DryRun, dry_run.tables, now_ms=self._now_ms(), new_id=self._new_id)
-        if not await asyncio.to_thread(run.run, [service.meta.id]):
+        if not await asyncio.to_thread(run.run, [changed.meta.id]):
             response.warnings.append("the dry run did not settle; the task moves shown are incomplete")
-        response.moves.extend(run.moves(service.meta.id, service.spec.name))
+        response.moves.extend(run.moves(changed.meta.id, changed.spec.name))
 
     async def rollback(self, request: RollbackServiceRequest, caller: Caller) -> UpdateServiceResponse:
         """Raises NotFound when that revision is no longer kept."""

@@ -10,6 +10,7 @@ from manager.store.record_store import RecordReader
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
     ArchiveRequest,
+    DirectoryEntries,
     ListChangesRequest,
     PathChanges,
     PathStat,
@@ -24,6 +25,10 @@ class FileAccess(Protocol):
     """The agents, as of `manager.agents.container_channels.ContainerChannels`."""
 
     async def stat_path(self, agent: AgentAddress, request: ArchiveRequest) -> PathStat: ...
+
+    def list_directory(
+        self, agent: AgentAddress, request: ArchiveRequest
+    ) -> AsyncGenerator[DirectoryEntries, None]: ...
 
     def read_archive(self, agent: AgentAddress, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk, None]: ...
 
@@ -49,6 +54,12 @@ class ContainerFileHandler:
     async def stat(self, request: ArchiveRequest, caller: Caller) -> PathStat:
         target = await self._find(request.container)
         return await self._agents.stat_path(target.agent, _with_target(request, target))
+
+    async def entries(self, request: ArchiveRequest, caller: Caller) -> AsyncGenerator[DirectoryEntries]:
+        target = await self._find(request.container)
+        async with aclosing(self._agents.list_directory(target.agent, _with_target(request, target))) as batches:
+            async for batch in batches:
+                yield batch
 
     async def read(self, request: ArchiveRequest, caller: Caller) -> AsyncGenerator[ArchiveChunk]:
         target = await self._find(request.container)

@@ -76,6 +76,11 @@ class AgentContainersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.PathStat.FromString,
                 _registered_method=True)
+        self.ListDirectory = channel.unary_stream(
+                '/shoal.api.v1.AgentContainers/ListDirectory',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.DirectoryEntries.FromString,
+                _registered_method=True)
         self.ReadArchive = channel.unary_stream(
                 '/shoal.api.v1.AgentContainers/ReadArchive',
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
@@ -172,6 +177,14 @@ class AgentContainersServicer:
         """Files of a running container, with its volumes; of one of one's own also while it is not running, with its local
         volumes. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
         over. NOT_FOUND: there is no such container or path here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDirectory(self, request, context):
+        """What is in a directory, in batches, without `.` and `..`; what is not UTF-8 in a name is U+FFFD. INVALID_ARGUMENT: it is
+        none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -278,6 +291,11 @@ def add_AgentContainersServicer_to_server(servicer, server):
                     servicer.StatPath,
                     request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.PathStat.SerializeToString,
+            ),
+            'ListDirectory': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListDirectory,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.DirectoryEntries.SerializeToString,
             ),
             'ReadArchive': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadArchive,
@@ -536,6 +554,33 @@ class AgentContainers:
             '/shoal.api.v1.AgentContainers/StatPath',
             shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_engine__pb2.PathStat.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDirectory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.AgentContainers/ListDirectory',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.DirectoryEntries.FromString,
             options,
             channel_credentials,
             insecure,

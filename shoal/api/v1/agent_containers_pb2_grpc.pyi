@@ -54,6 +54,10 @@ class AgentContainersStub:
     volumes. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
     over. NOT_FOUND: there is no such container or path here.
     """
+    ListDirectory: _grpc.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.DirectoryEntries]
+    """What is in a directory, in batches, without `.` and `..`; what is not UTF-8 in a name is U+FFFD. INVALID_ARGUMENT: it is
+    none.
+    """
     ReadArchive: _grpc.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.ArchiveChunk]
     """A tar archive of a path, whose names begin with the last component of it; the first chunk has its `stat`."""
     WriteArchive: _grpc.StreamUnaryMultiCallable[_engine_pb2.WriteArchiveRequest, _engine_pb2.WriteArchiveResponse]
@@ -97,6 +101,10 @@ class AgentContainersAsyncStub(AgentContainersStub):
     """Files of a running container, with its volumes; of one of one's own also while it is not running, with its local
     volumes. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
     over. NOT_FOUND: there is no such container or path here.
+    """
+    ListDirectory: _aio.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.DirectoryEntries]  # type: ignore[assignment]
+    """What is in a directory, in batches, without `.` and `..`; what is not UTF-8 in a name is U+FFFD. INVALID_ARGUMENT: it is
+    none.
     """
     ReadArchive: _aio.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
     """A tar archive of a path, whose names begin with the last component of it; the first chunk has its `stat`."""
@@ -186,6 +194,16 @@ class AgentContainersServicer(metaclass=_abc_1.ABCMeta):
         """Files of a running container, with its volumes; of one of one's own also while it is not running, with its local
         volumes. File systems of the kernel (/proc, /sys) count as empty. A run that is to start waits until the calls are
         over. NOT_FOUND: there is no such container or path here.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDirectory(
+        self,
+        request: _engine_pb2.ArchiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_engine_pb2.DirectoryEntries], _abc.AsyncIterator[_engine_pb2.DirectoryEntries]]:
+        """What is in a directory, in batches, without `.` and `..`; what is not UTF-8 in a name is U+FFFD. INVALID_ARGUMENT: it is
+        none.
         """
 
     @_abc_1.abstractmethod

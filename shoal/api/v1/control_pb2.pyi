@@ -82,10 +82,13 @@ class CreateServiceRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     NO_RESOLVE_IMAGE_FIELD_NUMBER: _builtins.int
+    WITH_MOVES_FIELD_NUMBER: _builtins.int
     dry_run: _builtins.bool
     """Check the spec and answer with what would be stored; store nothing."""
     no_resolve_image: _builtins.bool
     """Keep the image's tag as is, without resolving it to a digest."""
+    with_moves: _builtins.bool
+    """With dry_run: answer with the moves too."""
     @_builtins.property
     def spec(self) -> _service_pb2.ServiceSpec: ...
     def __init__(
@@ -94,10 +97,11 @@ class CreateServiceRequest(_message.Message):
         spec: _service_pb2.ServiceSpec | None = ...,
         dry_run: _builtins.bool = ...,
         no_resolve_image: _builtins.bool = ...,
+        with_moves: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "no_resolve_image", b"no_resolve_image", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "no_resolve_image", b"no_resolve_image", "spec", b"spec", "with_moves", b"with_moves"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -109,19 +113,25 @@ class CreateServiceResponse(_message.Message):
 
     SERVICE_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskMove]:
+        """Where the planner would run the tasks."""
+
     def __init__(
         self,
         *,
         service: _service_pb2.Service | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        moves: _abc.Iterable[Global___TaskMove] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moves", b"moves", "service", b"service", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

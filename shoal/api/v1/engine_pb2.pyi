@@ -818,6 +818,28 @@ class PathStat(_message.Message):
 Global___PathStat: _TypeAlias = PathStat  # noqa: Y015
 
 @_typing.final
+class DirectoryEntries(_message.Message):
+    """A part of a directory, in the order of its file system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___PathStat]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___PathStat] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DirectoryEntries: _TypeAlias = DirectoryEntries  # noqa: Y015
+
+@_typing.final
 class WriteArchiveRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -146,6 +146,11 @@ class ContainersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.PathStat.FromString,
                 _registered_method=True)
+        self.ListDirectory = channel.unary_stream(
+                '/shoal.api.v1.Containers/ListDirectory',
+                request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.DirectoryEntries.FromString,
+                _registered_method=True)
         self.ListChanges = channel.unary_stream(
                 '/shoal.api.v1.Containers/ListChanges',
                 request_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.ListChangesRequest.SerializeToString,
@@ -320,7 +325,7 @@ class ContainersServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadArchive(self, request, context):
-        """As AgentStreams.ReadArchive, WriteArchive, StatPath, ListChanges, ExportContainer, ListProcesses.
+        """As AgentStreams.ReadArchive, WriteArchive, StatPath, ListDirectory, ListChanges, ExportContainer, ListProcesses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -333,6 +338,12 @@ class ContainersServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StatPath(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDirectory(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -502,6 +513,11 @@ def add_ContainersServicer_to_server(servicer, server):
                     servicer.StatPath,
                     request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.PathStat.SerializeToString,
+            ),
+            'ListDirectory': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListDirectory,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_engine__pb2.DirectoryEntries.SerializeToString,
             ),
             'ListChanges': grpc.unary_stream_rpc_method_handler(
                     servicer.ListChanges,
@@ -1138,6 +1154,33 @@ class Containers:
             '/shoal.api.v1.Containers/StatPath',
             shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_engine__pb2.PathStat.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDirectory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.Containers/ListDirectory',
+            shoal_dot_api_dot_v1_dot_engine__pb2.ArchiveRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_engine__pb2.DirectoryEntries.FromString,
             options,
             channel_credentials,
             insecure,

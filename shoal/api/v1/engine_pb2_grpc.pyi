@@ -73,9 +73,10 @@ class ContainersStub:
     called will miss no byte of it.
     """
     ReadArchive: _grpc.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.ArchiveChunk]
-    """As AgentStreams.ReadArchive, WriteArchive, StatPath, ListChanges, ExportContainer, ListProcesses."""
+    """As AgentStreams.ReadArchive, WriteArchive, StatPath, ListDirectory, ListChanges, ExportContainer, ListProcesses."""
     WriteArchive: _grpc.StreamUnaryMultiCallable[_engine_pb2.WriteArchiveRequest, _engine_pb2.WriteArchiveResponse]
     StatPath: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.PathStat]
+    ListDirectory: _grpc.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.DirectoryEntries]
     ListChanges: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.PathChanges]
     ExportContainer: _grpc.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]
     ListProcesses: _grpc.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]
@@ -131,9 +132,10 @@ class ContainersAsyncStub(ContainersStub):
     called will miss no byte of it.
     """
     ReadArchive: _aio.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
-    """As AgentStreams.ReadArchive, WriteArchive, StatPath, ListChanges, ExportContainer, ListProcesses."""
+    """As AgentStreams.ReadArchive, WriteArchive, StatPath, ListDirectory, ListChanges, ExportContainer, ListProcesses."""
     WriteArchive: _aio.StreamUnaryMultiCallable[_engine_pb2.WriteArchiveRequest, _engine_pb2.WriteArchiveResponse]  # type: ignore[assignment]
     StatPath: _aio.UnaryUnaryMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.PathStat]  # type: ignore[assignment]
+    ListDirectory: _aio.UnaryStreamMultiCallable[_engine_pb2.ArchiveRequest, _engine_pb2.DirectoryEntries]  # type: ignore[assignment]
     ListChanges: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.PathChanges]  # type: ignore[assignment]
     ExportContainer: _aio.UnaryStreamMultiCallable[_engine_pb2.ListChangesRequest, _engine_pb2.ArchiveChunk]  # type: ignore[assignment]
     ListProcesses: _aio.UnaryUnaryMultiCallable[_engine_pb2.ListProcessesRequest, _engine_pb2.ListProcessesResponse]  # type: ignore[assignment]
@@ -306,7 +308,7 @@ class ContainersServicer(metaclass=_abc_1.ABCMeta):
         request: _engine_pb2.ArchiveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_engine_pb2.ArchiveChunk], _abc.AsyncIterator[_engine_pb2.ArchiveChunk]]:
-        """As AgentStreams.ReadArchive, WriteArchive, StatPath, ListChanges, ExportContainer, ListProcesses."""
+        """As AgentStreams.ReadArchive, WriteArchive, StatPath, ListDirectory, ListChanges, ExportContainer, ListProcesses."""
 
     @_abc_1.abstractmethod
     def WriteArchive(
@@ -321,6 +323,13 @@ class ContainersServicer(metaclass=_abc_1.ABCMeta):
         request: _engine_pb2.ArchiveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_engine_pb2.PathStat, _abc.Awaitable[_engine_pb2.PathStat]]: ...
+
+    @_abc_1.abstractmethod
+    def ListDirectory(
+        self,
+        request: _engine_pb2.ArchiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_engine_pb2.DirectoryEntries], _abc.AsyncIterator[_engine_pb2.DirectoryEntries]]: ...
 
     @_abc_1.abstractmethod
     def ListChanges(

@@ -37,7 +37,7 @@ NO_MESSAGE = b"\xff" * 16
 SINGLE = ("Probe", "ReadUsage", "ReadVolumeSizes", "CallDriver", "ObserveTerm", "OfferVolume", "DropVolumeCopy")
 STREAMS = ("ReadLogs", "FetchVolume")
 SINGLE_OF_CONTAINERS = ("Pause", "Kill", "ListProcesses", "StatPath")
-STREAMS_OF_CONTAINERS = ("ReadArchive", "ListChanges", "ExportContainer")
+STREAMS_OF_CONTAINERS = ("ReadArchive", "ListDirectory", "ListChanges", "ExportContainer")
 
 Calls = dict[str, Callable[[AgentChannels, AgentAddress], Awaitable[Any]]]
 
@@ -123,6 +123,9 @@ CALLS: Calls = {
     "WriteArchive": lambda channels, agent: ContainerChannels(channels).write_archive(agent, no_archive()),
     "ReadArchive": lambda channels, agent: first(
         ContainerChannels(channels).read_archive(agent, engine_pb2.ArchiveRequest())
+    ),
+    "ListDirectory": lambda channels, agent: first(
+        ContainerChannels(channels).list_directory(agent, engine_pb2.ArchiveRequest())
     ),
     "ListChanges": lambda channels, agent: first(
         ContainerChannels(channels).list_changes(agent, engine_pb2.ListChangesRequest())

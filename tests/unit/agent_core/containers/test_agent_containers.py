@@ -152,6 +152,8 @@ def test_each_call_reaches_its_part(tmp_path: Path) -> None:
             stat = await agent.StatPath(ArchiveRequest(container="box", path="/srv/file"))
             assert (stat.name, stat.size) == ("file", 3_000_000)
             assert (tmp_path / "box/srv/file").stat().st_uid == 1000
+            batches = [each async for each in agent.ListDirectory(ArchiveRequest(container="box", path="/srv"))]
+            assert [each.entries for each in batches] == [[stat]]
             chunks = [chunk async for chunk in agent.ReadArchive(ArchiveRequest(container="box", path="/srv/file"))]
             assert chunks[0].stat == stat and sum(len(chunk.data) for chunk in chunks) > stat.size
             exported = [chunk async for chunk in agent.ExportContainer(ListChangesRequest(container="box"))]

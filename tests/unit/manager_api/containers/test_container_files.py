@@ -10,6 +10,7 @@ from manager.containers.node_calls.container_files import ContainerFileHandler
 from shoal.api.v1.engine_pb2 import (
     ArchiveChunk,
     ArchiveRequest,
+    DirectoryEntries,
     ListChangesRequest,
     PathChange,
     PathChanges,
@@ -31,6 +32,11 @@ class Files:
 
     async def stat_path(self, agent: AgentAddress, request: ArchiveRequest) -> PathStat:
         return PathStat(name=f"{agent.node_id} {request.container} {request.path}")
+
+    async def list_directory(
+        self, agent: AgentAddress, request: ArchiveRequest
+    ) -> AsyncGenerator[DirectoryEntries, None]:
+        yield DirectoryEntries(entries=[PathStat(name=f"{request.container} {request.path}")])
 
     async def read_archive(self, agent: AgentAddress, request: ArchiveRequest) -> AsyncGenerator[ArchiveChunk, None]:
         for part in (agent.node_id, request.container, request.path):
@@ -65,6 +71,8 @@ def test_every_call_goes_to_the_node_with_the_whole_id() -> None:
         short = short_container_id(identifier)
         stat = await files.stat(ArchiveRequest(container="db", path="/etc"), ADMIN)
         assert stat.name == f"{node} {identifier} /etc"
+        listed = [each async for each in files.entries(ArchiveRequest(container=short, path="/etc"), ADMIN)]
+        assert listed[0].entries[0].name == f"{identifier} /etc"
         request = ArchiveRequest(container=short, path="/etc", follow=True)
         chunks = [chunk.data.decode() async for chunk in files.read(request, ADMIN)]
         assert chunks == [node, identifier, "/etc"]

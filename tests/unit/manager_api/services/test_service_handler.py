@@ -247,6 +247,24 @@ def test_a_tag_is_kept_when_asked() -> None:
     with_api(scenario)
 
 
+def test_a_dry_run_of_a_creation_says_where_tasks_go_and_writes_nothing() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        await api.add_node("node2", "h2")
+        request = CreateServiceRequest(spec=spec_of(replicas=2), dry_run=True, with_moves=True, no_resolve_image=True)
+        answer = await api.services.create(request, ADMIN)
+        moves = sorted((each.name, each.from_hostname, each.to_hostname) for each in answer.moves)
+        assert moves == [("web.1", "", "h1"), ("web.2", "", "h2")]
+        request.spec.task.reservations.memory_bytes = 1 << 50
+        (waits,) = {each.pending_reason for each in (await api.services.create(request, ADMIN)).moves}
+        assert waits
+        request.with_moves = False
+        assert not (await api.services.create(request, ADMIN)).moves
+        assert not api.store.tables.services
+
+    with_api(scenario)
+
+
 def test_a_dry_run_of_an_update_says_where_tasks_go_and_writes_nothing() -> None:
     async def scenario(api: Api) -> None:
         await api.add_node("node1", "h1")
