@@ -19,8 +19,11 @@ from aiohttp import web
 from grpc import aio
 
 from console.feed.live_feed import LiveFeed
+from console.handlers.container_handlers import ContainerHandlers
 from console.handlers.creation_handlers import CreationHandlers
 from console.handlers.feed_handlers import FeedHandlers
+from console.handlers.file_handlers import FileHandlers
+from console.handlers.image_handlers import ImageHandlers
 from console.handlers.log_handlers import LogHandlers
 from console.handlers.node_handlers import NodeHandlers
 from console.handlers.object_handlers import ObjectHandlers
@@ -41,6 +44,7 @@ from shoal.contexts.certificate_renewal import renew_if_due
 from shoal.contexts.context_file import Context
 from shoal.contexts.context_store import ContextStore, default_directory
 from shoal.daemons.sd_notify import sd_notify
+from shoal.distribution.registries import Registries, read_registries
 from shoal.errors import InvalidInput, Unavailable
 from shoal.identity.certificates import expires_at, subject_of
 from shoal.identity.identity import Identity
@@ -61,6 +65,7 @@ from shoal.task_group import TaskGroup
 MAX_RESPONSE_BYTES = 256 << 20
 """A list of a million tasks."""
 DISTRIBUTION = "shoal"
+NO_REGISTRIES = Registries()
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +92,13 @@ async def run(settings: ConsoleSettings) -> None:
         stack.callback(listener.close)
         managers, maintenance = await _connect(stack, context, identity)
         console = build(
-            settings, managers, identity=identity, context=context.name, port=listener.getsockname()[1], assets=assets
+            settings,
+            managers,
+            identity=identity,
+            context=context.name,
+            port=listener.getsockname()[1],
+            assets=assets,
+            registries=read_registries(context.registries) if context.registries else NO_REGISTRIES,
         )
         tls = None if settings.local else _tls_context(settings)
         monitor = ClientMonitor(managers, name="console", identity=lambda: Identity.load(context.directory))
@@ -133,12 +144,20 @@ class Console:
 
 
 def build(
-    settings: ConsoleSettings, managers: Managers, *, identity: Identity, context: str, port: int, assets: Assets
+    settings: ConsoleSettings,
+    managers: Managers,
+    *,
+    identity: Identity,
+    context: str,
+    port: int,
+    assets: Assets,
+    registries: Registries = NO_REGISTRIES,
 ) -> Console:
     """The parts of a console over calls to managers.
 
     Args:
         port: that it is reached at; consoles of one machine have cookies of their own by it.
+        registries: settings of registries that images are copied from and to.
     """
     own = subject_of(identity.certificate)
     # The prefix makes browsers insist on TLS, this host alone and the path /.
@@ -165,6 +184,9 @@ def build(
         StackHandlers(managers),
         CreationHandlers(managers),
         ObjectHandlers(managers),
+        ContainerHandlers(managers),
+        FileHandlers(managers),
+        ImageHandlers(managers, streams, registries),
         TerminalHandlers(managers, streams),
     )
     app = http_app(

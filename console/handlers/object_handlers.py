@@ -23,8 +23,6 @@ from shoal.api.v1.engine_pb2 import (
     ListContainersRequest,
     ListImagesRequest,
     RemoveContainerRequest,
-    StartContainerRequest,
-    StopContainerRequest,
 )
 from shoal.errors import InvalidInput
 from shoal.manager_calls.managers import Managers
@@ -62,8 +60,6 @@ class ObjectHandlers:
             yield web.get(f"/api/{name}", self._lister(kind))
             if kind.remove is not None:
                 yield web.post(f"/api/{name}/{{id}}/remove", self._remover(kind))
-        yield web.post("/api/containers/{id}/start", self.start)
-        yield web.post("/api/containers/{id}/stop", self.stop)
         yield web.post("/api/network-check", self.check_network)
 
     def _lister(self, kind: _Kind) -> Callable[[web.Request], Any]:
@@ -89,18 +85,6 @@ class ObjectHandlers:
 
         return remove
 
-    async def start(self, request: web.Request) -> web.StreamResponse:
-        await body_of(request)
-        call = StartContainerRequest(container=request.match_info["id"])
-        await self._managers.call(self._managers.containers.StartContainer, call)
-        return answer({})
-
-    async def stop(self, request: web.Request) -> web.StreamResponse:
-        await body_of(request)
-        call = StopContainerRequest(container=request.match_info["id"])
-        await self._managers.call(self._managers.containers.StopContainer, call, seconds=None)
-        return answer({})
-
     async def check_network(self, request: web.Request) -> web.StreamResponse:
         """How nodes reach each other and the published ports; takes seconds."""
         call = CheckNetworkRequest(network=str((await body_of(request)).get("network", "")))
@@ -116,7 +100,7 @@ def _kinds(managers: Managers) -> Mapping[str, _Kind]:
             lambda: ListContainersRequest(all=True),
             "containers",
             rows.container_row,
-            (managers.containers.RemoveContainer, lambda each: RemoveContainerRequest(container=each)),
+            (managers.containers.RemoveContainer, lambda each: RemoveContainerRequest(container=each, force=True)),
         ),
         "images": _Kind(managers.images.ListImages, ListImagesRequest, "images", rows.image_row),
         "networks": _Kind(

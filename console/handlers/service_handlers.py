@@ -4,9 +4,12 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from console.forms.form_fields import faults_by_field
+from console.forms.service_form import FIELD_OF, service_spec
 from console.json_text import message_document
 from console.server.json_answers import answer, body_of, number_of, text_of
 from shoal.api.v1.control_pb2 import (
+    CreateServiceRequest,
     GetServiceRequest,
     ListRevisionsRequest,
     ListTasksRequest,
@@ -38,6 +41,7 @@ class ServiceHandlers:
     def routes(self) -> Iterable[web.RouteDef]:
         """Under `/api`."""
         one = "/api/services/{service}"
+        yield web.post("/api/services", self.create)
         yield web.get(one, self.show)
         yield web.get(one + "/tasks", self.tasks)
         yield web.get(one + "/revisions", self.revisions)
@@ -47,6 +51,18 @@ class ServiceHandlers:
         yield web.post(one + "/rollback", self.roll_back)
         yield web.post(one + "/rebalance", self.rebalance)
         yield web.post(one + "/remove", self.remove)
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """Of a form; `dry_run` answers with what would be stored, and where its tasks would run."""
+        document = await body_of(request)
+        call = CreateServiceRequest(
+            spec=service_spec(document), dry_run=document.get("dry_run") is True, with_moves=True
+        )
+        try:
+            made = await self._managers.call(self._control.CreateService, call)
+        except InvalidInput as error:
+            raise InvalidInput(faults_by_field(error.faults, FIELD_OF)) from error
+        return answer(message_document(made), status=200 if call.dry_run else 201)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         call = GetServiceRequest(service=request.match_info["service"])

@@ -1,7 +1,11 @@
 // Builds the pages into console/built, which is committed: users' machines need no Node.
 import { readFileSync } from "node:fs";
 
-const SHIPPED = ["preact", "@xterm/xterm", "@xterm/addon-fit"];
+const CODEMIRROR = ["commands", "lang-yaml", "language", "lint", "search", "state", "view"].map((each) => `@codemirror/${each}`);
+const SHIPPED = [
+  "preact", "@xterm/xterm", "@xterm/addon-fit", ...CODEMIRROR, "@codemirror/autocomplete", "@lezer/common", "@lezer/highlight", "@lezer/lr",
+  "@lezer/yaml", "@marijn/find-cluster-break", "crelt", "style-mod", "w3c-keyname",
+];
 
 /** The licences of what is in the built files, which ask to go with them. */
 const licences = {

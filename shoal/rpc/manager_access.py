@@ -51,9 +51,11 @@ CONSOLE_CALLS = (
     "CreateConfig",
     "CreateNetwork",
     "CreateSecret",
+    "CreateService",
     "CreateVolume",
     "DeployStack",
     "Exec",
+    "GetCluster",
     "GetNetwork",
     "GetNode",
     "GetService",
@@ -84,8 +86,24 @@ CONSOLE_CALLS = (
     "WatchEvents",
 )
 """Of `Control`, what a console may call, for itself and on behalf of users: what its pages do."""
-CONSOLE_CONTAINER_CALLS = ("ListContainers", "RemoveContainer", "StartContainer", "StopContainer")
-CONSOLE_IMAGE_CALLS = ("ListImages",)
+CONSOLE_CONTAINER_CALLS = (
+    "CreateContainer",
+    "GetContainer",
+    "KillContainer",
+    "ListContainers",
+    "ListDirectory",
+    "ListProcesses",
+    "PauseContainer",
+    "ReadArchive",
+    "RemoveContainer",
+    "RenameContainer",
+    "RestartContainer",
+    "StartContainer",
+    "StopContainer",
+    "UpdateContainer",
+    "WriteArchive",
+)
+CONSOLE_IMAGE_CALLS = ("GetImage", "ListImages", "PruneImages", "RemoveImage", "SetImage")
 
 
 def _user_roles() -> Access:

@@ -30,3 +30,26 @@ export const signOut = (): Promise<unknown> => call("DELETE", "/api/session");
 
 export const part = encodeURIComponent;
 export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Send a file as it is; `progress` is called with the bytes that have gone. A cancelled one is an error too. */
+export function upload(path: string, file: Blob, progress: (bytes: number) => void): { done: Promise<void>; cancel: () => void } {
+  const request = new XMLHttpRequest(); // fetch does not say how far it is
+  const done = new Promise<void>((resolve, reject) => {
+    request.upload.onprogress = (event) => progress(event.loaded);
+    request.onabort = () => reject(new ApiError(0, "cancelled"));
+    request.onerror = () => reject(new ApiError(0, "the connection has ended"));
+    request.onload = () => (request.status < 300 ? resolve() : reject(new ApiError(request.status, errorIn(request.responseText) || `error ${request.status}`)));
+    request.open("POST", path);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.send(file);
+  });
+  return { done, cancel: () => request.abort() };
+}
+
+function errorIn(text: string): string {
+  try {
+    return (JSON.parse(text) as { error?: string }).error ?? "";
+  } catch {
+    return "";
+  }
+}

@@ -7,13 +7,17 @@ import { Text } from "./parts/basics";
 import { themeChanged } from "./picture/palette";
 import { Later } from "./parts/later";
 import { Search } from "./parts/search";
+import { ContainerPage } from "./pages/container";
+import { CreateService } from "./pages/create-service";
 import { Events } from "./pages/events";
+import { ImagePage } from "./pages/image";
 import { Jobs } from "./pages/jobs";
 import { Logs } from "./pages/logs";
 import { KINDS, Objects } from "./pages/objects";
 import { NetworkPage } from "./pages/network";
 import { NodePage, Nodes } from "./pages/nodes";
 import { Overview } from "./pages/overview";
+import { Run } from "./pages/run";
 import { Service } from "./pages/service";
 import { Services } from "./pages/services";
 import { Deploy, StackPage, Stacks } from "./pages/stacks";
@@ -42,7 +46,7 @@ const GROUPS: readonly { title: string; pages: readonly (readonly [page: string,
 ];
 const PAGES = GROUPS.flatMap((each) => each.pages);
 /** Whose page of the menu another page belongs to. */
-const UNDER: Record<string, string> = { deploy: "stacks", logs: "stacks", tasks: "services", terminal: "services" };
+const UNDER: Record<string, string> = { deploy: "stacks", logs: "stacks", tasks: "services", terminal: "services", run: "containers", "create-service": "services" };
 
 export function App({ session, ended }: { session: Session; ended: () => void }) {
   const { path } = useAddress();
@@ -134,6 +138,10 @@ function pageOf(path: string[]) {
   if (page === "tasks" && name) return <TaskPage key={name} id={name} />;
   if (page === "events") return <Events />;
   if (page === "jobs") return <Jobs />;
+  if (page === "run") return <Run />;
+  if (page === "create-service") return <CreateService />;
+  if (page === "containers" && name) return <ContainerPage key={name} name={name} />;
+  if (page === "images" && name) return <ImagePage key={name} name={name} />;
   if (page === "networks" && name) return <NetworkPage key={name} name={name} />;
   if (page in KINDS) return <Objects key={page} kind={page} />;
   return <><h1>There is no such page</h1><p><Link to="/">Overview</Link></p></>;

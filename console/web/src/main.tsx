@@ -2,6 +2,7 @@ import { render } from "preact";
 import { useState } from "preact/hooks";
 import { ApiError, get, post, textOf } from "./api";
 import { App, applyTheme, type Session } from "./app";
+import "./pages.css";
 import { SignIn } from "./pages/sign-in";
 
 const TOKEN = "#token=";

@@ -56,11 +56,14 @@ class FakeManagers:
     containers: Any = field(default_factory=_Stub)
     images: Any = field(default_factory=_Stub)
 
-    async def call(self, method: str, request: Message, **_: object) -> Message:
+    async def call(self, method: str, request: Message | AsyncIterable[Message], **_: object) -> Message:
         self.acting = acting_metadata()
-        copy = type(request)()
-        copy.CopyFrom(request)
-        self.requests.append((method, copy))
+        if isinstance(request, Message):
+            copy = type(request)()
+            copy.CopyFrom(request)
+            self.requests.append((method, copy))
+        else:
+            self.requests += [(method, each) async for each in request]
         found = self.answers[method]
         if isinstance(found, Exception):
             raise found

@@ -94,6 +94,12 @@ export const LOOKS: readonly Look[] = [
   "running", "warning", "starting", "waiting", "stopping", "done", "failed", "ended",
 ];
 
+/** Of Docker's words for the state of a container, and of those for managers. */
+export const LOOK_OF: Record<string, Look> = {
+  running: "running", paused: "warning", restarting: "warning", created: "waiting", exited: "ended", dead: "failed",
+  removing: "stopping", leader: "running", ready: "running", down: "failed",
+};
+
 const PAUSED = 1, NOT_LISTENING = 2;
 
 /** How a task is drawn. */

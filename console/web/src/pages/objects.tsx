@@ -8,7 +8,8 @@ import { Action, ConfirmByName, Dot, Text } from "../parts/basics";
 import { CreateDialog, FORMS } from "../parts/create-dialog";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { ageText, count, memoryText, shellWord } from "../text";
-import type { Look } from "../feed/rows";
+import { LOOK_OF } from "../feed/rows";
+import { PullDialog } from "./image";
 
 const AGAIN_MS = 3000;
 
@@ -26,6 +27,8 @@ interface Kind {
   remove?: (name: string) => string;
   actions?: (row: Row, again: () => void) => ComponentChildren;
   above?: () => ComponentChildren;
+  /** In place of a form. */
+  create?: (again: () => void) => ComponentChildren;
 }
 
 const text = (field: string) => (row: Row) => <Text of={String(row[field] ?? "")} />;
@@ -33,10 +36,6 @@ const list = (field: string) => (row: Row) => <Text of={((row[field] as string[]
 const age = (field: string) => (row: Row) => ageText(Number(row[field] ?? 0));
 const name: Kind["columns"][number] = ["Name", "2fr", text("name")];
 
-const LOOK_OF: Record<string, Look> = {
-  running: "running", paused: "warning", restarting: "warning", created: "waiting", exited: "ended", dead: "failed",
-  removing: "stopping", leader: "running", ready: "running", down: "failed",
-};
 const state = (row: Row) => (
   <span class="state"><Dot look={LOOK_OF[String(row.state)] ?? "ended"} />{String(row.state)}</span>
 );
@@ -45,11 +44,12 @@ export const KINDS: Record<string, Kind> = {
   containers: {
     title: "Containers", one: "container",
     columns: [
-      ["Name", "2fr", (row) => (row.task ? <Link to={`/tasks/${part(String(row.task))}`}><Text of={row.name} /></Link> : <Text of={row.name} />)],
+      ["Name", "2fr", (row) => <Link to={`/containers/${part(row.name)}`}><Text of={row.name} /></Link>],
       ["State", "8rem", state], ["Image", "2fr", text("image")], ["Command", "2fr", text("command")],
       ["Node", "8rem", text("node")], ["Made", "5rem", age("created")], ["Problems", "2fr", list("problems")],
     ],
-    remove: (each) => `shoal rm ${shellWord(each)}`,
+    remove: (each) => `shoal rm --force ${shellWord(each)}`,
+    create: () => <Link class="button" to="/run">Run…</Link>,
     actions: (row, again) => (
       <>
         {row.state === "running"
@@ -62,9 +62,11 @@ export const KINDS: Record<string, Kind> = {
   images: {
     title: "Images", one: "image",
     columns: [
-      ["Names", "3fr", list("names")], ["Digest", "2fr", text("id")], ["Platforms", "2fr", list("platforms")],
+      ["Names", "3fr", (row) => <Link to={`/images/${part(row.name)}`}><Text of={((row.names as string[] | undefined) ?? []).join(", ") || row.name} /></Link>], ["Digest", "2fr", text("id")], ["Platforms", "2fr", list("platforms")],
       ["Nodes", "5rem", text("nodes")], ["Used by", "5rem", text("users")], ["Made", "5rem", age("created")],
     ],
+    actions: (row) => <Link to={`/run?image=${part(row.name)}`} label={`Run ${row.name}`}>Run…</Link>,
+    create: (again) => <div class="buttons"><Prune done={again} /><Pull done={again} /></div>,
   },
   networks: {
     title: "Networks", one: "network",
@@ -144,6 +146,7 @@ export function Objects({ kind }: { kind: string }) {
       <div class="title">
         <h1>{about.title}</h1>
         {form && <button type="button" onClick={() => setCreating(true)}>Create…</button>}
+        {about.create?.(() => void load())}
       </div>
       {creating && form && <CreateDialog kind={kind} form={form} done={() => void load()} close={() => setCreating(false)} />}
       {about.above?.()}
@@ -160,6 +163,39 @@ export function Objects({ kind }: { kind: string }) {
           consequence={kind === "volumes" ? "Its data is deleted on all nodes." : "It cannot be brought back."}
           line={about.remove(removing.name)}
           do={() => post(`/api/${kind}/${part(removing.id)}/remove`, { name: removing.name }).then(load)} />
+      )}
+    </>
+  );
+}
+
+function Pull({ done }: { done: () => void }) {
+  const asked = useAddress().query.get("create") === "1", [open, setOpen] = useState(false);
+  useEffect(() => {
+    if (asked) setOpen(true), setQuery({ create: "" });
+  }, [asked]);
+  return (
+    <>
+      <button type="button" onClick={() => setOpen(true)}>Pull…</button>
+      {open && <PullDialog done={done} close={() => setOpen(false)} />}
+    </>
+  );
+}
+
+/** Removes what nothing uses, after it has said what that is. */
+function Prune({ done }: { done: () => void }) {
+  const [asking, setAsking] = useState(false), [freed, setFreed] = useState("");
+  const prune = async (): Promise<void> => {
+    const removed = await post<{ deleted: number; bytes: number }>("/api/images/prune", { all: true });
+    done();
+    setFreed(`${count(removed.deleted, "name or image", "names and images")} removed, ${memoryText(removed.bytes)} of the repository`);
+  };
+  return (
+    <>
+      {freed && <span role="status" class="quiet">{freed}</span>}
+      <button type="button" onClick={() => setAsking(true)}>Remove unused…</button>
+      {asking && (
+        <ConfirmByName title="Remove unused images" name="unused" line="shoal image prune --all" close={() => setAsking(false)} do={prune}
+          consequence="All images that no service or container uses are removed from the cluster." />
       )}
     </>
   );

@@ -1,11 +1,12 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, part, post, textOf } from "../api";
 import { useStore } from "../feed/use-store";
-import { isLive, type Port, type Service as ServiceRow, type Task } from "../feed/rows";
+import { isLive, type Service as ServiceRow, type Task } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { Link, navigate, useAddress } from "../router";
 import { Action, CommandLine, ConfirmByName, TaskState, Text } from "../parts/basics";
 import { nodeName, taskName } from "../parts/names";
+import { Ports } from "../parts/ports";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { Difference } from "../parts/difference";
 import { Logs } from "./logs";
@@ -47,7 +48,7 @@ function Found({ id }: { id: string }) {
         {service.stack && <>, stack <Link to={`/stacks/${part(service.stack)}`}><Text of={service.stack} /></Link></>}
       </p>
       {!!service.problems.length && <ul class="problems">{service.problems.map((each) => <li key={each}><Text of={each} /></li>)}</ul>}
-      <Ports store={store} ports={service.ports} />
+      {!!service.ports.length && <p class="ports">Ports: <Ports store={store} ports={service.ports} /></p>}
       {service.mode === "replicated" && !service.autoscale && <Scale service={service} />}
       {service.update && <Update store={store} service={service} />}
       <nav class="tabs" aria-label="Parts of the service">
@@ -152,26 +153,6 @@ export const taskColumns = (store: Store): Column<Task>[] => [
 
 function TaskLink({ store, task }: { store: Store; task: Task }) {
   return <Link to={`/tasks/${part(task.id)}`}><Text of={taskName(store, task)} /></Link>;
-}
-
-/** Ports of every node lead to the service: those of the node that this browser most likely reaches. */
-function Ports({ store, ports }: { store: Store; ports: Port[] }) {
-  if (!ports.length) return null;
-  const node = [...store.nodes.values()].find((each) => each.state === "ready" && each.address);
-  return (
-    <p class="ports">
-      Ports:{" "}
-      {ports.map((each) => {
-        const text = `${each.published || "?"} → ${each.target}/${each.protocol}`;
-        const reachable = node && each.published && each.protocol === "tcp" && each.mode === "ingress";
-        const host = node?.address.includes(":") ? `[${node.address}]` : node?.address;
-        const scheme = each.target === 443 || each.target === 8443 ? "https" : "http";
-        return reachable
-          ? <a key={text} href={`${scheme}://${host}:${each.published}/`} target="_blank" rel="noopener noreferrer">{text}</a>
-          : <span key={text}>{text}</span>;
-      })}
-    </p>
-  );
 }
 
 interface Revision {

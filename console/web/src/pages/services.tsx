@@ -21,7 +21,10 @@ export function Services() {
     .sort(byName);
   return (
     <>
-      <h1>Services</h1>
+      <div class="title">
+        <h1>Services</h1>
+        <Link class="button" to="/create-service">Create…</Link>
+      </div>
       <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
         <input type="search" aria-label="Filter by name, image or label" placeholder="Name, image or label" value={filter}
           onInput={(event) => setQuery({ q: event.currentTarget.value })} />

@@ -1,14 +1,19 @@
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { ApiError, part, post } from "../api";
 import { useStore } from "../feed/use-store";
 import type { Service } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { Link, navigate } from "../router";
 import { Action, CommandLine, ConfirmByName, Text } from "../parts/basics";
+import { Later } from "../parts/later";
 import { Moves, type Move } from "../parts/moves";
+import { desiredOf } from "../parts/problems";
 import { VirtualTable, type Column } from "../parts/virtual-list";
+import type { LineFault } from "../parts/yaml-editor";
 import { count, shellWord } from "../text";
 import { serviceColumns } from "./services";
+
+const CHECK_MS = 700;
 
 interface Stack {
   name: string;
@@ -56,6 +61,7 @@ export function StackPage({ name }: { name: string }) {
           <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
         </div>
       </div>
+      <Progress store={store} services={services} />
       <VirtualTable label="Services" rows={services} columns={serviceColumns(store)} keyOf={(each) => each.id}
         empty={store.complete ? "It has no services." : "Loading…"} />
       {removing && (
@@ -68,11 +74,17 @@ export function StackPage({ name }: { name: string }) {
   );
 }
 
-interface Fault {
-  line: number;
-  column: number;
-  path: string;
-  message: string;
+/** How far its services are, while some of their tasks are on their way. */
+function Progress({ store, services }: { store: Store; services: Service[] }) {
+  const desired = services.reduce((sum, each) => sum + (desiredOf(each) ?? 0), 0);
+  const running = services.reduce((sum, each) => sum + (desiredOf(each) === null ? 0 : Math.min(desiredOf(each) ?? 0, store.ofService(each.id).sums.running)), 0);
+  if (!desired || running >= desired) return null;
+  return (
+    <section aria-label="Progress">
+      <p role="status">{running} of {count(desired, "task")} running</p>
+      <progress max={desired} value={running} aria-label="Running tasks" />
+    </section>
+  );
 }
 
 interface Change {
@@ -88,46 +100,50 @@ interface Plan {
   warnings?: string[];
 }
 
-/** Paste or drop a Compose file; what it changes is shown before it happens. */
+const HINT = "Tab indents; Escape, then Tab leaves the editor. Control F finds, F8 goes to the next error.";
+
+/** Paste or drop a Compose file; its errors are found while it is written, and what it changes is shown before it happens. */
 export function Deploy({ stack }: { stack: string }) {
   const [name, setName] = useState(stack);
-  const [text, setText] = useState("");
+  const [text, setText] = useState(""), [replace, setReplace] = useState<{ text: string } | null>(null);
   const [prune, setPrune] = useState(false);
   const [plan, setPlan] = useState<Plan | null>(null);
-  const [faults, setFaults] = useState<Fault[]>([]);
-  const editor = useRef<HTMLTextAreaElement>(null);
+  const [faults, setFaults] = useState<readonly LineFault[]>([]), [checked, setChecked] = useState(false);
+  const [goTo, setGoTo] = useState<{ line: number; column: number } | null>(null);
 
   const changed = (fresh: string): void => {
     setText(fresh);
     setPlan(null);
-    setFaults([]);
+    setChecked(false);
   };
-  const drop = async (event: DragEvent): Promise<void> => {
-    const file = event.dataTransfer?.files[0];
-    if (!file) return;
-    event.preventDefault();
-    changed(await file.text());
-  };
+  const ask = (call: "plan" | "deploy"): Promise<Plan> => post<Plan>(`/api/stacks/${part(name)}/${call}`, { text, prune });
+  // The server's own parser and the managers' own rules, as soon as nothing is typed for a moment.
+  useEffect(() => {
+    if (!name || !text.trim()) return setFaults([]);
+    let old = false;
+    const timer = setTimeout(() => {
+      ask("plan").then(
+        () => old || (setFaults([]), setChecked(true)),
+        (error: unknown) => old || !(error instanceof ApiError) || setFaults(error.faults as unknown as LineFault[]),
+      );
+    }, CHECK_MS);
+    return () => {
+      old = true;
+      clearTimeout(timer);
+    };
+  }, [text, name, prune]);
   const send = async (call: "plan" | "deploy"): Promise<void> => {
     try {
-      const found = await post<Plan>(`/api/stacks/${part(name)}/${call}`, { text, prune });
+      const found = await ask(call);
       if (call === "deploy") return navigate(`/stacks/${part(name)}`);
       setPlan(found);
       setFaults([]);
     } catch (error) {
       if (!(error instanceof ApiError) || !error.faults.length) throw error;
-      setFaults(error.faults as unknown as Fault[]);
+      setFaults(error.faults as unknown as LineFault[]);
       setPlan(null);
       throw new Error(`${count(error.faults.length, "error")} in the file`);
     }
-  };
-  const goTo = (fault: Fault): void => {
-    const element = editor.current;
-    if (!element || !fault.line) return;
-    const lines = text.split("\n"), begin = lines.slice(0, fault.line - 1).reduce((sum, each) => sum + each.length + 1, 0);
-    element.focus();
-    element.setSelectionRange(begin, begin + (lines[fault.line - 1]?.length ?? 0));
-    element.scrollTop = ((fault.line - 4) * element.scrollHeight) / Math.max(1, lines.length);
   };
 
   return (
@@ -139,21 +155,22 @@ export function Deploy({ stack }: { stack: string }) {
           <input type="checkbox" checked={prune} onChange={(event) => (setPrune(event.currentTarget.checked), setPlan(null))} />
           Remove what the file no longer defines
         </label>
+        <label class="button">
+          Open a file… <input type="file" accept=".yaml,.yml" class="unseen" onChange={(event) => void event.currentTarget.files?.[0]?.text().then((fresh) => setReplace({ text: fresh }))} />
+        </label>
       </div>
-      <div class="editor">
-        <Numbers lines={text.split("\n").length} wrong={new Set(faults.map((each) => each.line))} of={editor} />
-        <textarea ref={editor} aria-label="Compose file" placeholder="Paste or drop a Compose file" value={text} spellcheck={false}
-          wrap="off" rows={20} onInput={(event) => changed(event.currentTarget.value)} onDrop={drop} />
-      </div>
-      <div class="buttons">
+      <Later load={() => import("../parts/yaml-editor")} props={{ label: "Compose file", hint: HINT, changed, replace, faults, goTo }} />
+      <small class="quiet">{HINT}</small>
+      <div class="buttons above">
         <Action do={() => send("plan")} disabled={!name || !text}>Show the plan</Action>
         <Action class="main" do={() => send("deploy")} disabled={!plan}>Deploy</Action>
+        <span role="status" class="quiet">{faults.length ? count(faults.length, "error") : checked ? "No errors" : name || !text ? "" : "A stack needs a name"}</span>
       </div>
       {!!faults.length && (
         <ul class="problems" aria-label="Errors in the file">
           {faults.map((each) => (
             <li key={`${each.line}:${each.path}:${each.message}`}>
-              {each.line > 0 && <button type="button" onClick={() => goTo(each)}>Line {each.line}</button>}{" "}
+              {each.line > 0 && <button type="button" onClick={() => setGoTo({ line: each.line, column: each.column })}>Line {each.line}</button>}{" "}
               <Text of={each.path ? `${each.path}: ${each.message}` : each.message} />
             </li>
           ))}
@@ -162,16 +179,6 @@ export function Deploy({ stack }: { stack: string }) {
       {plan && <PlanView plan={plan} />}
       {name && <CommandLine line={`shoal stack deploy -c compose.yaml${prune ? " --prune" : ""} ${shellWord(name)}`} />}
     </>
-  );
-}
-
-function Numbers({ lines, wrong, of }: { lines: number; wrong: Set<number>; of: { current: HTMLTextAreaElement | null } }) {
-  const numbers = useRef<HTMLPreElement>(null);
-  if (of.current) of.current.onscroll = () => numbers.current?.scrollTo({ top: of.current?.scrollTop ?? 0 });
-  return (
-    <pre class="numbers" ref={numbers} aria-hidden="true">
-      {Array.from({ length: lines }, (_, at) => <span key={at} class={wrong.has(at + 1) ? "wrong" : ""}>{at + 1}{"\n"}</span>)}
-    </pre>
   );
 }
 

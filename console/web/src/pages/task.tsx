@@ -6,11 +6,12 @@ import { Link, useAddress } from "../router";
 import { part } from "../api";
 import { CommandLine, TaskState, Text } from "../parts/basics";
 import { nodeName, taskName } from "../parts/names";
+import { Files } from "../parts/files";
 import { ageText, cpuText, memoryText, shellWord } from "../text";
 import { Logs } from "./logs";
 import { Usage } from "./usage";
 
-const TABS = ["logs", "usage"] as const;
+const TABS = ["logs", "usage", "files"] as const;
 
 export function TaskPage({ id }: { id: string }) {
   const store = useStore("tasks", "services", "nodes");
@@ -18,7 +19,7 @@ export function TaskPage({ id }: { id: string }) {
   const task = store.tasks.get(id);
   if (!task) return <><h1>Task <Text of={id} /></h1><p>{store.complete ? "There is no such task; it may have been removed." : "Loading…"}</p></>;
   const tab = TABS.find((each) => each === query.get("tab")) ?? "logs", path = `/tasks/${part(id)}`;
-  const service = store.services.get(task.service), node = task.node && nodeName(store, task.node);
+  const own = store.containers.get(task.service), service = store.services.get(task.service), node = task.node && nodeName(store, task.node);
   return (
     <>
       <div class="title">
@@ -26,6 +27,7 @@ export function TaskPage({ id }: { id: string }) {
         {task.state === "running" && <Link class="button" to={`/terminal/${part(id)}`}>Terminal</Link>}
       </div>
       <dl class="facts">
+        {own && <><dt>Container</dt><dd><Link to={`/containers/${part(own.name)}`}><Text of={own.name} /></Link></dd></>}
         {service && <><dt>Service</dt><dd><Link to={`/services/${part(service.name)}`}><Text of={service.name} /></Link>, revision {task.revision}</dd></>}
         {node && <><dt>Node</dt><dd><Link to={`/nodes/${part(node)}`}><Text of={node} /></Link></dd></>}
         <dt>Since</dt><dd>{ageText(task.since)}</dd>
@@ -43,7 +45,7 @@ export function TaskPage({ id }: { id: string }) {
       </nav>
       {tab === "usage" && isLive(task)
         ? <Usage query={`target=${part(id)}`} line={<CommandLine line={`shoal stats ${shellWord(id)}`} />} />
-        : <Logs query={`target=${part(id)}`} line={`shoal service logs --follow ${shellWord(id)}`} />}
+        : tab === "files" && isLive(task) ? <Files container={id} address={path} /> : <Logs query={`target=${part(id)}`} line={`shoal service logs --follow ${shellWord(id)}`} />}
     </>
   );
 }

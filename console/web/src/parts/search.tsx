@@ -21,6 +21,9 @@ const PAGES: Hit[] = [
   { kind: "page", text: "Services", to: "/services" },
   { kind: "page", text: "Stacks", to: "/stacks" },
   { kind: "action", text: "Deploy a Compose file", to: "/deploy" },
+  { kind: "action", text: "Run a container", to: "/run" },
+  { kind: "action", text: "Create a service", to: "/create-service" },
+  { kind: "action", text: "Pull an image", to: "/images?create=1" },
   { kind: "page", text: "Nodes", to: "/nodes" },
   { kind: "page", text: "Events", to: "/events" },
   ...["Jobs", "Containers", "Images", "Networks", "Volumes", "Secrets", "Configs", "Managers"].map(
@@ -33,11 +36,11 @@ const PAGES: Hit[] = [
 interface Row {
   id: string;
   name: string;
-  task?: string;
 }
 
 /** Objects that the feed does not have, by the kind of their list. */
 type Listed = Record<string, Row[]>;
+const HAVE_PAGES = new Set(["containers", "images", "networks"]);
 const LISTS = ["containers", "images", "networks", "volumes", "secrets", "configs"];
 
 export function Search({ close }: { close: () => void }) {
@@ -102,6 +105,8 @@ function find(text: string, listed: Listed): Hit[] {
   }
   if (text) {
     for (const [kind, rows] of Object.entries(listed)) for (const each of rows) add(kind.slice(0, -1), each.name, addressOf(kind, each));
+    for (const each of listed.containers ?? []) for (const action of ["Logs", "Files"]) add("action", `${action} of ${each.name}`, `${addressOf("containers", each)}?tab=${action.toLowerCase()}`);
+    for (const each of listed.images ?? []) add("action", `Run ${each.name}`, `/run?image=${encodeURIComponent(each.name)}`);
     for (const each of store.tasks.values()) if (isLive(each)) add("task", taskName(store, each), `/tasks/${encodeURIComponent(each.id)}`);
   }
   // What begins with the text comes before what has it somewhere; actions come after objects.
@@ -110,6 +115,5 @@ function find(text: string, listed: Listed): Hit[] {
 }
 
 function addressOf(kind: string, row: Row): string {
-  if (kind === "networks") return `/networks/${encodeURIComponent(row.name)}`;
-  return row.task ? `/tasks/${encodeURIComponent(row.task)}` : `/${kind}?q=${encodeURIComponent(row.name)}`;
+  return HAVE_PAGES.has(kind) ? `/${kind}/${encodeURIComponent(row.name)}` : `/${kind}?q=${encodeURIComponent(row.name)}`;
 }

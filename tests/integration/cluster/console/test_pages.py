@@ -3,6 +3,7 @@
 import re
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import quote
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -290,9 +291,12 @@ def test_nothing_keeps_a_person_from_any_page(clean: Cluster, open_page: OpenPag
     page = open_page("/")
     axe = (files("axe_playwright_python") / "axe.min.js").read_text()
     found = []
-    for path in ("", "services/web", "deploy/shop", "containers", "networks", "nodes/h1", "managers", "events"):
+    clean.shoal("run", "-d", "--name", "box", HELLO)
+    own = ("run", "create-service", "containers/box", "containers/box?tab=files", f"images/{quote(HELLO, safe='')}")
+    for path in ("", "services/web", "deploy/shop", "containers", "networks", "nodes/h1", "managers", "events", *own):
         page.goto(f"/{path}")
         page.locator("#content h1").wait_for()
+        page.wait_for_load_state("networkidle")
         page.evaluate(axe)
         violations = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
         found += [(path, each["id"], each["nodes"][0]["html"]) for each in violations]

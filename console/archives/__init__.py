@@ -1,0 +1,1 @@
+"""Files of containers between browsers and the tar archives of the control API. Pure."""
