@@ -11,9 +11,9 @@ from manager.store.changes import Change
 from manager.store.record_store import RecordReader
 from manager.store.subscription import Subscription
 from manager.store.tables import View
-from shoal.api.v1.engine_pb2 import WaitContainerRequest, WaitContainerResponse
+from shoal.api.v1.engine_pb2 import WaitContainerRequest, WaitContainerResponse, WaitPosition
 from shoal.api.v1.task_pb2 import Task, TaskStatus
-from shoal.errors import InvalidInput
+from shoal.errors import InvalidInput, Refused
 from shoal.rpc.caller import Caller
 from shoal.task_states import is_terminal
 
@@ -38,7 +38,10 @@ class ContainerWaitHandler:
         identifier = find_container(view, request.container).meta.id
         with self._store.follow() as changes:
             ends = _Ends(view, identifier)
-            yield WaitContainerResponse(waiting=True)
+            since = request.since if request.HasField("since") else None
+            if since is not None:
+                ends.count_since(since)
+            yield WaitContainerResponse(waiting=True, position=since or ends.position)
             yield await _follow(changes, ends, _CONDITIONS[request.condition])
 
 
@@ -48,16 +51,38 @@ class _Ends:
     Attributes:
         last: the status of the newest run that has ended; None: none has.
         counted: ends since the wait began.
+        missed: an end came between the beginning of the wait and this call.
+        position: the newest run as it was then.
     """
 
     def __init__(self, view: View, container_id: str) -> None:
         self.view, self.container_id = view, container_id
         task = newest_task(view, container_id)
-        status = view.task_status.get(task.id) if task is not None else None
-        self.last = status if status is not None and is_terminal(status.state) else None
+        self.last = _newest_end(view, container_id)
         self.counted = 0
+        self.missed = False
+        self.position = WaitPosition(ended=self.last is not None)
+        if task is not None:
+            self.position.run, self.position.attempt = task.job_run, task.attempt
         self._tasks = set(view.tasks_of(container_id))
         self._ended = {self.last.task_id} if self.last is not None else set()
+
+    def count_since(self, since: WaitPosition) -> None:
+        """Count what has ended between the beginning of a wait and this one, which goes on with it.
+
+        Raises:
+            Refused: something has, and its record is gone since it was started again.
+        """
+        newest = newest_task(self.view, self.container_id)
+        if newest is None or not _has_ended_since(since, newest, ended=self.last is not None):
+            return
+        if self.last is None:
+            raise Refused(
+                "the container ended and was started again while the connection to a manager was lost; "
+                "its exit code is not known"
+            )
+        self.counted += 1
+        self.missed = True
 
     def observe(self, batch: Sequence[Change]) -> None:
         """Records have changed, or were deleted, in this order."""
@@ -76,10 +101,33 @@ class _Ends:
             self.last, self.counted = status, self.counted + 1
 
 
+def _newest_end(view: View, container_id: str) -> TaskStatus | None:
+    """The status of the newest run; None: it has not ended, or there was none."""
+    task = newest_task(view, container_id)
+    status = view.task_status.get(task.id) if task is not None else None
+    return status if status is not None and is_terminal(status.state) else None
+
+
+def _has_ended_since(since: WaitPosition, newest: Task, *, ended: bool) -> bool:
+    """Whether a run has ended that had not when a wait began.
+
+    Args:
+        newest: the newest run now, which may have `ended`.
+    """
+    then, now = (since.run, since.attempt), (newest.job_run, newest.attempt)
+    if now == then:
+        return ended and not since.ended
+    had_run = bool(since.run) and not since.ended
+    is_next = now in ((since.run + 1, 0), (since.run, since.attempt + 1))
+    return ended or had_run or not is_next
+
+
 def _is_not_running(ends: _Ends) -> bool:
     view, identifier = ends.view, ends.container_id
     container = view.containers.get(identifier)
-    return container is None or not (is_running(view, identifier) or is_restarting(view, container))
+    if container is None or ends.missed:
+        return True
+    return not (is_running(view, identifier) or is_restarting(view, container))
 
 
 def _has_exited(ends: _Ends) -> bool:
@@ -101,7 +149,8 @@ _CONDITIONS: dict[int, Callable[[_Ends], bool]] = {
 async def _follow(changes: Subscription, ends: _Ends, holds: Callable[[_Ends], bool]) -> WaitContainerResponse:
     while not holds(ends):
         ends.observe(await anext(changes))
-    return _response(ends.last)
+    # What the view has already may not have been observed yet.
+    return _response(ends.last or _newest_end(ends.view, ends.container_id))
 
 
 def _response(status: TaskStatus | None) -> WaitContainerResponse:

@@ -8,9 +8,9 @@ from cli.commands.common.for_each import for_each
 from cli.commands.common.name_completion import names_of
 from cli.commands.container.container_calls import containers
 from cli.render.error_lines import warn
-from shoal.api.v1.engine_pb2 import WaitContainerRequest, WaitContainerResponse
+from shoal.api.v1.engine_pb2 import WaitContainerRequest
 from shoal.errors import Unavailable
-from shoal.resumption.repeated_request import RepeatedRequest
+from shoal.resumption.wait_resumption import WaitResumption
 
 
 @click.command("wait", epilog=examples("shoal wait job", "shoal wait job1 job2"))
@@ -26,9 +26,7 @@ def wait(client: Client, *, names: tuple[str, ...]) -> None:
 
 
 def _exit_code(client: Client, name: str) -> int:
-    resumption: RepeatedRequest[WaitContainerRequest, WaitContainerResponse] = RepeatedRequest(
-        WaitContainerRequest(container=name)
-    )
+    resumption = WaitResumption(WaitContainerRequest(container=name))
     for answer in client.resumed_stream(containers(client).WaitContainer, resumption):
         if not answer.waiting:
             if answer.error:

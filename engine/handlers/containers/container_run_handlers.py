@@ -31,6 +31,7 @@ from shoal.api.v1.standalone_pb2 import ContainerRestart, ContainerStop
 from shoal.container_states import state_text
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError
 from shoal.manager_calls.managers import Managers
+from shoal.resumption.wait_resumption import WaitResumption
 from shoal.signal_names import signal_number
 
 CONDITIONS = {
@@ -130,7 +131,8 @@ class ContainerRunHandlers:
         runs = request.condition == WaitContainerRequest.NOT_RUNNING and restarts
         if runs:  # an end that is followed by a restart is one too
             request.condition = WaitContainerRequest.NEXT_EXIT
-        async with aclosing(self._managers.stream(self._containers.WaitContainer, request)) as responses:
+        waiting = self._managers.resumed_stream(self._containers.WaitContainer, WaitResumption(request))
+        async with aclosing(waiting) as responses:
             try:
                 await anext(responses)
                 code = await self._code_before(request.container) if runs else None
