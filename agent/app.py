@@ -78,6 +78,7 @@ from shoal.rpc.access import AGENT_STREAMS
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.host_port import HostPort
+from shoal.rpc.removed_managers import RemovedManagers
 from shoal.spec_templates import NodeValues
 from shoal.task_group import TaskGroup
 
@@ -138,6 +139,7 @@ async def run(settings: AgentSettings) -> None:
         await stack.enter_async_context(
             _streams(
                 str(HostPort(address, settings.stream_port)),
+                managers,
                 membership,
                 runtime,
                 worker,
@@ -293,6 +295,7 @@ def _volumes(
 @asynccontextmanager
 async def _streams(
     address: str,
+    managers: ManagerList,
     membership: Membership,
     runtime: OciRuntime,
     worker: Worker,
@@ -305,7 +308,8 @@ async def _streams(
     diagnosis: HostDiagnosis,
 ) -> AsyncGenerator[aio.Server]:
     """The agent's gRPC server, for managers, and for other agents that may read a volume."""
-    server = make_server(AGENT_STREAMS, limits=server_limits.AGENT_STREAMS)
+    removed = RemovedManagers(lambda: managers.removed)
+    server = make_server(AGENT_STREAMS, limits=server_limits.AGENT_STREAMS, removed=removed)
     source = MoveSource(volumes)
     streams = AgentStreamsService(
         logs=runtime,

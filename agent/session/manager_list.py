@@ -21,7 +21,8 @@ class ManagerList:
     A list from a manager replaces the known one: it includes unavailable managers. An empty list is ignored.
 
     Args:
-        path: JSON object: `managers`, a list of objects with `id` and `api_address`, and `join_address`.
+        path: JSON object: `managers`, a list of objects with `id` and `api_address`, `join_address`, and `removed`, the
+            ids of managers whose certificates are refused.
         node_id: the node that determines the order.
         initial: the managers known when the node joined.
         join_address: `host:port` of a manager's join endpoint, as given at this start; empty: as saved.
@@ -33,6 +34,7 @@ class ManagerList:
         self._path = path
         self._node_id = node_id
         saved = _load(path)
+        self.removed = _removed(saved)
         self._managers = _managers(saved) | {each.id: each.api_address for each in initial}
         self.join_address = join_address or str(saved.get("join_address", ""))
         """The last resort if no known manager responds; empty if unknown."""
@@ -80,8 +82,11 @@ class ManagerList:
         """Try this one first, until it fails."""
         self._preferred = manager_id
 
-    def update(self, managers: Iterable[ManagerAddress]) -> None:
-        """Replace the known managers by a manager's list."""
+    def update(self, managers: Iterable[ManagerAddress], removed: Iterable[str] = ()) -> None:
+        """Replace the known managers by a manager's list, and add to those that were removed."""
+        if not self.removed >= (found := frozenset(removed)):
+            self.removed |= found
+            self._save()
         known = {each.id: each.api_address for each in managers if each.id and each.api_address}
         if known and known != self._managers:
             self._managers = known
@@ -94,6 +99,8 @@ class ManagerList:
     def _save(self) -> None:
         managers = [{"id": each, "api_address": address} for each, address in sorted(self._managers.items())]
         content: dict[str, Any] = {"managers": managers, "join_address": self.join_address}
+        if self.removed:
+            content["removed"] = sorted(self.removed)
         if not managers or content == self._saved:
             return
         try:
@@ -112,6 +119,11 @@ def _load(path: Path) -> dict[str, Any]:
         _log.warning("ignoring corrupt file %s", path)
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _removed(saved: dict[str, Any]) -> frozenset[str]:
+    entries = saved.get("removed", [])
+    return frozenset(str(each) for each in entries) if isinstance(entries, list) else frozenset()
 
 
 def _managers(saved: dict[str, Any]) -> dict[str, str]:

@@ -200,7 +200,7 @@ class ManagerSession:
         _CONNECTIONS.add()
         self._worker.set_connected(True)
         self._managers.mark_reachable()
-        self._managers.update(welcome.managers.managers)
+        self._managers.update(welcome.managers.managers, welcome.managers.removed)
         self._backoff.answered(welcome.reconnect_ms / 1000)
         self._outbox.start_session()
         for status in self._worker.statuses():
@@ -280,7 +280,7 @@ class ManagerSession:
                 case "status_ack":
                     self._outbox.acknowledge(message.status_ack)
                 case "managers":
-                    self._managers.update(message.managers.managers)
+                    self._managers.update(message.managers.managers, message.managers.removed)
                 case "image_repository":
                     self._images.set_cluster_repository(message.image_repository)
                 case "redirect":

@@ -53,6 +53,16 @@ def test_what_was_told_lasts_and_what_was_removed_goes(tmp_path: Path) -> None:
     assert set(ManagerList(path, node_id="n1").addresses) == {"m2:7440", "m3:7440"}
 
 
+def test_managers_that_were_removed_are_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "managers.json"
+    managers = made(path, *THREE)
+    assert not managers.removed
+    managers.update(addresses("m1", "m3"), ["m2"])
+    managers.update(addresses("m1", "m3"))  # from a manager of an older release, or one that lags behind
+    managers.update(addresses("m1"), ["m3"])
+    assert ManagerList(path, node_id="n1").removed == {"m2", "m3"}
+
+
 def test_an_address_that_changed_is_the_new_one(tmp_path: Path) -> None:
     managers = made(tmp_path / "managers.json", "m1")
     managers.update([ManagerAddress(id="m1", api_address="elsewhere:7440")])
@@ -75,7 +85,9 @@ def test_one_that_is_preferred_comes_first_until_it_fails(tmp_path: Path) -> Non
     assert managers.addresses[-1] == last
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"managers": 3}', b'{"managers": [{}, 4, {"id": "m"}]}'])
+@pytest.mark.parametrize(
+    "damage", [b'{"removed": 7}', b"", b"{", b"[]", b'{"managers": 3}', b'{"managers": [{}, 4, {"id": "m"}]}']
+)
 def test_a_damaged_file_is_passed_over(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "managers.json"
     path.write_bytes(damage)
