@@ -17,14 +17,22 @@ from manager.store.changes import put as put_record
 from manager.store.kinds import LEADER, MANAGER, REGISTERED_MANAGER
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Leader, Manager, RegisteredManager
-from shoal.errors import LeadershipLost, Refused, Timeout, Unavailable
+from shoal.errors import LeadershipLost, NotFound, Refused, Timeout, Unavailable
 from shoal.fault_points.injection import fault
+from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
 Lead = Callable[[int], Awaitable[None]]
 """What the leader runs, given the fence of its term."""
+Transfer = Callable[[int], Awaitable[str]]
+"""Runs while this manager leads, given the lease of its term; returns the id of the manager that has ended the term."""
 RETRY_SECONDS = 0.5
+
+
+async def never_transfer(_: int) -> str:
+    """Lead until the lease is lost."""
+    return str(await asyncio.Event().wait())
 
 
 class Leadership:
@@ -37,6 +45,7 @@ class Leadership:
         unfit: why this manager should not lead now; empty: it may.
         ttl_seconds: after a crash, this manager's keys expire after so long.
         probe: tries to connect to another manager.
+        transfer: see `LeadershipTransfer.run`.
     """
 
     def __init__(
@@ -48,8 +57,10 @@ class Leadership:
         unfit: Callable[[], str] = lambda: "",
         ttl_seconds: int = TTL_SECONDS,
         probe: Probe = connect_once,
+        transfer: Transfer = never_transfer,
     ) -> None:
         self._probe = probe
+        self._transfer = transfer
         self._store = store
         self._backend = backend
         self._id = manager_id
@@ -79,8 +90,8 @@ class Leadership:
         """
         while True:
             try:
-                await self._register_address(describe())
                 async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:
+                    await self._register_address(describe())
                     while True:
                         changed.clear()
                         manager = describe()
@@ -140,7 +151,26 @@ class Leadership:
             await self._store.reached(fence)
             fault("manager.leadership.caught-up")
             _log.info("elected leader at revision %d", fence)
-            await lead(fence)
+            async with TaskGroup() as term:
+                transferring = term.create_task(self._until_transferred(lease), name="transfer of the leadership")
+                await lead(fence)
+                transferring.cancel()
+
+    async def _until_transferred(self, lease: int) -> None:
+        ended_by = await self._transfer(lease)
+        raise LeadershipLost(f"this manager's etcd does not respond; manager {ended_by} has ended its term")
+
+    async def end_term(self, manager_id: str, lease: int) -> None:
+        """End the term of another manager at its own request.
+
+        Raises:
+            NotFound: it does not lead. Unavailable: etcd does not respond here either.
+        """
+        leader = self._store.tables.leader
+        if leader is None or leader.manager_id != manager_id:
+            raise NotFound(f"manager {manager_id} does not lead")
+        await self._backend.revoke(lease)
+        _log.warning("ended the term of manager %s: its etcd does not respond", manager_id)
 
     async def _campaign(self, lease: int) -> int:
         """Wait until this manager has the leader's key; returns its create revision."""

@@ -11,7 +11,7 @@ from manager.store.changes import put
 from manager.store.kinds import LEADER, MANAGER, TASK
 from shoal.api.v1.cluster_pb2 import Leader, Manager
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import LeadershipLost
+from shoal.errors import LeadershipLost, NotFound
 from shoal.task_group import TaskGroup
 from tests.contract.store.rig import Rig, Run, running_store, until
 from tests.fakes.faulty_backend import FaultyBackend
@@ -106,6 +106,33 @@ def test_a_leader_whose_process_has_ended_is_followed_at_once(run: Run) -> None:
             assert term.fences[0] > former.revision
             assert asked == ["192.0.2.1:7440"] * len(reaches)
             leading.cancel()
+
+    run(scenario)
+
+
+def test_a_leader_whose_etcd_does_not_respond_has_another_manager_end_its_term(run: Run) -> None:
+    async def scenario(rig: Rig) -> None:
+        first, second = Term(), Term()
+        async with running_store(rig.backend) as store, TaskGroup() as group:
+            other = Leadership(store, rig.backend, "two")
+            silent = asyncio.Event()
+
+            async def transfer(lease: int) -> str:
+                await silent.wait()
+                silent.clear()
+                await other.end_term("one", lease)
+                return "two"
+
+            leading = group.create_task(Leadership(store, rig.backend, "one", transfer=transfer).run(first))
+            await until(lambda: first.leading)
+            waiting = group.create_task(other.run(second))
+            with pytest.raises(NotFound):
+                await other.end_term("three", 1)
+            silent.set()
+            await until(lambda: second.leading and not first.leading)
+            assert second.fences[0] > first.fences[0]
+            leading.cancel()
+            waiting.cancel()
 
     run(scenario)
 
