@@ -1,14 +1,23 @@
 """Calls to other managers: which sessions they hold, and which events they remember."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
 from manager.store.tables import View
 from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
-from shoal.api.v1.dispatcher_pb2 import ListAppliedRequest, NodeApplied, ReadEventsRequest
+from shoal.api.v1.dispatcher_pb2 import (
+    DefragmentEtcdRequest,
+    EndTermRequest,
+    EtcdStatus,
+    GetEtcdRequest,
+    ListAppliedRequest,
+    NodeApplied,
+    ReadEventsRequest,
+)
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
 from shoal.api.v1.event_pb2 import Event
 from shoal.errors import NotFound, ShoalError, Unavailable
@@ -16,11 +25,21 @@ from shoal.identity.identity import Identity
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.status_mapping import to_shoal_error
 
+if TYPE_CHECKING:
+    from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersAsyncStub
+
+R = TypeVar("R")
+
 ANSWER_SECONDS = 2.0
 DIAGNOSIS_SECONDS = 8.0
 EVENTS_SECONDS = 5.0
 """For all events that a manager remembers."""
 MAX_EVENTS = 20_000
+ETCD_SECONDS = 6.0
+"""Longer than a manager waits for its etcd."""
+DEFRAGMENT_SECONDS = 600.0
+END_TERM_SECONDS = 3.0
+"""An election of etcd's, which may be under way then, takes up to 2 s."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +67,36 @@ class PeerManagerClient:
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=address) from error
         return list(response.nodes)
+
+    async def end_term(self, address: str, lease: int) -> None:
+        """Have the manager at this address end this manager's own term.
+
+        Raises:
+            ShoalError: it cannot, or not within 3 s.
+        """
+        async with connect_aio([address], self.identity()) as channel:
+            try:
+                await ManagerPeersStub(channel).EndTerm(EndTermRequest(lease=lease), timeout=END_TERM_SECONDS)
+            except grpc.RpcError as error:
+                raise to_shoal_error(error, address=address) from error
+
+    async def etcd_status(self, address: str) -> EtcdStatus:
+        """Of the etcd beside the manager at this address. Raises ShoalError: it does not respond within 6 s."""
+        return await self._ask(address, lambda stub: stub.GetEtcd(GetEtcdRequest(), timeout=ETCD_SECONDS))
+
+    async def defragment_etcd(self, address: str) -> EtcdStatus:
+        """Of the etcd beside the manager at this address. Raises ShoalError: it cannot."""
+        return await self._ask(
+            address, lambda stub: stub.DefragmentEtcd(DefragmentEtcdRequest(), timeout=DEFRAGMENT_SECONDS)
+        )
+
+    async def _ask(self, address: str, call: Callable[["ManagerPeersAsyncStub"], Awaitable[R]]) -> R:
+        async with connect_aio([address], self.identity()) as channel:
+            stub: ManagerPeersAsyncStub = ManagerPeersStub(channel)
+            try:
+                return await call(stub)
+            except grpc.RpcError as error:
+                raise to_shoal_error(error, address=address) from error
 
     async def diagnose(self, address: str, request: DiagnoseHostRequest) -> DiagnoseHostResponse:
         """Checks of the host of the manager at this address.

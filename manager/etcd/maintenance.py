@@ -1,6 +1,7 @@
 """Maintenance of etcd: status, compaction and defragmentation, and its transaction limits."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,6 +14,8 @@ from manager.etcd.members import Member, Members
 from manager.etcd.v3 import etcd_pb2 as rpc
 from manager.store.kinds import ROOT
 from shoal.errors import Unavailable
+
+_log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5.0
 DEFRAGMENT_SECONDS = 600.0
@@ -31,7 +34,7 @@ class MemberStatus:
         database_bytes: of its file; writes are rejected when it reaches the quota.
         used_bytes: in use; the rest can be freed by defragmentation.
         problem: one line; empty if there is none.
-        is_leader: of etcd.
+        is_leader: it leads the members.
     """
 
     endpoint: str
@@ -64,17 +67,47 @@ class EtcdMaintenance:
         Raises:
             Unavailable: a member is unavailable or rejected the call; the call may be repeated.
         """
+        await self.compact_history()
+        await self.defragment()
+        await self.clear_alarms()
+        return await self.status()
+
+    async def compact_history(self) -> None:
+        """Of all members, whichever they are. Raises Unavailable."""
         first = await self._members.connected(ANSWER_SECONDS)
         now = (await _call(first, first.kv.Range, rpc.RangeRequest(key=ROOT.encode(), count_only=True))).header.revision
         await self._compact(first, now)
-        for member in self._members:
+
+    async def defragment(self) -> None:
+        """Each configured member, the one that leads last, after it has passed that on. Raises Unavailable."""
+        statuses = {
+            member: await _call(member, member.maintenance.Status, rpc.StatusRequest()) for member in self._members
+        }
+        for member in sorted(statuses, key=lambda each: _leads(statuses[each])):
+            if _leads(statuses[member]):
+                await self._pass_leadership_on(member)
             await _call(member, member.maintenance.Defragment, rpc.DefragmentRequest(), DEFRAGMENT_SECONDS)
+
+    async def clear_alarms(self) -> None:
+        """Of all members. Raises Unavailable."""
+        first = await self._members.connected(ANSWER_SECONDS)
         for alarm in await self._alarms():
             deactivate = rpc.AlarmRequest(
                 action=rpc.AlarmRequest.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm
             )
             await _call(first, first.maintenance.Alarm, deactivate)
-        return await self.status()
+
+    async def _pass_leadership_on(self, leading: Member) -> None:
+        """To the member with the lowest id; one that cannot take it over is no reason not to defragment."""
+        listed = await _call(leading, leading.cluster.MemberList, rpc.MemberListRequest())
+        own_id = (await _call(leading, leading.maintenance.Status, rpc.StatusRequest())).header.member_id
+        others = sorted(each.ID for each in listed.members if own_id != each.ID and not each.isLearner and each.name)
+        if not others:
+            return
+        try:
+            await _call(leading, leading.maintenance.MoveLeader, rpc.MoveLeaderRequest(targetID=others[0]))
+        except Unavailable as error:
+            _log.warning("cannot pass the leadership of etcd on before it is defragmented: %s", error)
 
     async def _compact(self, member: Member, revision: int) -> None:
         request = rpc.CompactionRequest(revision=revision, physical=True)
@@ -119,6 +152,10 @@ async def _accepts(member: Member, operations: int) -> bool:
     return True
 
 
+def _leads(status: rpc.StatusResponse) -> bool:
+    return bool(status.leader) and status.leader == status.header.member_id
+
+
 async def _member_status(member: Member, alarms: Sequence[rpc.AlarmMember]) -> MemberStatus:
     try:
         answer = await _call(member, member.maintenance.Status, rpc.StatusRequest())
@@ -131,7 +168,7 @@ async def _member_status(member: Member, alarms: Sequence[rpc.AlarmMember]) -> M
         database_bytes=answer.dbSize,
         used_bytes=answer.dbSizeInUse,
         problem="; ".join(_ALARMS.get(each, f"alarm {each}") for each in sorted(active)),
-        is_leader=bool(answer.leader) and answer.leader == answer.header.member_id,
+        is_leader=_leads(answer),
     )
 
 

@@ -143,6 +143,20 @@ def test_the_watch_leaves_a_member_that_does_not_answer(tmp_path: Path) -> None:
         asyncio.run(scenario(members))
 
 
+def test_the_leading_member_passes_that_on_before_it_is_defragmented(tmp_path: Path) -> None:
+    async def scenario(members: list[Member]) -> None:
+        async with cluster_members(endpoints(members), None) as connected:
+            etcd = Etcd(members=connected)
+            await etcd.txn((), [Put(b"/shoal/v1/a", b"1")])
+            before = [each.is_leader for each in await etcd.maintenance.status()]
+            assert before.count(True) == 1
+            after = [each.is_leader for each in await etcd.maintenance.compact()]
+            assert after.count(True) == 1 and after != before
+
+    with etcd_cluster(tmp_path, ["127.0.0.1", "127.0.0.1"], None) as members:
+        asyncio.run(scenario(members))
+
+
 def test_endpoints_may_be_away_and_unknown(tmp_path: Path) -> None:
     async def scenario(members: list[Member]) -> None:
         addresses = ["nowhere.invalid:2379", "127.0.0.1:1", *endpoints(members)]
