@@ -17,7 +17,9 @@ from manager.dispatcher.liveness.heartbeat_monitor import HeartbeatMonitor
 from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS, reconnect_seconds
 from manager.dispatcher.sessions import agent_input
 from manager.dispatcher.sessions.agent_session import AgentSession
-from manager.dispatcher.sessions.manager_set import as_messages, manager_addresses
+from manager.dispatcher.sessions.etcd_disconnection import Check, EtcdDisconnection, always_connected
+from manager.dispatcher.sessions.first_message import read_hello
+from manager.dispatcher.sessions.manager_set import manager_set
 from manager.dispatcher.sessions.node_admission import NodeAdmission, node_removed
 from manager.dispatcher.sessions.node_status_sync import NodeStatusSync
 from manager.dispatcher.sessions.session_openings import SessionOpenings
@@ -35,10 +37,8 @@ from manager.store.changes import Change
 from manager.store.record_store import BatchStore
 from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
-    Hello,
     ImageReport,
     ManagerMessage,
-    ManagerSet,
     NodeApplied,
     OrphanReport,
     StatusBatch,
@@ -47,7 +47,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 )
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
-from shoal.errors import Busy, Conflict, Exhausted, InvalidInput, PermissionDenied, ShoalError, Timeout, Unavailable
+from shoal.errors import Busy, Conflict, Exhausted, PermissionDenied, ShoalError, Timeout, Unavailable
 from shoal.identity.roles import Role
 from shoal.rpc.caller import Caller, caller_of
 from shoal.rpc.host_port import peer_address
@@ -55,10 +55,7 @@ from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
-HELLO_SECONDS = 30.0
-"""A session that has sent nothing by then ends. Agents send Hello at once; a busy manager may read it late."""
-
-_MANAGER_KINDS = frozenset({kinds.MANAGER.name, kinds.REGISTERED_MANAGER.name})
+_MANAGER_KINDS = frozenset({kinds.MANAGER.name, kinds.REGISTERED_MANAGER.name, kinds.REMOVED_MANAGER.name})
 """Kinds of records that list the managers."""
 _PEER_KINDS = frozenset({kinds.NODE_STATUS.name, kinds.APPLIED.name})
 """Kinds of records that say which nodes are ready, and what nodes of other managers have applied."""
@@ -74,6 +71,7 @@ class Dispatcher(DispatcherServicer):
         now_ms: milliseconds since the Unix epoch.
         secrets: decrypts the secrets that a node's own tasks need.
         identify: the caller named in the certificate; a session is of that node only.
+        check_etcd: see `EtcdDisconnection`.
     """
 
     def __init__(
@@ -85,6 +83,7 @@ class Dispatcher(DispatcherServicer):
         secrets: ContentCodec,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         identify: Callable[[Context], Caller] = caller_of,
+        check_etcd: Check = always_connected,
     ) -> None:
         self._store = store
         self._manager_id = manager_id
@@ -106,6 +105,7 @@ class Dispatcher(DispatcherServicer):
             lost=self._end_lost,
         )
         self._sessions: dict[str, AgentSession] = {}
+        self._disconnection = EtcdDisconnection(check=check_etcd, sessions=self._sessions, monitor=self._heartbeats)
         self._rate_limiter = SessionRateLimiter(view=store.tables, heard=self._heartbeats.heard)
         self._openings = SessionOpenings()
         self._status_sync = NodeStatusSync(
@@ -120,7 +120,7 @@ class Dispatcher(DispatcherServicer):
         self._sequences = count(now_ms() << 20)
         self._withdrawals = WithdrawalCoordinator(store=store, manager_id=manager_id, sessions=self._sessions)
         self._rebalancer = SessionRebalancer(view=store.tables, manager_id=manager_id, sessions=self._sessions)
-        self._managers = manager_addresses(store.tables)
+        self._managers = manager_set(store.tables)
         self._running = asyncio.Event()
 
     async def run(self) -> None:
@@ -136,6 +136,7 @@ class Dispatcher(DispatcherServicer):
                 group.create_task(self._follow(batches), name="assignments")
                 group.create_task(self._task_statuses.run(), name="statuses")
                 group.create_task(self._heartbeats.run(), name="heartbeats")
+                group.create_task(self._disconnection.run(), name="disconnection from etcd")
                 group.create_task(self._status_sync.run(), name="states of nodes")
                 group.create_task(self._withdrawals.run(), name="withdrawals")
                 group.create_task(self._rebalancer.run(), name="session rebalancing")
@@ -159,9 +160,10 @@ class Dispatcher(DispatcherServicer):
             Busy: too many agents connect at once, or this one is blocked. Exhausted: it exceeds its rate limit.
         """
         await self._running.wait()
+        self._disconnection.check_open()
         node_id = self._node(self._identify(context))
         self._rate_limiter.check_open(node_id)
-        description = (await _hello(requests)).description
+        description = (await read_hello(requests)).description
         self._begin_opening(node_id)
         try:
             session = await self._open(node_id, description, peer_address(context.peer()))
@@ -300,7 +302,7 @@ class Dispatcher(DispatcherServicer):
         return Welcome(
             heartbeat_ms=round(self._heartbeat_seconds * 1000),
             reconnect_ms=round(reconnect_seconds(len(self._store.tables.nodes)) * 1000),
-            managers=ManagerSet(managers=as_messages(manager_addresses(self._store.tables))),
+            managers=manager_set(self._store.tables),
         )
 
     async def _follow(self, batches: AsyncIterator[tuple[Change, ...]]) -> None:
@@ -325,25 +327,13 @@ class Dispatcher(DispatcherServicer):
     def _send_managers(self) -> None:
         """Agents keep the list for when this manager is unavailable."""
         self._rebalancer.managers_changed()
-        managers = manager_addresses(self._store.tables)
+        managers = manager_set(self._store.tables)
         if managers != self._managers:
             self._managers = managers
-            message = ManagerMessage(managers=ManagerSet(managers=as_messages(managers)))
+            message = ManagerMessage(managers=managers)
             for session in self._sessions.values():
                 session.send(message)
 
     def _end_lost(self, node_id: str, message: str) -> None:
         if session := self._sessions.get(node_id):
             session.end(Unavailable(f"{message}; reconnect"))
-
-
-async def _hello(requests: AsyncIterator[AgentMessage]) -> Hello:
-    try:
-        async with asyncio.timeout(HELLO_SECONDS):
-            async for message in requests:
-                if message.WhichOneof("kind") == "hello":
-                    return message.hello
-                break
-    except TimeoutError:
-        raise Timeout(f"no Hello received within {HELLO_SECONDS:g} s") from None
-    raise InvalidInput("the first message of a session must be Hello")

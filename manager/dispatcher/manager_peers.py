@@ -2,12 +2,18 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 from manager.membership.member_api import EtcdMembers
 from shoal.api.v1.cluster_pb2 import Manager, ManagerMembership, RemovedManager
 from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
 from shoal.api.v1.dispatcher_pb2 import (
+    DefragmentEtcdRequest,
+    EndTermRequest,
+    EndTermResponse,
     EtcdPeer,
+    EtcdStatus,
+    GetEtcdRequest,
     GetMembershipRequest,
     GetMembershipResponse,
     ListAppliedRequest,
@@ -19,7 +25,14 @@ from shoal.api.v1.dispatcher_pb2 import (
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersServicer
 from shoal.api.v1.event_pb2 import Event
 from shoal.errors import NotFound
-from shoal.rpc.caller import Context
+from shoal.rpc.caller import Context, caller_of
+
+
+class EtcdCalls(Protocol):
+    """`manager.cluster.managers_etcds.ManagersEtcds` is one."""
+
+    async def own_status(self) -> EtcdStatus: ...
+    async def defragment_own(self) -> EtcdStatus: ...
 
 
 class ManagerPeersService(ManagerPeersServicer):
@@ -31,6 +44,8 @@ class ManagerPeersService(ManagerPeersServicer):
         memberships, managers, removed: the live tables of all managers' memberships, of those that run, and of those
             that were removed.
         members: of etcd.
+        end_term: `Leadership.end_term`.
+        etcds: of this manager's etcd.
         diagnose: checks this manager's host.
     """
 
@@ -43,6 +58,8 @@ class ManagerPeersService(ManagerPeersServicer):
         managers: Mapping[str, Manager],
         removed: Mapping[str, RemovedManager],
         members: Callable[[], Awaitable[EtcdMembers]],
+        end_term: Callable[[str, int], Awaitable[None]],
+        etcds: EtcdCalls,
         diagnose: Callable[[DiagnoseHostRequest], Awaitable[DiagnoseHostResponse]],
     ) -> None:
         self._applied = applied
@@ -51,7 +68,21 @@ class ManagerPeersService(ManagerPeersServicer):
         self._managers = managers
         self._removed = removed
         self._members = members
+        self._end_term = end_term
+        self._etcds = etcds
         self._diagnose = diagnose
+
+    async def GetEtcd(self, request: GetEtcdRequest, context: Context) -> EtcdStatus:  # noqa: N802
+        return await self._etcds.own_status()
+
+    async def DefragmentEtcd(self, request: DefragmentEtcdRequest, context: Context) -> EtcdStatus:  # noqa: N802
+        """Raises Unavailable: it does not respond, or refuses."""
+        return await self._etcds.defragment_own()
+
+    async def EndTerm(self, request: EndTermRequest, context: Context) -> EndTermResponse:  # noqa: N802
+        """Raises NotFound: the caller does not lead. Unavailable: etcd does not respond here either."""
+        await self._end_term(caller_of(context).name, request.lease)
+        return EndTermResponse()
 
     async def ListApplied(self, request: ListAppliedRequest, context: Context) -> ListAppliedResponse:  # noqa: N802
         return ListAppliedResponse(nodes=self._applied(request.node_ids))

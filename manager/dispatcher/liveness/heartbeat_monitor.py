@@ -35,6 +35,7 @@ class HeartbeatMonitor:
         self._lost = lost
         self._message = f"no heartbeat for {MISSED * heartbeat_seconds:g} s"
         self._liveness = Liveness(heartbeat_seconds)
+        self._suspended = False
 
     def heard(self, node_id: str) -> None:
         """The node sent a message."""
@@ -57,6 +58,15 @@ class HeartbeatMonitor:
         """Whether this manager monitors the node and it is not overdue."""
         return self._liveness.is_fresh(node_id, _now())
 
+    def suspend(self) -> None:
+        """Mark no node until `resume`: nodes cannot be heard."""
+        self._suspended = True
+
+    def resume(self) -> None:
+        """All nodes have the usual time to reconnect from now on."""
+        self._suspended = False
+        self._liveness.grant_grace(self._liveness.watched(), _now())
+
     def start_grace(self) -> None:
         """After a start: nodes whose session was here have the usual time to reconnect, and a grace period."""
         statuses = self._store.tables.node_status
@@ -70,7 +80,8 @@ class HeartbeatMonitor:
             while True:
                 # Nothing else is awaited here: a sleep that takes too long means that this manager did not run.
                 await asyncio.sleep(self._liveness.period)
-                if self._liveness.tick(_now()) and (writing is None or writing.done()):
+                is_in_time = self._liveness.tick(_now()) and not self._suspended
+                if is_in_time and (writing is None or writing.done()):
                     decision = self._evaluate()
                     if decision.down or decision.unknown:
                         writing = group.create_task(self._write(decision), name="nodes that are lost")

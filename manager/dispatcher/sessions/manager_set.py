@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from manager.store.tables import View
 from shoal.api.v1.cluster_pb2 import ManagerAddress
+from shoal.api.v1.dispatcher_pb2 import ManagerSet
 from shoal.rendezvous import ranked_servers
 
 
@@ -12,6 +13,11 @@ def manager_addresses(view: View) -> dict[str, str]:
     addresses = {each.id: each.api_address for each in view.registered_managers.values()}
     addresses.update((each.id, each.api_address) for each in view.managers.values())
     return dict(sorted(addresses.items()))
+
+
+def manager_set(view: View) -> ManagerSet:
+    """What agents are told."""
+    return ManagerSet(managers=as_messages(manager_addresses(view)), removed=sorted(view.removed_managers))
 
 
 def as_messages(addresses: Mapping[str, str]) -> list[ManagerAddress]:
