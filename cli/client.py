@@ -151,7 +151,8 @@ class Client:
     def call(self, method: Unary[Q, A], request: Q, *, seconds: float | None = CALL_SECONDS) -> A:
         """One call.
 
-        A read whose connection is lost is made again, by another manager if there is one. Nothing else is.
+        A read whose connection is lost is made again, by another manager if there is one. So is, once, a change that a
+        manager has refused since it is disconnected from etcd. Nothing else is.
 
         Args:
             seconds: how long it may take; None: as long as the manager takes.
@@ -167,6 +168,8 @@ class Client:
             try:
                 return self._attempt(method, request, seconds)
             except grpc.RpcError as error:
+                if not reads and attempt == 0 and self._was_refused_by_one(error):
+                    continue
                 self._check_lost(error, reads=reads, is_last=attempt == READ_ATTEMPTS - 1)
         raise AssertionError("the last attempt returns or raises")
 
@@ -191,6 +194,12 @@ class Client:
 
         self.answers_are_stale = True
         warn(f"the manager has been disconnected from etcd since {timestamp(since_ms)}: this may be out of date")
+
+    def _was_refused_by_one(self, error: "grpc.RpcError") -> bool:
+        """Whether another manager may accept a change that one that is disconnected from etcd has refused."""
+        from shoal.rpc.status_mapping import is_not_made
+
+        return is_not_made(error) and len(self.context.all_addresses) > 1
 
     def _check_lost(self, error: "grpc.RpcError", *, reads: bool, is_last: bool) -> None:
         """Raises ShoalError, unless the call is a read to be made again."""

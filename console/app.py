@@ -254,9 +254,10 @@ async def _connect(
     maintenance = CertificateMaintenance(context, channel, connected_as=identity, connect=connect, now=now)
     stack.push_async_callback(maintenance.close)
 
-    def use_next() -> None:
-        if order.advance():
+    def use_next() -> bool:
+        if is_changed := order.advance():
             maintenance.reconnect()
+        return is_changed
 
     return Managers(channel, address=", ".join(context.all_addresses), use_next=use_next), maintenance
 

@@ -101,9 +101,10 @@ async def run(settings: EngineSettings) -> None:
         )
         stack.push_async_callback(maintenance.close)
 
-        def use_next() -> None:
-            if order.advance():
+        def use_next() -> bool:
+            if is_changed := order.advance():
                 maintenance.reconnect()
+            return is_changed
 
         managers = Managers(channel, address=", ".join(context.all_addresses), use_next=use_next)
         own = subject_of(identity.certificate)

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from engine.protocol.errors import ApiError, page_not_found, status_of
+from engine.protocol.go_times import time_text
 from engine.protocol.versions import NEWEST, ApiVersion, is_answered_in_json, unsupported
 from engine.server.call import JSON, Call
 from engine.server.callers import LOCAL, ApiCaller, caller_of
@@ -17,6 +18,7 @@ from engine.server.request_metrics import RequestMetrics, RequestOutcome
 from engine.server.routes import Route, RouteTable, split_version
 from engine.server.server_headers import SERVER_HEADERS
 from shoal.errors import ShoalError
+from shoal.manager_calls.stale_reads import noting_stale_reads
 
 _log = logging.getLogger(__name__)
 _http_log = logging.getLogger(f"{__name__}.http")
@@ -25,6 +27,8 @@ _http_log = logging.getLogger(f"{__name__}.http")
 LINE_BYTES = 32 * 1024
 """Of the request line, and of a header: credentials of registries are headers, filters are in the path."""
 MAX_HEADERS = 100
+STALE_HEADER = "Shoal-Stale-Since"
+"""Of an answer with records of a manager that is disconnected from etcd: since when. They may be out of date."""
 KEEP_ALIVE_SECONDS = 300.0
 LINGER_SECONDS = 2.0
 """For the rest of a body that is not read, so that its sender reads the answer."""
@@ -90,8 +94,11 @@ class ApiServer:
             route, parameters = self._route(request.method, path)
             outcome.operation, outcome.is_stream = route.operation, route.hijacks
             caller = caller_of(request, self._cluster, self._local)
-            with self._acting_for(caller):
-                return await self._run(route, Call(request, version, parameters, caller))
+            with self._acting_for(caller), noting_stale_reads() as stale:
+                response = await self._run(route, Call(request, version, parameters, caller))
+            if stale.since_ms and not response.prepared:
+                response.headers[STALE_HEADER] = time_text(stale.since_ms)
+            return response
         except ShoalError as error:
             return _error_response(error, version)
         except ConnectionError:

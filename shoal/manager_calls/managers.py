@@ -19,9 +19,10 @@ from shoal.manager_calls.newest_revision import NewestRevision
 from shoal.manager_calls.read_attempts import ReadAttempts, is_read
 from shoal.manager_calls.read_cache import CachedAnswer, ReadCache, naming
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
+from shoal.manager_calls.stale_reads import note_answer
 from shoal.resumption.resume_attempts import ResumeAttempts, Resumption
-from shoal.rpc.read_revisions import REVISION_KEY, Metadata, reported_revision
-from shoal.rpc.status_mapping import to_shoal_error
+from shoal.rpc.read_revisions import REVISION_KEY, Metadata, reported_revision, stale_since_ms
+from shoal.rpc.status_mapping import is_not_made, to_shoal_error
 
 if TYPE_CHECKING:
     from shoal.api.v1.builds_pb2_grpc import BuildsAsyncStub
@@ -35,6 +36,8 @@ R = TypeVar("R")
 
 CALL_SECONDS = 30.0
 """For a call that is not a stream, unless said otherwise."""
+LEAVE_SECONDS = 5.0
+"""Between two managers that are left since they are disconnected from etcd: it may be that all are."""
 SIZE_SECONDS = 60.0
 """For one for which nodes count what is on their disks."""
 
@@ -53,7 +56,7 @@ class Managers:
     Reads are made again when no manager answers, and at another manager when this one lags behind the store.
 
     Args:
-        use_next: makes another manager the one that calls go to.
+        use_next: makes another manager the one that calls go to; False: there is no other one.
     Attributes:
         control, containers, images, builds, authority: stubs; calls are made by `call` and `stream`.
     """
@@ -63,11 +66,12 @@ class Managers:
         channel: ReplaceableChannel,
         *,
         address: str = "the manager",
-        use_next: Callable[[], None] = lambda: None,
+        use_next: Callable[[], bool] = lambda: False,
     ) -> None:
         self._address = address
         self._use_next = use_next
         self._changes = 0
+        self._leave_again_at = 0.0
         self._revision = NewestRevision(time.monotonic)
         self._kept = ReadCache()
         untyped: Any = channel
@@ -116,6 +120,7 @@ class Managers:
     ) -> tuple[R, Metadata]:
         """The answer and its trailing metadata."""
         attempts = ReadAttempts(time.monotonic) if is_read(method) else None
+        was_refused = False
         while True:
             asked, changes = self._revision.current(), self._changes
             try:
@@ -123,11 +128,15 @@ class Managers:
                 answer: R = await call
                 trailer = tuple(await call.trailing_metadata() or ())
                 self._revision.update(trailer)
+                self._note_answer(trailer, changes)
                 return answer, trailer
             except grpc.RpcError as error:
                 reported = self._update_from(error)
                 if attempts is None:
-                    raise self._failed_change(error) from error
+                    if was_refused or not is_not_made(error) or not self._change_manager(changes):
+                        raise self._failed_change(error) from error
+                    was_refused = True  # for certain: another manager may be able to
+                    continue
                 if not attempts.may_repeat(error, asked=asked, reported=reported):
                     raise to_shoal_error(error, address=self._address) from error
             if reported is None:
@@ -192,8 +201,17 @@ class Managers:
         self._revision.update(trailer)
         return reported_revision(trailer) if REVISION_KEY in dict(trailer) else None
 
-    def _change_manager(self, changes: int) -> None:
-        """Once for all calls that the same manager has failed."""
-        if changes == self._changes:
-            self._changes += 1
-            self._use_next()
+    def _note_answer(self, trailer: Metadata, changes: int) -> None:
+        """What comes after an answer that may be out of date goes to another manager: it may be connected to etcd."""
+        note_answer(trailer)
+        now = time.monotonic()
+        if stale_since_ms(trailer) and now >= self._leave_again_at:
+            self._leave_again_at = now + LEAVE_SECONDS
+            self._change_manager(changes)
+
+    def _change_manager(self, changes: int) -> bool:
+        """Once for all calls that the same manager has failed. False: there is no other one."""
+        if changes != self._changes:
+            return True
+        self._changes += 1
+        return self._use_next()

@@ -81,10 +81,11 @@ class TwoManagers:
         """The manager that the engine calls from now on."""
         self.channel.replace(self.channels[number])
 
-    def change(self) -> None:
+    def change(self) -> bool:
         """As an engine does when the manager that it calls lags behind."""
         self.changes += 1
         self.use(0)
+        return True
 
     async def create(self, name: str) -> None:
         await self.calls.call(self.calls.control.CreateVolume, CreateVolumeRequest(spec=VolumeSpec(name=name)))

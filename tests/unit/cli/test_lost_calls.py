@@ -1,6 +1,7 @@
 """What the command line does with a call whose connection is lost."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -9,7 +10,9 @@ import pytest
 from cli.client import READ_ATTEMPTS, Client
 from shoal.api.v1.control_pb2 import CreateNetworkRequest, GetClusterRequest, WatchEventsRequest
 from shoal.api.v1.engine_pb2 import CreateContainerRequest
+from shoal.contexts.context_file import Context
 from shoal.errors import ConnectionLost, Refused, ShoalError, Timeout, Unavailable
+from shoal.rpc.read_revisions import NOT_MADE_KEY
 from shoal.rpc.status_mapping import ORIGIN_KEY, is_outcome_unknown
 
 LOST = "recvmsg:Connection reset by peer"
@@ -56,6 +59,21 @@ def test_a_read_is_not_made_again_for_ever() -> None:
     with pytest.raises(Unavailable):
         client().call(method, GetClusterRequest())
     assert len(requests) == READ_ATTEMPTS
+
+
+def test_a_change_that_one_manager_refuses_for_its_etcd_is_made_by_another() -> None:
+    trailer = grpc.aio.Metadata((ORIGIN_KEY, "1"), (NOT_MADE_KEY, "1"))
+    refused = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), trailer, "nothing was changed")
+    for addresses, times, made in ((("one", "two"), 1, True), (("one", "two"), 2, False), (("one",), 1, False)):
+        method, requests = failing(times, lambda: refused)
+        asking = client()
+        asking.context = Context("c", addresses, Path("/nowhere"))
+        if made:
+            assert asking.call(method, CreateNetworkRequest()) == "answer"
+        else:
+            with pytest.raises(Unavailable, match="nothing was changed"):
+                asking.call(method, CreateNetworkRequest())
+        assert len(requests) == len(addresses)
 
 
 def test_a_write_is_made_once_and_may_have_been_made() -> None:

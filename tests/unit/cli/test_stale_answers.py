@@ -10,7 +10,7 @@ from cli.client import Client
 from cli.commands.manager import list_managers
 from shoal.api.v1.cluster_pb2 import RegisteredManager
 from shoal.api.v1.control_pb2 import GetClusterRequest, ListManagersResponse
-from shoal.rpc.read_revisions import STALE_KEY, ReadRevisions, stale_since_ms
+from shoal.rpc.read_revisions import NOT_MADE_KEY, STALE_KEY, ReadRevisions, stale_since_ms
 
 SINCE_MS = 1_796_065_096_000
 
@@ -23,6 +23,14 @@ def test_an_answer_says_since_when_its_manager_is_disconnected() -> None:
     disconnected = ReadRevisions(newest=lambda: 7, reached=reached, stale_since_ms=lambda: SINCE_MS)
     assert stale_since_ms(disconnected.trailer()) == SINCE_MS
     assert stale_since_ms(ReadRevisions(newest=lambda: 7, reached=reached).trailer()) == 0
+
+
+@pytest.mark.parametrize(("before", "now", "not_made"), [(0, 0, False), (0, 9, False), (9, 9, True), (9, 5009, False)])
+def test_nothing_was_made_by_a_manager_that_was_disconnected_during_the_whole_call(
+    before: int, now: int, not_made: bool
+) -> None:
+    revisions = ReadRevisions(newest=lambda: 7, reached=reached, stale_since_ms=lambda: now)
+    assert (NOT_MADE_KEY in dict(revisions.error_trailer(before))) is not_made
 
 
 class Method:

@@ -1,7 +1,7 @@
 """What programs that run on do with calls whose connection to a manager is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
 import grpc
@@ -11,7 +11,10 @@ from grpc import aio
 from shoal.errors import Timeout, Unavailable
 from shoal.manager_calls.managers import Managers
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
+from shoal.manager_calls.stale_reads import noting_stale_reads
 from shoal.resumption.repeated_request import RepeatedRequest
+from shoal.rpc.read_revisions import NOT_MADE_KEY, STALE_KEY
+from shoal.rpc.status_mapping import ORIGIN_KEY
 
 LOST = "Socket closed"
 NOT_SENT = "failed to connect to all addresses; last error: UNKNOWN: ipv4:192.0.2.1:7440: Connection refused"
@@ -69,6 +72,71 @@ def test_a_change_is_made_once_and_says_if_it_may_have_been(details: str, kind: 
             await (await managers()).call(method, object())
         assert ("may have been made" in str(caught.value)) is (kind is Timeout)
         assert method.calls == 1
+
+    asyncio.run(scenario())
+
+
+class Answer:
+    """Of one call, with its trailing metadata."""
+
+    def __init__(self, *trailer: tuple[str, str]) -> None:
+        self._trailer = trailer
+
+    def __await__(self) -> Generator[Any, None, str]:
+        yield from asyncio.sleep(0).__await__()
+        return "answer"
+
+    async def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._trailer
+
+
+REFUSED = aio.AioRpcError(
+    grpc.StatusCode.UNAVAILABLE,
+    aio.Metadata(),
+    aio.Metadata((ORIGIN_KEY, "1"), (NOT_MADE_KEY, "1"), (STALE_KEY, "9000")),
+    "nothing was changed",
+)
+
+
+@pytest.mark.parametrize(
+    ("others", "answers", "calls"), [(1, (REFUSED, Answer()), 2), (1, (REFUSED, REFUSED), 2), (0, (REFUSED,), 1)]
+)
+def test_a_change_that_one_manager_refuses_for_its_etcd_is_made_by_another_once(
+    others: int, answers: tuple[Any, ...], calls: int
+) -> None:
+    async def scenario() -> None:
+        channel = ReplaceableChannel(aio.insecure_channel("ipv4:192.0.2.1:7440"))
+        method = Method("/shoal.api.v1.Control/CreateNetwork", *answers)
+        made = Managers(channel, use_next=lambda: bool(others)).call(method, object())
+        if answers[-1] is REFUSED:
+            with pytest.raises(Unavailable, match="nothing was changed"):
+                await made
+        else:
+            assert await made == "answer"
+        assert method.calls == calls
+
+    asyncio.run(scenario())
+
+
+def test_answers_that_may_be_out_of_date_are_noted_and_their_manager_is_left() -> None:
+    async def scenario() -> None:
+        left: list[bool] = []
+        channel = ReplaceableChannel(aio.insecure_channel("ipv4:192.0.2.1:7440"))
+
+        def use_next() -> bool:
+            left.append(True)
+            return True
+
+        managers = Managers(channel, use_next=use_next)
+        stale = [Answer((STALE_KEY, str(since))) for since in (9000, 8000)]
+        method = Method("/shoal.api.v1.Control/GetCluster", *stale, Answer(), Answer())
+        with noting_stale_reads() as noted:
+            await asyncio.gather(*(managers.call(method, object()) for _ in range(3)))
+        assert noted.since_ms == 8000
+        assert left == [True], "all may be disconnected: they are not tried in turn with each call"
+        with noting_stale_reads() as noted:
+            await managers.call(method, object())
+        assert not noted.since_ms
 
     asyncio.run(scenario())
 
