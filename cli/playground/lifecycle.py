@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -220,16 +221,12 @@ class Playground:
     def start_other_manager(self, host: PlaygroundHost) -> None:
         """Start one of `Layout.other_managers`, and wait until it votes; it joins when it has not yet."""
         token = self.layout.state / "manager-token"
-        with self.client() as client:
-            manager_servers.write_token(client, token)
-            before = manager_servers.voters(client)
+        if not (host.state / "identity").exists():  # else no manager may be there to create one
+            with self.client() as client:
+                manager_servers.write_token(client, token)
         command = manager_servers.joining_manager_command(self.layout, host, token, self._manager_options)
         self._spawn(host.name, host.namespace, command, host.log)
-
-        def votes() -> bool:
-            with self.client() as client:
-                return manager_servers.voters(client) > before
-
+        votes = partial(manager_servers.votes, self._contexts.get(self.layout.name), self.layout, host)
         self.wait_until(votes, f"manager {host.name}", {host.name: host.log})
         manager_servers.refresh_context(self._contexts.get(self.layout.name))
 

@@ -54,6 +54,15 @@ def voters(client: Client) -> int:
     return sum(each.alive and each.membership.state == ManagerMembership.VOTER for each in views)
 
 
+def votes(context: Context, layout: Layout, host: PlaygroundHost) -> bool:
+    """Whether a manager that has joined runs and votes, as it knows itself. Raises ShoalError: it does not answer."""
+    api = manager_api(layout, host)
+    with Client(Context(context.name, (api,), context.directory)) as client:
+        views = client.call(client.control.ListManagers, ListManagersRequest()).managers
+    found = (each for each in views if each.manager.api_address == api)
+    return any(each.alive and each.membership.state == ManagerMembership.VOTER for each in found)
+
+
 def refresh_context(context: Context) -> None:
     """Commands know all managers from now on, so that they can do without any one of them."""
     with Client(context) as client:
