@@ -2,19 +2,13 @@
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 
-from grpc import aio
-
-from manager.advertised_address import advertised_host, ip_of, with_port
 from manager.agents.agent_channels import AgentChannels
 from manager.agents.build_channels import BuildChannels
+from manager.api_ports import VERSION, closed_at_exit, listen_on_ports, report_ready
 from manager.builds.build_cache_handler import BuildCacheHandler
 from manager.builds.build_handler import BuildHandler
 from manager.builds.build_network_records import BuildNetworkRecords
@@ -22,6 +16,7 @@ from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, Certificate
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
 from manager.certificate_authority.manager_joins import ManagerJoins
+from manager.cluster.managers_etcds import ManagersEtcds
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
 from manager.cluster_place import ClusterPlace
 from manager.control_api.builds_servicer import BuildsService
@@ -59,12 +54,10 @@ from manager.store.store import Store
 from shoal import ids
 from shoal.api.v1.builds_pb2_grpc import add_BuildsServicer_to_server
 from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
-from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
 from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_ManagerPeersServicer_to_server
 from shoal.api.v1.engine_pb2_grpc import add_ContainersServicer_to_server, add_ImagesServicer_to_server
 from shoal.daemons.heap_trimming import keep_freed_memory, trim_heap_forever
-from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Refused
@@ -73,15 +66,14 @@ from shoal.identity.keyring import Keyring, load_keyring
 from shoal.monitoring.server import monitoring_server
 from shoal.rpc import access, server_limits
 from shoal.rpc.conditional_reads import ConditionalReads
-from shoal.rpc.grpc_server import listen, make_server, started
-from shoal.rpc.manager_access import MANAGER_API, READS_OF_RECORDS
+from shoal.rpc.grpc_server import make_server, started
+from shoal.rpc.manager_access import FOR_REMOVED_MANAGERS, MANAGER_API, READS_OF_RECORDS
 from shoal.rpc.read_revisions import ReadRevisions
+from shoal.rpc.removed_managers import RemovedManagers
 from shoal.rpc.request_limits import MAX_REQUEST_BYTES
 from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
-
-VERSION = version("shoal")
 
 
 def now_ms() -> int:
@@ -99,15 +91,20 @@ async def run(settings: Settings) -> None:
     make_state_directory(settings.state_directory)
     try:
         await join_cluster(settings)
-        async with open_etcd(settings) as opened:
-            store = Store(backend=opened.client)
-            async with TaskGroup() as group:
-                group.create_task(store.run(), name="store")
-                await store.ready()
-                await _run_components(settings, store, opened)
+        serve = partial(_serve, settings)
+        async with open_etcd(settings, serve) as opened:
+            await serve(opened)
     except* RemovedFromCluster:
         leave_cluster(settings)
         raise
+
+
+async def _serve(settings: Settings, opened: OpenedEtcd) -> None:
+    store = Store(backend=opened.client)
+    async with TaskGroup() as group:
+        group.create_task(store.run(), name="store")
+        await store.ready()
+        await _run_components(settings, store, opened)
 
 
 async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) -> None:
@@ -139,6 +136,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         now_ms=now_ms,
         secrets=EncryptedCodec(keyring),
         heartbeat_seconds=settings.heartbeat_seconds,
+        check_etcd=backend.majority.check,
     )
     agents = AgentChannels(lambda: own.current)
     registries = read_registries(settings.registries_file)
@@ -149,6 +147,18 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     events = EventLog(store=store, now_ms=now_ms, archive=archive)
     others = PeerManagerClient(lambda: own.current)
     nodes = NetworkNodes(applied=dispatcher.applied, peers=others)
+    clocks = ClockComparison(store=store, manager_id=own.manager_id, now_ms=now_ms)
+    leadership = Leadership(
+        store, backend, own.manager_id, unfit=clocks.problem, transfer=place.transfer_leadership(others.end_term)
+    )
+    etcds = ManagersEtcds(
+        own=backend.maintenance,
+        own_id=own.manager_id,
+        addresses=lambda: {key: each.api_address for key, each in store.tables.registered_managers.items()},
+        status=others.etcd_status,
+        defragment=others.defragment_etcd,
+    )
+    maintenance = etcds if opened.server is not None else backend.maintenance
     own_host = ManagerHost(
         state_directory=settings.state_directory,
         identity=lambda: own.current,
@@ -164,7 +174,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         peers=others,
         own=own_host,
         network=network_check,
-        maintenance=backend.maintenance,
+        maintenance=maintenance,
         quota_bytes=quota_bytes,
         now_ms=now_ms,
     )
@@ -176,7 +186,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         keyring,
         events,
         nodes,
-        backend.maintenance,
+        maintenance,
         repository.check,
         diagnosis,
         network_check,
@@ -207,6 +217,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         limits=server_limits.MANAGER_API,
         revisions=revisions,
         conditional=ConditionalReads(READS_OF_RECORDS, lambda: store.view_name),
+        removed=RemovedManagers(lambda: store.tables.removed_managers, FOR_REMOVED_MANAGERS),
     )
     add_ControlServicer_to_server(control, api_server)
     named = ImageHandler(store=store, contents=repository, now_ms=now_ms)
@@ -229,6 +240,8 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
             managers=store.tables.managers,
             removed=store.tables.removed_managers,
             members=place.members,
+            end_term=leadership.end_term,
+            etcds=etcds,
             diagnose=own_host.diagnose,
         ),
         api_server,
@@ -236,12 +249,11 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     add_CertificateAuthorityServicer_to_server(joining, api_server)
     join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES, limits=server_limits.JOIN)
     add_CertificateAuthorityServicer_to_server(joining, join_server)
-    manager = _listen(settings, api_server, join_server, own, keyring.key_id)
+    manager = listen_on_ports(settings, api_server, join_server, own, keyring.key_id)
     peer_events = PeerEvents(store.tables, own.manager_id, others)
     writer = EventArchiver(events=events, archive=archive, read_from_peers=peer_events.read, now_ms=now_ms)
-    clocks = ClockComparison(store=store, manager_id=own.manager_id, now_ms=now_ms)
-    leadership = Leadership(store, backend, own.manager_id, unfit=clocks.problem)
-    await leadership.check_unique(manager)
+    if not opened.read_only:
+        await leadership.check_unique(manager)
     lead = leader_work(settings, store, own.manager_id, keyring, agents, writer, place, clocks, now_ms)
     monitor = ManagerMonitor(
         store=store,
@@ -269,10 +281,9 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         write_all = partial(write_credentials, settings, authority, manager.api_address)
         renewal = keep_credentials_valid(write_all, time.time)
         group.create_task(renewal, name="renewal of certificates for contexts")
-        async with started(api_server), started(join_server), _closed_at_exit(agents), registry_images, repository:
+        async with started(api_server), started(join_server), closed_at_exit(agents), registry_images, repository:
             write_all(datetime.now(UTC))
-            _log.info("ready; serving the API on %s and joins on %s", manager.api_address, manager.join_address)
-            sd_notify("READY=1", os.environ)
+            report_ready(manager, read_only=opened.read_only)
             await asyncio.Event().wait()
 
 
@@ -280,29 +291,3 @@ async def _authority(store: Store, keyring: Keyring) -> CertificateAuthority:
     authority = CertificateAuthority(store=store, keyring=keyring, clock=time.time, new_id=ids.new_id)
     await authority.bootstrap()
     return authority
-
-
-def _listen(
-    settings: Settings, api_server: aio.Server, join_server: aio.Server, own: ManagerIdentity, key_id: str
-) -> Manager:
-    """Listen on both ports; returns this manager's record."""
-    host = advertised_host(settings.advertise_address, settings.api_address)
-    api_port = listen(api_server, settings.api_address, lambda: own.current)
-    join_port = listen(join_server, settings.join_address, lambda: own.current, require_client_certificate=False)
-    return Manager(
-        id=own.manager_id,
-        api_address=with_port(host, api_port),
-        join_address=with_port(host, join_port),
-        version=VERSION,
-        started_at_ms=now_ms(),
-        key_id=key_id,
-        host_address=ip_of(host),
-    )
-
-
-@asynccontextmanager
-async def _closed_at_exit(agents: AgentChannels) -> AsyncGenerator[None]:
-    try:
-        yield
-    finally:
-        await agents.close()

@@ -9,6 +9,8 @@ from pathlib import Path
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.etcd.connect import OpenedEtcd
 from manager.etcd.own_etcd import OwnEtcd, PeerAddresses
+from manager.leadership.leadership import Transfer, never_transfer
+from manager.leadership.leadership_transfer import EndTerm, LeadershipTransfer
 from manager.membership.member_api import EtcdMembers, RemovedFromCluster
 from manager.membership.membership_controller import MembershipController
 from manager.recover import save_managers
@@ -62,7 +64,7 @@ class ClusterPlace:
         """
         if self._id in self._store.tables.removed_managers:
             raise RemovedFromCluster(f"manager {self._id} was removed from the cluster")
-        if self._own is not None:
+        if self._own is not None and not self._opened.read_only:
             self._member_id = await self._own.member_id()
             if self._own.peers_open:
                 self._own.renew_certificate()
@@ -86,6 +88,18 @@ class ClusterPlace:
         if self._own is not None:
             await self._controller(self._own).run(fence)
         await asyncio.Event().wait()
+
+    def transfer_leadership(self, end_term: EndTerm) -> Transfer:
+        """What ends this manager's term when its own etcd does not respond, given a call to another manager."""
+        if self._own is None:
+            return never_transfer
+        responds = self._opened.client.responds
+        return LeadershipTransfer(responds=responds, others=self._other_managers, end_term=end_term).run
+
+    def _other_managers(self) -> dict[str, str]:
+        """API addresses of those that run."""
+        running = self._store.tables.managers
+        return {key: each.api_address for key, each in running.items() if key != self._id}
 
     async def hand_over_when_removed(self) -> None:
         """On every manager, as `MembershipController.hand_over_when_removed`."""

@@ -52,6 +52,8 @@ WRITE_SECONDS = 3.5
 """For a transaction. Who waits for it has an answer within 5 s: made, not made, or unknown, which takes a read."""
 KEEP_ALIVE_SECONDS = 1.0
 """For one renewal of a lease, of which several have to fit in its TTL: a member that hangs is left for another one."""
+REVOKE_SECONDS = 0.75
+"""For one attempt to revoke a lease: what etcd has passed to a leader that hangs is lost, and never answered."""
 HANGING_CHECK_SECONDS = 0.25
 
 _TARGETS = {
@@ -213,10 +215,20 @@ class Etcd:
         return (await self._retry(lambda member: _keep_alive_once(member, request, seconds))).TTL
 
     async def revoke(self, lease: int) -> None:
+        request, seconds = rpc.LeaseRevokeRequest(ID=lease), min(REVOKE_SECONDS, self._deadline)
         try:
-            await self._read(lambda member: member.leases.LeaseRevoke, rpc.LeaseRevokeRequest(ID=lease))
+            await self._retry(lambda member: member.leases.LeaseRevoke(request, timeout=seconds))
         except LeaseNotFound:
             return
+
+    async def responds(self, seconds: float) -> bool:
+        """Whether a member responds within this time, with a majority or without."""
+        try:
+            member = await self._members.connected(seconds)
+            await member.maintenance.Status(rpc.StatusRequest(), timeout=seconds)
+        except (grpc.aio.AioRpcError, Unavailable):
+            return False
+        return True
 
     async def _write(self, method: Method[Request, Response], request: Request) -> Response:
         """Send once. A broken connection leaves the outcome unknown."""

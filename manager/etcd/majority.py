@@ -24,13 +24,17 @@ class Majority:
         """Such a call has just been answered."""
         self._answered = asyncio.get_running_loop().time()
 
+    def lost_before(self, seconds: float) -> None:
+        """There has been no majority since so long ago, at least."""
+        self._answered = asyncio.get_running_loop().time() - max(seconds, SILENT_SECONDS)
+
     @property
     def silent_seconds(self) -> float:
         """Since the last answer; 0 where that is not long enough to mean anything."""
         if self._answered is None:
             return 0.0
         silent = asyncio.get_running_loop().time() - self._answered
-        return silent if silent > SILENT_SECONDS else 0.0
+        return silent if silent >= SILENT_SECONDS else 0.0
 
     def silent_since(self, at_ms: int) -> int:
         """Milliseconds since the Unix epoch, of which `at_ms` is now; 0 as above."""

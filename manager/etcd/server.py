@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO
@@ -19,6 +19,7 @@ from manager.etcd.client import Etcd
 from manager.etcd.layout import CLIENT_SOCKET, PEER_SOCKET, layout_flags, load_layout
 from manager.etcd.members import own_member
 from manager.membership.member_api import RemovedFromCluster
+from shoal.daemons.sd_notify import sd_notify
 from shoal.errors import Refused, Unavailable
 from shoal.task_group import TaskGroup
 
@@ -40,8 +41,14 @@ MIN_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 10.0
 STABLE_SECONDS = 10.0
 """After running for so long, the delay starts again at its minimum."""
+MAJORITY_SECONDS = 5.0
+"""In which members that are started at the same time have found each other."""
+START_TIMEOUT_USEC = 60_000_000
+"""For systemd, each time that etcd has been waited for: it may copy or read a large database."""
 _REMOVED = b"member has been permanently removed from the cluster"
 """What etcd logs when it exits because the other members have removed it."""
+
+Meanwhile = Callable[[], Coroutine[None, None, None]]
 
 
 class EtcdServer:
@@ -54,6 +61,8 @@ class EtcdServer:
         quota_bytes: of etcd's database, history included; writes fail beyond it.
         force_new_cluster: continue with these data as the only member, all others being lost.
         unsafe_no_fsync: for tests and benchmarks only: a power cut loses data.
+    Attributes:
+        written_at_ms: when its data were last written before it was started here, milliseconds since the Unix epoch.
     """
 
     def __init__(
@@ -75,6 +84,7 @@ class EtcdServer:
             *(("--force-new-cluster",) if force_new_cluster else ()),
             *(("--unsafe-no-fsync",) if unsafe_no_fsync else ()),
         )
+        self.written_at_ms = 0
         self._process: asyncio.subprocess.Process | None = None
         self._restarting = False
 
@@ -88,6 +98,15 @@ class EtcdServer:
         """Process id of the running etcd; None while it is not running."""
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
+    @property
+    def may_lack_majority(self) -> bool:
+        """Whether it has data, and needs other members to respond."""
+        return (self.directory / _INITIALIZED).exists() and load_layout(self.directory) is not None
+
+    def of_copy(self, state_directory: Path) -> "EtcdServer":
+        """A server for a copy of the data, in a state directory of its own; it takes itself for the only member."""
+        return EtcdServer(state_directory, program=self._program, force_new_cluster=True, unsafe_no_fsync=True)
+
     async def run(self) -> None:
         """Keep etcd running until cancelled, then stop it.
 
@@ -100,6 +119,7 @@ class EtcdServer:
         self.directory.chmod(0o700)
         with _locked(self.directory / "lock"):
             await self._stop_stale_processes()
+            self.written_at_ms = _last_written_ms(self.directory / "data")
             delay = MIN_DELAY_SECONDS
             while True:
                 seconds = await self._run_once()
@@ -220,18 +240,36 @@ class EtcdServer:
 
 
 @asynccontextmanager
-async def etcd_server(server: EtcdServer) -> AsyncGenerator[Etcd]:
-    """Run the server while the block lasts, and yield a client once it responds. If it fails, so does the block."""
+async def etcd_server(server: EtcdServer, meanwhile: Meanwhile | None = None) -> AsyncGenerator[Etcd]:
+    """Run the server while the block lasts, and yield a client once it responds. If it fails, so does the block.
+
+    Args:
+        meanwhile: runs while a server with data finds no majority of the members, and is cancelled when it responds.
+    """
     async with TaskGroup() as group:
         running = group.create_task(server.run(), name="etcd")
         try:
             async with own_member(server.socket) as members:
                 client = Etcd(members=members)
-                warn_if_old(await _first_answer(client))
+                responding = group.create_task(_first_answer(client), name="first response of etcd")
+                if meanwhile is not None and server.may_lack_majority:
+                    await _wait_with(meanwhile, responding)
+                warn_if_old(await responding)
                 server.mark_initialized()
                 yield client
         finally:
             running.cancel()
+
+
+async def _wait_with(meanwhile: Meanwhile, responding: asyncio.Task[str]) -> None:
+    done, _ = await asyncio.wait((responding,), timeout=MAJORITY_SECONDS)
+    if done:
+        return
+    _log.warning("etcd finds no majority of its members; start the other managers")
+    async with TaskGroup() as group:
+        serving = group.create_task(meanwhile(), name="while etcd has no majority")
+        await asyncio.wait((responding,))
+        serving.cancel()
 
 
 def warn_if_old(version: str) -> None:
@@ -254,11 +292,18 @@ def running_on(data: Path, proc: Path) -> Sequence[int]:
 async def _first_answer(client: Etcd) -> str:
     """The server's version, once it responds; it may first have to read a large log."""
     while True:
+        sd_notify(f"EXTEND_TIMEOUT_USEC={START_TIMEOUT_USEC}", os.environ)
         try:
             await client.read([b"/"])  # Unlike the version, this requires a leader.
             return await client.version()
         except Unavailable as error:
             _log.warning("waiting for etcd: %s", error)
+
+
+def _last_written_ms(data: Path) -> int:
+    """Of the files of its log and its database; 0: there are none."""
+    files = (each for each in data.rglob("*") if each.suffix == ".wal" or each.name == "db")
+    return max((each.stat().st_mtime_ns // 1_000_000 for each in files), default=0)
 
 
 def _arguments(process: Path) -> Sequence[bytes]:

@@ -12,8 +12,9 @@ from shoal.identity.identity import Identity
 from shoal.rpc.access import Access
 from shoal.rpc.channel import KEEPALIVE_OPTIONS, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
 from shoal.rpc.conditional_reads import ConditionalReads
-from shoal.rpc.guard import Guard
+from shoal.rpc.guard import NO_REMOVED_MANAGERS, Guard
 from shoal.rpc.read_revisions import ReadRevisions
+from shoal.rpc.removed_managers import RemovedManagers
 from shoal.rpc.server_limits import DEFAULT, ServerLimits
 
 STOP_SECONDS = 1.0
@@ -50,6 +51,7 @@ def make_server(
     limits: ServerLimits = DEFAULT,
     revisions: ReadRevisions | None = None,
     conditional: ConditionalReads | None = None,
+    removed: RemovedManagers = NO_REMOVED_MANAGERS,
 ) -> aio.Server:
     """A server that admits callers by the table. Add servicers and a port (`listen`), then start it.
 
@@ -61,9 +63,10 @@ def make_server(
         limits: what is granted to whoever reaches the port, before and after it is known who that is.
         revisions: of a manager's store; users' calls wait for the one that they ask for, and answers report the newest.
         conditional: of a manager's store: reads that are answered "unchanged" where nothing has changed.
+        removed: managers whose certificates are refused.
     """
     options = (*_OPTIONS, *limits.options(), ("grpc.max_receive_message_length", max_receive_bytes))
-    return aio.server(interceptors=(Guard(access, revisions, conditional),), options=options)
+    return aio.server(interceptors=(Guard(access, revisions, conditional, removed),), options=options)
 
 
 @asynccontextmanager

@@ -21,10 +21,13 @@ from shoal.rpc.call_metrics import CallMetrics, CallOutcome
 from shoal.rpc.caller import Caller, Context, caller_of
 from shoal.rpc.conditional_reads import ConditionalReads, known_view, view_trailer
 from shoal.rpc.read_revisions import ReadRevisions
+from shoal.rpc.removed_managers import RemovedManagers
 from shoal.rpc.request_limits import REQUEST_SECONDS, CallLimiter, check_each, request_deserializer, single_request
 from shoal.rpc.status_mapping import ORIGIN_KEY, code_of, details_of, trailer_of
 
 _log = logging.getLogger(__name__)
+
+NO_REMOVED_MANAGERS = RemovedManagers()
 
 # Quoted: generic for type checkers only.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -56,12 +59,18 @@ class Guard(aio.ServerInterceptor):
     Args:
         revisions: of the store that users' calls read from; None: there is none.
         conditional: calls that are answered "unchanged" where nothing has changed; None: there are none.
+        removed: managers whose certificates are refused.
     """
 
     def __init__(
-        self, access: Access, revisions: ReadRevisions | None = None, conditional: ConditionalReads | None = None
+        self,
+        access: Access,
+        revisions: ReadRevisions | None = None,
+        conditional: ConditionalReads | None = None,
+        removed: RemovedManagers = NO_REMOVED_MANAGERS,
     ) -> None:
         self._access = access
+        self._removed = removed
         self._revisions = revisions
         self._conditional = conditional
         self._calls = CallLimiter()
@@ -75,7 +84,7 @@ class Guard(aio.ServerInterceptor):
         if handler is None:
             return None
         method = handler_call_details.method
-        guarded = _GuardedMethod(self._access, method, self._calls, self._revisions, self._conditional)
+        guarded = _GuardedMethod(self._access, method, self._calls, self._revisions, self._conditional, self._removed)
         return _wrap(handler, guarded)
 
 
@@ -92,8 +101,10 @@ class _GuardedMethod:
         calls: CallLimiter,
         revisions: ReadRevisions | None,
         conditional: ConditionalReads | None,
+        removed: RemovedManagers,
     ) -> None:
         self._access = access
+        self._removed = removed
         self.method = method
         self._calls = calls
         self._revisions = revisions if Role.ADMIN in (access.get(method) or ()) else None
@@ -103,6 +114,7 @@ class _GuardedMethod:
         self, behave: Callable[[Any, Context], Awaitable[Any]], *, streaming: bool
     ) -> Callable[[Requests, Context], Awaitable[Any]]:
         async def run(requests: Requests, context: Context) -> Any:
+            stale_ms = self._stale_since_ms()
             with CallMetrics(self.method, is_stream=streaming).measured() as outcome:
                 try:
                     with self._admit(context):
@@ -110,7 +122,7 @@ class _GuardedMethod:
                         outcome.code = grpc.StatusCode.OK
                         return response
                 except Exception as error:
-                    await self._abort(error, context, outcome)
+                    await self._abort(error, context, outcome, stale_ms)
 
         return run
 
@@ -134,6 +146,7 @@ class _GuardedMethod:
         self, behave: Callable[[Any, Context], AsyncIterator[Any]], *, streaming: bool
     ) -> Callable[[Requests, Context], AsyncIterator[Any]]:
         async def run(requests: Requests, context: Context) -> AsyncIterator[Any]:
+            stale_ms = self._stale_since_ms()
             with CallMetrics(self.method, is_stream=True).measured() as outcome:
                 try:
                     with self._admit(context):
@@ -145,13 +158,15 @@ class _GuardedMethod:
                         context.set_trailing_metadata(self._trailer())
                         outcome.code = grpc.StatusCode.OK
                 except Exception as error:
-                    await self._abort(error, context, outcome)
+                    await self._abort(error, context, outcome, stale_ms)
 
         return run
 
     @contextmanager
     def _admit(self, context: Context) -> Iterator[None]:
         caller = authorize(self._access, self.method, context)
+        if caller is not None:
+            self._removed.check(caller, self.method)
         with self._calls.hold(caller.subject if caller else None):
             yield
 
@@ -171,14 +186,20 @@ class _GuardedMethod:
     def _trailer(self) -> tuple[tuple[str, str], ...]:
         return self._revisions.trailer() if self._revisions is not None else ()
 
-    async def _abort(self, error: Exception, context: Context, outcome: CallOutcome) -> NoReturn:
+    def _stale_since_ms(self) -> int:
+        return self._revisions.stale_since_ms() if self._revisions is not None else 0
+
+    def _error_trailer(self, stale_ms: int) -> tuple[tuple[str, str], ...]:
+        return self._revisions.error_trailer(stale_ms) if self._revisions is not None else ()
+
+    async def _abort(self, error: Exception, context: Context, outcome: CallOutcome, stale_ms: int) -> NoReturn:
         error = _cause(error)
         if isinstance(error, aio.AbortError):
             outcome.code = grpc.StatusCode.ABORTED
             raise error
         outcome.code = code_of(error) if isinstance(error, ShoalError) else grpc.StatusCode.INTERNAL
         if isinstance(error, ShoalError):
-            await context.abort(code_of(error), details_of(error), (*trailer_of(error), *self._trailer()))
+            await context.abort(code_of(error), details_of(error), (*trailer_of(error), *self._error_trailer(stale_ms)))
         _log.error("%s failed", self.method, exc_info=error)
         text = "internal error; check the logs of the server"
         await context.abort(grpc.StatusCode.INTERNAL, text, ((ORIGIN_KEY, b"1"),))

@@ -131,5 +131,8 @@ MANAGER_API: Access = {
 }
 """On a manager's API port, with mutual TLS."""
 
+FOR_REMOVED_MANAGERS = frozenset({"/shoal.api.v1.ManagerPeers/GetMembership"})
+"""What a manager that was removed may still call: to be told so."""
+
 READS_OF_RECORDS = frozenset({"/shoal.api.v1.Containers/ListContainers", "/shoal.api.v1.Control/ListNetworks"})
 """Calls whose answers are of the store's records alone, but for sizes that are asked for: see `conditional_reads`."""

@@ -18,12 +18,18 @@ STALE_KEY = "shoal-stale-since-ms"
 """Trailing metadata of the answers of a manager that is disconnected from the store: since when, milliseconds since the
 Unix epoch. What it answers may be older than what other managers do."""
 
+NOT_MADE_KEY = "shoal-not-made"
+"""Trailing metadata of errors of a manager that has been disconnected from the store since before the call: nothing was
+changed, and another manager may be able to."""
+
 MIN_REVISION_KEY = "shoal-min-revision"
 """Metadata of a call: the revision that the answer's view must have at least. Decimal."""
 
 WAIT_SECONDS = 5.0
 """Longer than etcd takes to deliver a revision that is of no record."""
 
+SAME_SILENCE_MS = 1000
+"""The same moment, computed twice of two clocks."""
 _MAX_DIGITS = 19
 
 Metadata = Iterable[tuple[str, str | bytes]]
@@ -68,6 +74,16 @@ class ReadRevisions:
         since_ms = self.stale_since_ms()
         stale = ((STALE_KEY, str(since_ms)),) if since_ms else ()
         return ((REVISION_KEY, str(self.newest())), *stale)
+
+    def error_trailer(self, stale_before_ms: int) -> tuple[tuple[str, str], ...]:
+        """The trailing metadata of an error.
+
+        Args:
+            stale_before_ms: `stale_since_ms` when the call began.
+        """
+        since_ms = self.stale_since_ms()
+        was_silent = bool(stale_before_ms and since_ms) and abs(since_ms - stale_before_ms) <= SAME_SILENCE_MS
+        return (*self.trailer(), *(((NOT_MADE_KEY, "1"),) if was_silent else ()))
 
 
 def min_revision(metadata: Metadata) -> int:

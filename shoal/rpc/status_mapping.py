@@ -12,6 +12,7 @@ from grpc import StatusCode, aio
 
 from shoal import errors
 from shoal.errors import InvalidInput, ShoalError, Unauthenticated, Unavailable
+from shoal.rpc.read_revisions import NOT_MADE_KEY
 
 ORIGIN_KEY = "shoal-error"
 """Trailing metadata of every error that Shoal's own servers send: its text is for the user as it stands."""
@@ -110,6 +111,12 @@ def is_outcome_unknown(error: grpc.RpcError) -> bool:
     code, details, trailer = _read(error)
     text = details.lower()
     return code is StatusCode.UNAVAILABLE and ORIGIN_KEY not in trailer and not any(each in text for each in _NOT_SENT)
+
+
+def is_not_made(error: grpc.RpcError) -> bool:
+    """Whether a manager that is disconnected from etcd has refused the call: for certain nothing was changed."""
+    code, _, trailer = _read(error)
+    return code is StatusCode.UNAVAILABLE and NOT_MADE_KEY in trailer
 
 
 _NOT_SENT = (

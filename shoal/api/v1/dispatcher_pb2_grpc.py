@@ -126,6 +126,21 @@ class ManagerPeersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipResponse.FromString,
                 _registered_method=True)
+        self.EndTerm = channel.unary_unary(
+                '/shoal.api.v1.ManagerPeers/EndTerm',
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.EndTermRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.EndTermResponse.FromString,
+                _registered_method=True)
+        self.GetEtcd = channel.unary_unary(
+                '/shoal.api.v1.ManagerPeers/GetEtcd',
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetEtcdRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.EtcdStatus.FromString,
+                _registered_method=True)
+        self.DefragmentEtcd = channel.unary_unary(
+                '/shoal.api.v1.ManagerPeers/DefragmentEtcd',
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.DefragmentEtcdRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.EtcdStatus.FromString,
+                _registered_method=True)
         self.DiagnoseManager = channel.unary_unary(
                 '/shoal.api.v1.ManagerPeers/DiagnoseManager',
                 request_serializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.SerializeToString,
@@ -158,6 +173,27 @@ class ManagerPeersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EndTerm(self, request, context):
+        """Ends the caller's own term, since its etcd does not respond. Answered when the lease of the term is revoked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEtcd(self, request, context):
+        """The etcd beside this manager.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DefragmentEtcd(self, request, context):
+        """Defragments the etcd beside this manager, which is blocked meanwhile; one that leads passes that on first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DiagnoseManager(self, request, context):
         """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets.
         """
@@ -182,6 +218,21 @@ def add_ManagerPeersServicer_to_server(servicer, server):
                     servicer.GetMembership,
                     request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipResponse.SerializeToString,
+            ),
+            'EndTerm': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndTerm,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.EndTermRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.EndTermResponse.SerializeToString,
+            ),
+            'GetEtcd': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEtcd,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetEtcdRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.EtcdStatus.SerializeToString,
+            ),
+            'DefragmentEtcd': grpc.unary_unary_rpc_method_handler(
+                    servicer.DefragmentEtcd,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.DefragmentEtcdRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.EtcdStatus.SerializeToString,
             ),
             'DiagnoseManager': grpc.unary_unary_rpc_method_handler(
                     servicer.DiagnoseManager,
@@ -271,6 +322,87 @@ class ManagerPeers:
             '/shoal.api.v1.ManagerPeers/GetMembership',
             shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetMembershipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndTerm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.ManagerPeers/EndTerm',
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.EndTermRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.EndTermResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEtcd(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.ManagerPeers/GetEtcd',
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.GetEtcdRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.EtcdStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DefragmentEtcd(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.ManagerPeers/DefragmentEtcd',
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.DefragmentEtcdRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.EtcdStatus.FromString,
             options,
             channel_credentials,
             insecure,

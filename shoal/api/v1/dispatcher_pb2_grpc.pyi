@@ -74,6 +74,12 @@ class ManagerPeersStub:
     """The manager's recent events of a period, in chronological order."""
     GetMembership: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.GetMembershipRequest, _dispatcher_pb2.GetMembershipResponse]
     """How far a joining manager has come, and the members of etcd to start its own with."""
+    EndTerm: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.EndTermRequest, _dispatcher_pb2.EndTermResponse]
+    """Ends the caller's own term, since its etcd does not respond. Answered when the lease of the term is revoked."""
+    GetEtcd: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.GetEtcdRequest, _dispatcher_pb2.EtcdStatus]
+    """The etcd beside this manager."""
+    DefragmentEtcd: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.DefragmentEtcdRequest, _dispatcher_pb2.EtcdStatus]
+    """Defragments the etcd beside this manager, which is blocked meanwhile; one that leads passes that on first."""
     DiagnoseManager: _grpc.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseHostRequest, _diagnosis_pb2.DiagnoseHostResponse]
     """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
 
@@ -88,6 +94,12 @@ class ManagerPeersAsyncStub(ManagerPeersStub):
     """The manager's recent events of a period, in chronological order."""
     GetMembership: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.GetMembershipRequest, _dispatcher_pb2.GetMembershipResponse]  # type: ignore[assignment]
     """How far a joining manager has come, and the members of etcd to start its own with."""
+    EndTerm: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.EndTermRequest, _dispatcher_pb2.EndTermResponse]  # type: ignore[assignment]
+    """Ends the caller's own term, since its etcd does not respond. Answered when the lease of the term is revoked."""
+    GetEtcd: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.GetEtcdRequest, _dispatcher_pb2.EtcdStatus]  # type: ignore[assignment]
+    """The etcd beside this manager."""
+    DefragmentEtcd: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.DefragmentEtcdRequest, _dispatcher_pb2.EtcdStatus]  # type: ignore[assignment]
+    """Defragments the etcd beside this manager, which is blocked meanwhile; one that leads passes that on first."""
     DiagnoseManager: _aio.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseHostRequest, _diagnosis_pb2.DiagnoseHostResponse]  # type: ignore[assignment]
     """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
 
@@ -117,6 +129,30 @@ class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dispatcher_pb2.GetMembershipResponse, _abc.Awaitable[_dispatcher_pb2.GetMembershipResponse]]:
         """How far a joining manager has come, and the members of etcd to start its own with."""
+
+    @_abc_1.abstractmethod
+    def EndTerm(
+        self,
+        request: _dispatcher_pb2.EndTermRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_pb2.EndTermResponse, _abc.Awaitable[_dispatcher_pb2.EndTermResponse]]:
+        """Ends the caller's own term, since its etcd does not respond. Answered when the lease of the term is revoked."""
+
+    @_abc_1.abstractmethod
+    def GetEtcd(
+        self,
+        request: _dispatcher_pb2.GetEtcdRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_pb2.EtcdStatus, _abc.Awaitable[_dispatcher_pb2.EtcdStatus]]:
+        """The etcd beside this manager."""
+
+    @_abc_1.abstractmethod
+    def DefragmentEtcd(
+        self,
+        request: _dispatcher_pb2.DefragmentEtcdRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_pb2.EtcdStatus, _abc.Awaitable[_dispatcher_pb2.EtcdStatus]]:
+        """Defragments the etcd beside this manager, which is blocked meanwhile; one that leads passes that on first."""
 
     @_abc_1.abstractmethod
     def DiagnoseManager(

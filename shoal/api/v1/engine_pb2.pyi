@@ -497,27 +497,62 @@ class WaitContainerRequest(_message.Message):
 
     CONTAINER_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     condition: Global___WaitContainerRequest.Condition.ValueType
+    @_builtins.property
+    def since(self) -> Global___WaitPosition:
+        """Go on with a wait whose connection was lost: what has ended since then counts. NOT_FOUND: it was removed meanwhile."""
+
     def __init__(
         self,
         *,
         container: _builtins.str = ...,
         condition: Global___WaitContainerRequest.Condition.ValueType = ...,
+        since: Global___WaitPosition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "container", b"container"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "container", b"container", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WaitContainerRequest: _TypeAlias = WaitContainerRequest  # noqa: Y015
 
 @_typing.final
+class WaitPosition(_message.Message):
+    """The newest run of a container when a wait began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    run: _builtins.int
+    """Task.job_run and Task.attempt; 0: it had none."""
+    attempt: _builtins.int
+    ended: _builtins.bool
+    def __init__(
+        self,
+        *,
+        run: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        ended: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "ended", b"ended", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitPosition: _TypeAlias = WaitPosition  # noqa: Y015
+
+@_typing.final
 class WaitContainerResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WAITING_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     EXIT_CODE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     waiting: _builtins.bool
@@ -525,16 +560,21 @@ class WaitContainerResponse(_message.Message):
     exit_code: _builtins.int
     error: _builtins.str
     """Why it could not be run, or what became of it; one line."""
+    @_builtins.property
+    def position(self) -> Global___WaitPosition:
+        """Of the first response; of a service's task there is none."""
+
     def __init__(
         self,
         *,
         waiting: _builtins.bool = ...,
+        position: Global___WaitPosition | None = ...,
         exit_code: _builtins.int = ...,
         error: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "exit_code", b"exit_code", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "exit_code", b"exit_code", "position", b"position", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
