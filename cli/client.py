@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import grpc
 
     from shoal.api.v1.control_pb2_grpc import ControlStub
+    from shoal.manager_calls.newest_revision import NewestRevision
     from shoal.rpc.read_revisions import Metadata
 
 Q = TypeVar("Q", contravariant=True)
@@ -177,10 +178,21 @@ class Client:
         with_call = getattr(method, "with_call", None)
         if with_call is None:
             return method(request, timeout=seconds)
-        answer, call = with_call(request, timeout=seconds)
-        self._warn_if_stale(call.trailing_metadata() or ())
+        # A change may name what was read: it must not meet a manager that has not seen that yet.
+        metadata = () if _is_read(request) else self._seen.metadata()
+        answer, call = with_call(request, timeout=seconds, metadata=metadata)
+        trailer = call.trailing_metadata() or ()
+        self._seen.update(trailer)
+        self._warn_if_stale(trailer)
         made: A = answer
         return made
+
+    @cached_property
+    def _seen(self) -> "NewestRevision":
+        """What this client has been answered."""
+        from shoal.manager_calls.newest_revision import NewestRevision
+
+        return NewestRevision(time.monotonic)
 
     def _warn_if_stale(self, trailer: "Metadata") -> None:
         """Once, however many answers there are."""

@@ -1,7 +1,7 @@
 """What is looked at once the last fault is over: convergence, agreement, hosts, processes."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from shoal.errors import ShoalError
 from tests.chaos.checks.agreement import check_agreement, records_in_etcd
 from tests.chaos.checks.hosts import check_host
 from tests.chaos.checks.key_history import ROOT
-from tests.chaos.checks.processes import MemoryReading, check_log
+from tests.chaos.checks.processes import MemoryReading, check_etcd, check_log
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.cluster.etcd_reader import NoMember
 from tests.chaos.cluster.host_state import read_host
 from tests.chaos.cluster.manager_view import answered_records, client_of, not_converged
 from tests.chaos.fault_kinds import AGENTS, MANAGERS
-from tests.chaos.violation import Violation
+from tests.chaos.violation import ActiveFault, Violation
 
 _ATTEMPTS = 20
 """Comparisons of what goes on changing (jobs on a schedule): one that agrees is enough."""
@@ -118,8 +118,10 @@ def read_memory(cluster: ChaosCluster) -> dict[str, MemoryReading]:
     return found
 
 
-def check_logs(cluster: ChaosCluster) -> Iterator[Violation]:
+def check_logs(cluster: ChaosCluster, faults: Sequence[ActiveFault]) -> Iterator[Violation]:
     """Of every manager and agent."""
     for name in cluster.names():
         with suppress(FileNotFoundError):
-            yield from check_log(name, cluster.log(name).read_text(errors="replace").splitlines())
+            lines = cluster.log(name).read_text(errors="replace").splitlines()
+            yield from check_log(name, lines)
+            yield from check_etcd(name, lines, sum(each.name == f"kill-etcd {name}" for each in faults))

@@ -19,9 +19,11 @@ from tests.chaos.checks.instants import check_instants
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS, check_history
 from tests.chaos.checks.processes import MemoryReading, check_memory
 from tests.chaos.checks.replacements import check_replacements
+from tests.chaos.checks.running import check_running
 from tests.chaos.checks.traffic import check_traffic, check_write_gaps, summarize, summarize_writes
 from tests.chaos.checks.writes import check_writes
 from tests.chaos.cluster.chaos_cluster import ChaosCluster, Ended
+from tests.chaos.cluster.container_sampler import ContainerSampler
 from tests.chaos.cluster.etcd_reader import NoMember
 from tests.chaos.cluster.services import BY_NAME, MESH_PORT, create_all, push_images
 from tests.chaos.cluster.watch_recorder import WatchRecorder
@@ -97,6 +99,8 @@ class _Run:
         context = contexts.get(playground.layout.name)
         self._cluster = ChaosCluster(playground, context, self._note_end)
         self._commands = Cluster(playground, contexts.directory)
+        self._client_pid = 0
+        self._sampler = ContainerSampler(playground.layout.all_hosts())
         self._clients = self._request_clients()
         self._memory: dict[str, MemoryReading] = {}
 
@@ -140,6 +144,8 @@ class _Run:
             for client in self._clients:
                 client.start()
                 stack.callback(client.stop)
+            self._sampler.start()
+            stack.callback(self._sampler.stop)
             writer.start()
             stack.callback(writer.stop)
             yield
@@ -152,12 +158,19 @@ class _Run:
     def _request_clients(self) -> list[RequestClient]:
         hosts = [f"{host.address}:{MESH_PORT}" for host in self._cluster.layout.all_hosts()]
         return [
-            RequestClient("mesh", by_mesh(hosts)),
-            RequestClient("name", by_name(self._client_container, BY_NAME, _NAME_SERVER, 80)),
+            RequestClient("mesh", lambda: by_mesh(hosts)),
+            RequestClient("name", self._command_by_name),
         ]
 
+    def _command_by_name(self) -> Sequence[str]:
+        if not Path(f"/proc/{self._client_pid}").exists():
+            self._client_pid = self._client_container()
+        return by_name(self._client_pid, BY_NAME, _NAME_SERVER, 80) if self._client_pid else ()
+
     def _client_container(self) -> int:
-        """Process id of the container `own-2`, which is on the network of the service that is asked by name."""
+        """Process id of the container `own-2`, which is on the network of the service that is asked by name; 0: it does
+        not run, or etcd does not answer.
+        """
         try:
             records = final_checks.values(self._cluster.etcd.records()[1])
         except NoMember:
@@ -190,13 +203,14 @@ class _Run:
             lambda: check_writes(operations, records),
             lambda: check_history(events),
             lambda: check_instants(events),
+            lambda: check_running(self._sampler.samples, events),
             lambda: check_replacements(events, faults),
             lambda: final_checks.check_managers(cluster),
             lambda: final_checks.check_hosts(cluster),
             lambda: check_traffic(reports, faults, aftermath=AFTERMATH_SECONDS),
             lambda: check_write_gaps(operations, WRITER, faults),
             lambda: check_memory(self._memory, final_checks.read_memory(cluster)),
-            lambda: final_checks.check_logs(cluster),
+            lambda: final_checks.check_logs(cluster, faults),
         )
         for check in checks:
             found += check()
@@ -211,4 +225,5 @@ class _Run:
             events=len(events),
             history_gaps=recorder.gaps,
             errors=runner.errors,
+            notes=[f"ended at a point: {each}" for each in cluster.reached_points],
         )

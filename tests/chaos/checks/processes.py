@@ -9,6 +9,9 @@ GROWTH = 0.2
 FLOOR_BYTES = 24 << 20
 """Growth below this is that of caches and of the interpreter, whatever the share."""
 
+_ETCD_ENDED = "etcd exited after"
+"""In a manager's log."""
+
 _TRACEBACK = "Traceback (most recent call last)"
 _UNEXPECTED = (_TRACEBACK, "Task exception was never retrieved", "Fatal Python error", "Segmentation fault")
 
@@ -40,6 +43,17 @@ def check_memory(before: Mapping[str, MemoryReading], after: Mapping[str, Memory
         if grown > max(GROWTH * first.resident_bytes, FLOOR_BYTES):
             what = f"{name} grew from {first.resident_bytes >> 20} to {last.resident_bytes >> 20} MiB"
             yield Violation(8, what)
+
+
+def check_etcd(name: str, lines: list[str], killed: int) -> Iterator[Violation]:
+    """Ends of a manager's etcd beyond those that faults made.
+
+    Args:
+        killed: how often a fault has killed it.
+    """
+    ends = [line for line in lines if _ETCD_ENDED in line]
+    if len(ends) > killed:
+        yield Violation(8, f"etcd of {name} ended {len(ends)} times, killed {killed} times; last: {ends[-1].strip()}")
 
 
 def check_log(name: str, lines: list[str]) -> Iterator[Violation]:

@@ -39,6 +39,9 @@ class ChaosCluster:
 
     Thread-safe: faults are injected from several threads.
 
+    Attributes:
+        reached_points: programs and the points of their code at which they ended.
+
     Args:
         ended: called for each process that ended though no fault had ended it; it is started again.
     """
@@ -50,6 +53,7 @@ class ChaosCluster:
         self._ended = ended
         self._lock = threading.RLock()
         self._expected: dict[str, int] = {}
+        self.reached_points: list[str] = []
         self._starts: dict[str, int] = {}
 
     @property

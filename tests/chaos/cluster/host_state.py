@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cli.playground.layout import PlaygroundHost
@@ -37,9 +37,36 @@ def read_host(host: PlaygroundHost, node_id: str) -> HostFacts:
     )
 
 
+def running_containers(hosts: Sequence[PlaygroundHost]) -> dict[str, frozenset[str]]:
+    """Ids of tasks whose container has a process besides its monitor, by hostname."""
+    found: dict[str, set[str]] = {host.name: set() for host in hosts}
+    for _, words in _monitors():
+        bundle = next((word for word in words if "/bundles/" in word), "")
+        host = next((each for each in hosts if bundle.startswith(f"{each.run}/bundles/")), None)
+        if host is not None and _is_alive(Path(bundle) / "pid"):
+            found[host.name].add(Path(bundle).name)
+    return {name: frozenset(containers) for name, containers in found.items()}
+
+
+def _is_alive(pid_file: Path) -> bool:
+    try:
+        stat = Path(f"/proc/{int(pid_file.read_text())}/stat").read_text()
+    except (OSError, ValueError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
 def _conmons(host: PlaygroundHost) -> list[tuple[int, str]]:
     bundles = f"{host.run / 'bundles'}/"
-    found = []
+    return [
+        (pid, words[words.index("--cid") + 1])
+        for pid, words in _monitors()
+        if any(word.startswith(bundles) for word in words)
+    ]
+
+
+def _monitors() -> Iterator[tuple[int, list[str]]]:
+    """Every conmon of the machine, with its arguments."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -47,9 +74,8 @@ def _conmons(host: PlaygroundHost) -> list[tuple[int, str]]:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if Path(words[0]).name == "conmon" and any(word.startswith(bundles) for word in words):
-            found.append((int(entry.name), words[words.index("--cid") + 1]))
-    return found
+        if Path(words[0]).name == "conmon" and "--cid" in words:
+            yield int(entry.name), words
 
 
 def _cgroups(node_id: str) -> Sequence[str]:

@@ -35,7 +35,6 @@ def _throttled(cluster: ChaosCluster, manager: str, operations: int) -> Iterator
     number = f"{device >> 8 & 0xFFF}:{device & 0xFF | device >> 12 & 0xFFF00}"
     (group / "blkio.throttle.write_iops_device").write_text(f"{number} {operations}")
     pid = cluster.etcd_pid(manager)
-    # One thread after the other: a thread stays in its group otherwise.
     if pid:
         (group / "cgroup.procs").write_text(str(pid))
     try:

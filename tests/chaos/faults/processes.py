@@ -42,7 +42,7 @@ def killed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
 
 @contextmanager
 def etcd_killed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
-    """SIGKILL of a manager's etcd, again each second: the manager starts it again, later each time."""
+    """SIGKILL of a manager's etcd; the manager starts it again."""
     with suppress(ProcessLookupError):
         if pid := cluster.etcd_pid(fault.target):
             os.kill(pid, signal.SIGKILL)
@@ -69,6 +69,8 @@ def crashed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
         # A point that was not reached stays armed until the process is another one.
         if daemons.is_running(cluster.pid(name)):
             cluster.kill(name)
+        else:
+            cluster.reached_points.append(f"{name} {fault.value}")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from tests.chaos.checks.agreement import ServiceCount, canonical, check_agreement, records_in_etcd, unconverged
 from tests.chaos.checks.hosts import HostFacts, check_host
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS
-from tests.chaos.checks.processes import MemoryReading, check_log, check_memory
+from tests.chaos.checks.processes import MemoryReading, check_etcd, check_log, check_memory
 from tests.chaos.checks.traffic import (
     ClientReport,
     LostRequest,
@@ -104,6 +104,14 @@ def test_an_unexpected_error_in_a_log_is_found() -> None:
         "m1: Traceback (most recent call last): … KeyError: 'node'"
     ]
     assert list(check_log("m1", ["WARNING connection lost"])) == []
+
+
+def test_an_etcd_that_ends_by_itself_is_found() -> None:
+    lines = ["ERROR etcd exited after 3.0 s; restarting it in 0.1 s", "fine"]
+    assert list(check_etcd("m1", lines, 1)) == []
+    assert [each.what for each in check_etcd("m1", lines, 0)] == [
+        "etcd of m1 ended 1 times, killed 0 times; last: ERROR etcd exited after 3.0 s; restarting it in 0.1 s"
+    ]
 
 
 FAULT = ActiveFault("kill-agent h1", 100.0, 110.0)

@@ -9,6 +9,7 @@ from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec, Upda
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort, TaskState, TaskStatus
 from tests.chaos.checks.instants import check_instants
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS, KeyEvent
+from tests.chaos.checks.running import RunningSample, check_running
 
 Change = tuple[str, Message | None]
 
@@ -77,6 +78,21 @@ def test_an_exclusive_volume_of_two_live_tasks() -> None:
     assert found([revision(read_only=True)], pair) == []
     waiting = task("b", slot=1, node_id="")
     assert found([revision()], [pair[0], waiting]) == []
+
+
+def test_two_containers_that_run_with_one_volume() -> None:
+    made = ServiceRevision(service_id="s", number=1)
+    made.spec.task.container.mounts.append(Mount(type=Mount.VOLUME, source="v"))
+    records: list[Change] = [(f"{ROOT}revisions/s/1", made), task("a", slot=1), task("b", slot=1), task("c", slot=2)]
+    events = [KeyEvent(n, key, each.SerializeToString(), n, 0.0) for n, (key, each) in enumerate(records) if each]
+
+    def texts(**containers: str) -> list[str]:
+        sample = RunningSample(5.0, {host: frozenset(ids) for host, ids in containers.items()})
+        return [each.what for each in check_running([sample, sample], events)]
+
+    assert texts(h1="a", h2="c") == []
+    assert texts(h1="a", h2="b") == ["volume v of slot 1 is used by a on h1 and b on h2"]
+    assert texts(h1="c", h2="c") == ["task c runs on h1 and h2", "volume v of slot 2 is used by c on h1 and c on h2"]
 
 
 def test_a_slot_with_two_wanted_tasks_beyond_start_first() -> None:

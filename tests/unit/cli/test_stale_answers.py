@@ -9,8 +9,16 @@ from click.testing import CliRunner
 from cli.client import Client
 from cli.commands.manager import list_managers
 from shoal.api.v1.cluster_pb2 import RegisteredManager
-from shoal.api.v1.control_pb2 import GetClusterRequest, ListManagersResponse
-from shoal.rpc.read_revisions import NOT_MADE_KEY, STALE_KEY, ReadRevisions, stale_since_ms
+from shoal.api.v1.control_pb2 import GetClusterRequest, ListManagersResponse, ScaleServicesRequest
+from shoal.rpc.read_revisions import (
+    MIN_REVISION_KEY,
+    NOT_MADE_KEY,
+    REVISION_KEY,
+    STALE_KEY,
+    Metadata,
+    ReadRevisions,
+    stale_since_ms,
+)
 
 SINCE_MS = 1_796_065_096_000
 
@@ -37,10 +45,12 @@ class Method:
     """Of a stub, whose answers have this trailing metadata."""
 
     def __init__(self, *trailer: tuple[str, str]) -> None:
+        self.sent: list[Metadata] = []
         self._call = SimpleNamespace(trailing_metadata=lambda: trailer)
 
-    def with_call(self, request: object, timeout: float | None) -> tuple[str, Any]:
+    def with_call(self, request: object, timeout: float | None, metadata: Metadata) -> tuple[str, Any]:
         del request, timeout
+        self.sent.append(metadata)
         return "answer", self._call
 
     def __call__(self, request: object, timeout: float | None = None) -> str:
@@ -61,6 +71,14 @@ def test_users_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
 def test_of_current_answers_nothing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     asked(Method(("shoal-revision", "7")), 1)
     assert capsys.readouterr().err == ""
+
+
+def test_a_change_asks_for_what_was_read_and_a_read_does_not() -> None:
+    """Another manager may not have seen yet what a change names: the version of a service."""
+    client, method = Client.__new__(Client), Method((REVISION_KEY, "7"))
+    for request in (ScaleServicesRequest(), GetClusterRequest(), GetClusterRequest(), ScaleServicesRequest()):
+        assert client.call(method, request) == "answer"
+    assert method.sent == [(), (), (), ((MIN_REVISION_KEY, "7"),)]
 
 
 class DisconnectedClient(Client):
