@@ -11,7 +11,9 @@ from playwright.async_api import Page, async_playwright
 
 from tests.bench.bench_console import made_up_console
 from tests.bench.rig.chromium import CHROMIUM
+from tests.fakes import made_up_objects
 from tests.fakes.made_up_cluster import MadeUpCluster
+from tests.unit.console.console_rig import FakeManagers
 
 PAGES = {
     "overview": "/",
@@ -21,6 +23,22 @@ PAGES = {
     "deploy": "/deploy/shop",
     "nodes": "/nodes",
     "node": "/nodes/h4",
+    "revisions": "/services/web3?tab=revisions",
+    "jobs": "/jobs",
+    "containers": "/containers",
+    "container": "/containers/db",
+    "files": "/containers/db?tab=files",
+    "run": "/run",
+    "create-service": "/create-service",
+    "images": "/images",
+    "image": "/images/postgres%3A16",
+    "networks": "/networks",
+    "network": "/networks/front",
+    "volumes": "/volumes",
+    "secrets": "/secrets",
+    "configs": "/configs",
+    "managers": "/managers",
+    "events": "/events",
 }
 SIZES = {"": (1280, 900), "-phone": (390, 844)}
 SETTLE_SECONDS = 0.5
@@ -39,8 +57,9 @@ async def save_pages(page: Page, address: str, directory: Path, suffix: str) -> 
 async def main(directory: Path) -> None:
     """All of them."""
     directory.mkdir(parents=True, exist_ok=True)
+    objects = FakeManagers(made_up_objects.answers(), made_up_objects.streams())
     cluster = MadeUpCluster(nodes=24, tasks=900, services=12, changes=40)
-    async with made_up_console(cluster) as (console, address), async_playwright() as playwright:
+    async with made_up_console(cluster, objects) as (console, address), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for scheme in ("light", "dark"):
             for size, (width, height) in SIZES.items():

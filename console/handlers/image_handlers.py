@@ -7,8 +7,8 @@ A pull or a push is a WebSocket. The browser's first message says what is to be 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType, web
@@ -21,7 +21,7 @@ from shoal.api.v1.engine_pb2 import GetImageRequest, ImageView, PruneImagesReque
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries
-from shoal.errors import InvalidInput, NotFound, Refused
+from shoal.errors import Exhausted, InvalidInput, NotFound, Refused
 from shoal.image_reference import ImageReference, parse
 from shoal.images.image_documents import choose_variant, history, inspect_document
 from shoal.images.progress import LayerProgress
@@ -35,6 +35,8 @@ REMOVE_SECONDS = 60.0
 """The registry is asked to delete an image."""
 PROGRESS_SECONDS = 0.2
 """Between two messages about the same copy."""
+MAX_COPIES = 16
+"""At once: each holds connections to two registries, and pieces of three layers."""
 FIRST_SECONDS = 10.0
 """For the browser's first message."""
 
@@ -68,6 +70,7 @@ class ImageHandlers:
         self._images = managers.images
         self._streams = streams
         self._registries = registries
+        self._copies = 0
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Under `/api`. An image is named by `image` in the query: names have slashes."""
@@ -149,16 +152,27 @@ class ImageHandlers:
 
     async def _serve(self, request: web.Request, copy: Copy) -> web.StreamResponse:
         async def serve(socket: web.WebSocketResponse) -> None:
-            document = await _first_message(socket)
-            progress = LayerChanges()
+            document, progress = await _first_message(socket), LayerChanges()
 
             async def work() -> None:
                 ended = await _reporting(socket, progress, copy(document, self._with_login(document), progress))
                 await socket.send_str(encode({"type": "end", **ended}))
 
-            await until_first_ends(work(), _until_closed(socket))
+            with self._one_copy():
+                await until_first_ends(work(), _until_closed(socket))
 
         return await self._streams.serve(request, serve)
+
+    @contextmanager
+    def _one_copy(self) -> Iterator[None]:
+        """Raises Exhausted: too many are in progress."""
+        if self._copies >= MAX_COPIES:
+            raise Exhausted(f"too many pulls and pushes in progress; the maximum is {MAX_COPIES}")
+        self._copies += 1
+        try:
+            yield
+        finally:
+            self._copies -= 1
 
     async def _find(self, name: str) -> ImageView:
         return await self._managers.call(self._images.GetImage, GetImageRequest(image=name))

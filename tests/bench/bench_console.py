@@ -83,11 +83,20 @@ def measure() -> list[Figure]:
 
 
 @asynccontextmanager
-async def made_up_console(made_up: MadeUpCluster) -> AsyncGenerator[tuple[Console, str]]:
-    """A console that serves on loopback, and its address."""
+async def made_up_console(
+    made_up: MadeUpCluster, others: FakeManagers | None = None
+) -> AsyncGenerator[tuple[Console, str]]:
+    """A console that serves on loopback, and its address.
+
+    Args:
+        others: what managers answer about objects that the feed does not have.
+    """
     now = datetime.now(UTC)
     identity = Authority.create("cluster1", now).issue(CertificateSubject("ada", Role.ADMIN, "cluster1"), now)
-    managers: Any = FakeManagers({"ListNodes": ListNodesResponse()}, {"WatchCluster": made_up.watch})
+    others = others or FakeManagers()
+    managers: Any = FakeManagers(
+        {"ListNodes": ListNodesResponse(), **others.answers}, {"WatchCluster": made_up.watch, **others.streams}
+    )
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     settings = ConsoleSettings(local=True, listen=f"127.0.0.1:{port}")

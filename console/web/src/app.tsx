@@ -5,6 +5,7 @@ import { store } from "./feed/store";
 import { useStore } from "./feed/use-store";
 import { Text } from "./parts/basics";
 import { themeChanged } from "./picture/palette";
+import { LastCommand } from "./parts/last-command";
 import { Later } from "./parts/later";
 import { Search } from "./parts/search";
 import { ContainerPage } from "./pages/container";
@@ -111,6 +112,7 @@ export function App({ session, ended }: { session: Session; ended: () => void })
       <div class="side">
         <Connection />
         <main id="content" tabIndex={-1}>{pageOf(path)}</main>
+        <LastCommand />
       </div>
       {searching && <Search close={() => setSearching(false)} />}
     </>

@@ -4,6 +4,9 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
+from console.handlers import image_handlers
 from console.handlers.image_handlers import LayerChanges
 from shoal.api.v1.control_pb2 import ClusterView
 from shoal.api.v1.engine_pb2 import ImageView, RemoveImageRequest, RemoveImagesResponse, SetImageRequest
@@ -73,6 +76,20 @@ def test_a_layer_is_told_once_for_all_that_has_happened_to_it_meanwhile() -> Non
     changes(LayerProgress("sha256:c", LayerState.EXISTS))
     assert changes.consume() == [("sha256:b", "transferring", 3, 3), ("sha256:c", "exists", 0, 0)]
     assert changes.consume() == []
+
+
+def test_copies_at_once_have_a_bound_that_those_that_have_ended_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these ends at once: the cluster has no repository."""
+    fake = FakeManagers({"GetCluster": ClusterView()})
+
+    async def scenario(page: Browser) -> None:
+        monkeypatch.setattr(image_handlers, "MAX_COPIES", 1)
+        for _ in range(3):
+            assert "no image repository" in (await last_message(page, "/api/images/pull", {"name": "redis"}))["error"]
+        monkeypatch.setattr(image_handlers, "MAX_COPIES", 0)
+        assert "too many pulls" in (await last_message(page, "/api/images/pull", {"name": "redis"}))["error"]
+
+    with_browser(fake, scenario)
 
 
 async def last_message(page: Browser, path: str, *messages: object) -> Any:

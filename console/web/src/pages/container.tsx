@@ -82,7 +82,7 @@ export function ContainerPage({ name }: { name: string }) {
   const tabs = TABS.filter((each) => (each !== "usage" && each !== "processes") || live);
   const tab = tabs.find((each) => each === query.get("tab")) ?? "about";
   const act = (what: string, title: string) => (
-    <Action key={what} do={() => post(`/api/containers/${part(id)}/${what}`, {}).then(load)}>{title}</Action>
+    <Action key={what} line={`shoal ${what} ${shellWord(name)}`} do={() => post(`/api/containers/${part(id)}/${what}`, {}).then(load)}>{title}</Action>
   );
   const failed = query.get("problem");
   return (

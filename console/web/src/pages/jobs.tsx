@@ -24,7 +24,7 @@ const runs = (store: Store, job: Service): Task[] => [...store.ofService(job.id)
 const countOf = (store: Store, job: Service, state: string): number => runs(store, job).filter((each) => each.state === state).length;
 
 const columns = (store: Store): Column<Service>[] => [
-  { title: "Name", width: "2fr", cell: (each) => <Link to={`/services/${part(each.name)}`}><Text of={each.name} /></Link> },
+  { title: "Name", width: "2fr", cell: (each) => <Link to={`/services/${part(each.name)}?tab=runs`}><Text of={each.name} /></Link> },
   { title: "Schedule", width: "10rem", cell: (each) => <Text of={each.schedule || "once"} /> },
   { title: "Running", width: "6rem", cell: (each) => runs(store, each).filter(isLive).length },
   { title: "Completed", width: "6rem", cell: (each) => countOf(store, each, "complete") },

@@ -70,7 +70,7 @@ function Found({ id }: { id: string }) {
         <h1><Text of={node.name} /> <StateOf node={node} /></h1>
         <div class="buttons">
           {AVAILABILITIES.filter((each) => each !== node.availability).map((each) => (
-            <Action key={each} do={() => post(`/api/nodes/${part(id)}/availability`, { availability: each })}>{TITLES[each]}</Action>
+            <Action key={each} line={`shoal node update --availability ${each} ${shellWord(node.name)}`} do={() => post(`/api/nodes/${part(id)}/availability`, { availability: each })}>{TITLES[each]}</Action>
           ))}
         </div>
       </div>
@@ -85,7 +85,6 @@ function Found({ id }: { id: string }) {
       <Meter label="Memory reserved" used={sums.memory} total={node.memory}
         text={`${memoryText(sums.memory)} of ${memoryText(node.memory)}`} />
       <Labels node={node} />
-      <CommandLine line={`shoal node update --availability ${node.availability === "drain" ? "active" : "drain"} ${shellWord(node.name)}`} />
       <p><button type="button" aria-expanded={measured} onClick={() => setMeasured(!measured)}>Usage</button></p>
       {measured && <Usage query={`node=${part(id)}`} line={<CommandLine line={`shoal stats --node ${shellWord(node.name)}`} />} />}
       <h2>{count(rows.length, "task")}</h2>
@@ -107,7 +106,7 @@ function Labels({ node }: { node: Node }) {
       {Object.entries(node.labels).map(([each, given]) => (
         <span key={each} class="chip">
           <Text of={`${each}=${given}`} />
-          <Action label={`Remove label ${each}`} do={() => send(without(each))}>×</Action>
+          <Action label={`Remove label ${each}`} line={`shoal node update --label-rm ${shellWord(each)} ${shellWord(node.name)}`} do={() => send(without(each))}>×</Action>
         </span>
       ))}
       <input aria-label="New label" placeholder="KEY=VALUE" value={text} spellcheck={false} onInput={(event) => setText(event.currentTarget.value)} />

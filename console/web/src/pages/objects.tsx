@@ -53,8 +53,8 @@ export const KINDS: Record<string, Kind> = {
     actions: (row, again) => (
       <>
         {row.state === "running"
-          ? <Action do={() => post(`/api/containers/${part(row.id)}/stop`, {}).then(again)}>Stop</Action>
-          : <Action do={() => post(`/api/containers/${part(row.id)}/start`, {}).then(again)}>Start</Action>}
+          ? <Action label={`Stop ${row.name}`} line={`shoal stop ${shellWord(row.name)}`} do={() => post(`/api/containers/${part(row.id)}/stop`, {}).then(again)}>Stop</Action>
+          : <Action label={`Start ${row.name}`} line={`shoal start ${shellWord(row.name)}`} do={() => post(`/api/containers/${part(row.id)}/start`, {}).then(again)}>Start</Action>}
         {row.state === "running" && !!row.task && <Link to={`/terminal/${part(String(row.task))}`} label={`Terminal in ${row.name}`}>Terminal</Link>}
       </>
     ),
@@ -253,7 +253,7 @@ function Matrix() {
   const closed = (found?.ports ?? []).filter((each) => !each.open);
   return (
     <section aria-label="Check of the network">
-      <Action do={async () => setFound(await post<Check>("/api/network-check", {}))}>Check how nodes reach each other</Action>
+      <Action line="shoal network check" do={async () => setFound(await post<Check>("/api/network-check", {}))}>Check how nodes reach each other</Action>
       {found && (
         <table class="matrix">
           <thead><tr><th scope="col">from \ to</th>{names.map((each) => <th scope="col" key={each}><Text of={each} /></th>)}</tr></thead>

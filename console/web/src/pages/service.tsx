@@ -10,12 +10,13 @@ import { Ports } from "../parts/ports";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { Difference } from "../parts/difference";
 import { Logs } from "./logs";
+import { Runs } from "./runs";
 import { Running } from "./services";
 import { Usage } from "./usage";
 import { UpdateDialog } from "./update-dialog";
 import { ageText, count, shellWord } from "../text";
 
-const TABS = ["tasks", "logs", "usage", "revisions"] as const;
+const TABS = ["tasks", "runs", "logs", "usage", "revisions"] as const;
 
 export function Service({ name }: { name: string }) {
   const all = useStore("services");
@@ -31,7 +32,8 @@ function Found({ id }: { id: string }) {
   const [updating, setUpdating] = useState(false);
   const service = store.services.get(id);
   if (!service) return <p>The service was removed.</p>;
-  const tab = TABS.find((each) => each === query.get("tab")) ?? "tasks";
+  const tabs = TABS.filter((each) => each !== "runs" || service.mode.endsWith("job"));
+  const tab = tabs.find((each) => each === query.get("tab")) ?? "tasks";
   const path = `/services/${part(service.name)}`;
   return (
     <>
@@ -52,13 +54,14 @@ function Found({ id }: { id: string }) {
       {service.mode === "replicated" && !service.autoscale && <Scale service={service} />}
       {service.update && <Update store={store} service={service} />}
       <nav class="tabs" aria-label="Parts of the service">
-        {TABS.map((each) => (
+        {tabs.map((each) => (
           <Link key={each} to={each === "tasks" ? path : `${path}?tab=${each}`} current={each === tab}>
             {each[0]!.toUpperCase() + each.slice(1)}
           </Link>
         ))}
       </nav>
       {updating && <UpdateDialog service={service} close={() => setUpdating(false)} />}
+      {tab === "runs" && <Runs job={service} />}
       {tab === "tasks" && <Tasks store={store} id={id} />}
       {tab === "logs" && <Logs query={`target=${part(service.id)}`} line={`shoal service logs --follow ${shellWord(service.name)}`} />}
       {tab === "usage" && (
@@ -110,7 +113,7 @@ function Update({ store, service }: { store: Store; service: ServiceRow }) {
   const live = [...store.ofService(service.id).tasks.values()].filter(isLive);
   const done = live.filter((each) => each.revision >= service.taskRevision && each.state === "running").length;
   const total = service.replicas ?? live.length;
-  const line = (action: string): Promise<unknown> => post(`/api/services/${part(service.id)}/update-control`, { action });
+  const send = (action: string): Promise<unknown> => post(`/api/services/${part(service.id)}/update-control`, { action });
   return (
     <section class="update" aria-label="Update in progress">
       <p role="status">
@@ -119,9 +122,9 @@ function Update({ store, service }: { store: Store; service: ServiceRow }) {
       <progress max={total || 1} value={done} aria-label="Updated tasks" />
       <div class="buttons">
         {(CONTROLS[update.state] ?? []).map((each) => (
-          <Action key={each} do={() => line(each)}>{each[0]!.toUpperCase() + each.slice(1)}</Action>
+          <Action key={each} line={`shoal service ${each} ${shellWord(service.name)}`} do={() => send(each)}>{each[0]!.toUpperCase() + each.slice(1)}</Action>
         ))}
-        <Action do={() => post(`/api/services/${part(service.id)}/rollback`, { revision: 0 })}>Roll back</Action>
+        <Action line={`shoal service rollback ${shellWord(service.name)}`} do={() => post(`/api/services/${part(service.id)}/rollback`, { revision: 0 })}>Roll back</Action>
       </div>
     </section>
   );
@@ -186,7 +189,7 @@ function Revisions({ service }: { service: ServiceRow }) {
             <button type="button" onClick={() => setCompared(found.indexOf(each))}>What changed</button>
           )}
           {!each.current && (
-            <Action do={() => post(`/api/services/${part(service.id)}/rollback`, { revision: Number(each.revision?.number) })}>
+            <Action line={`shoal service rollback --to ${each.revision?.number} ${shellWord(service.name)}`} do={() => post(`/api/services/${part(service.id)}/rollback`, { revision: Number(each.revision?.number) })}>
               Roll back to it
             </Action>
           )}

@@ -4,6 +4,7 @@ import type { Look, Task } from "../feed/rows";
 import { lookOf, stateText } from "../feed/rows";
 import { textOf } from "../api";
 import { visible } from "../text";
+import { showCommand } from "./last-command";
 
 /** A text that anybody may have written. */
 export const Text = ({ of }: { of: string }) => <bdi>{visible(of)}</bdi>;
@@ -46,6 +47,8 @@ export function CommandLine({ line }: { line: string }) {
 /** A button that does something, says that it does, and what went wrong. */
 export function Action(props: {
   do: () => Promise<unknown>; children: ComponentChildren; class?: string; disabled?: boolean; label?: string;
+  /** The command line that does the same, which is shown when it is done. */
+  line?: string;
 }) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
@@ -54,6 +57,7 @@ export function Action(props: {
     setProblem("");
     try {
       await props.do();
+      if (props.line) showCommand(props.line);
     } catch (error) {
       setProblem(textOf(error));
     } finally {
@@ -62,7 +66,7 @@ export function Action(props: {
   };
   return (
     <span class="action">
-      <button type="button" class={props.class} disabled={busy || props.disabled} onClick={run} aria-label={props.label && visible(props.label)}>{props.children}</button>
+      <button type="button" class={props.class} disabled={busy || props.disabled} onClick={run} title={props.line && visible(props.line)} aria-label={props.label && visible(props.label)}>{props.children}</button>
       {problem && <span role="alert" class="problem"><Text of={problem} /></span>}
     </span>
   );

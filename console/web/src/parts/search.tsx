@@ -99,6 +99,13 @@ function find(text: string, listed: Listed): Hit[] {
     for (const [action, tab] of [["Logs of", "logs"], ["Usage of", "usage"], ["Revisions of", "revisions"]] as const) add("action", `${action} ${each.name}`, `${to}?tab=${tab}`);
     if (each.mode === "replicated") add("action", `Scale ${each.name}`, to);
   }
+  for (const stack of new Set([...store.services.values()].map((each) => each.stack).filter(Boolean))) {
+    const name = encodeURIComponent(stack);
+    add("stack", stack, `/stacks/${name}`);
+    if (!text) continue;
+    add("action", `Logs of stack ${stack}`, `/logs/${name}`);
+    add("action", `Deploy stack ${stack}`, `/deploy/${name}`);
+  }
   for (const each of store.nodes.values()) {
     add("node", each.name, `/nodes/${encodeURIComponent(each.name)}`);
     if (text) add("action", `Drain ${each.name}`, `/nodes/${encodeURIComponent(each.name)}`);
@@ -107,7 +114,12 @@ function find(text: string, listed: Listed): Hit[] {
     for (const [kind, rows] of Object.entries(listed)) for (const each of rows) add(kind.slice(0, -1), each.name, addressOf(kind, each));
     for (const each of listed.containers ?? []) for (const action of ["Logs", "Files"]) add("action", `${action} of ${each.name}`, `${addressOf("containers", each)}?tab=${action.toLowerCase()}`);
     for (const each of listed.images ?? []) add("action", `Run ${each.name}`, `/run?image=${encodeURIComponent(each.name)}`);
-    for (const each of store.tasks.values()) if (isLive(each)) add("task", taskName(store, each), `/tasks/${encodeURIComponent(each.id)}`);
+    for (const each of store.tasks.values()) {
+      if (!isLive(each)) continue;
+      const name = taskName(store, each), id = encodeURIComponent(each.id);
+      add("task", name, `/tasks/${id}`);
+      add("action", `Terminal in ${name}`, `/terminal/${id}`);
+    }
   }
   // What begins with the text comes before what has it somewhere; actions come after objects.
   const rank = (hit: Hit): number => Number(!hit.text.toLowerCase().startsWith(text)) * 2 + Number(hit.kind === "action");

@@ -263,9 +263,11 @@ def test_the_search_box_finds_objects_and_actions(clean: Cluster, open_page: Ope
     for text, found, address in (
         ("rec", "records volume", "/volumes?q=records"),
         ("drain h2", "Drain h2 action", "/nodes/h2"),
+        ("run a cont", "Run a container action", "/run"),
         ("create a conf", "Create a config action", "/configs"),
     ):
         page.keyboard.press("Control+K")
+        expect(page.get_by_role("combobox", name="Search everything")).to_be_focused()
         page.keyboard.type(text)
         expect(page.get_by_role("dialog").get_by_role("option").first).to_have_text(found)
         page.keyboard.press("Enter")
