@@ -37,6 +37,9 @@ from shoal.task_group import TaskGroup
 _CONNECTIONS = Counter("shoal_agent_session_connections", "Sessions with managers that were opened.")
 _ENDS = Counter("shoal_agent_session_ends", "Sessions and attempts of one that ended, by reason.", ("reason",))
 
+MISSED_ACKS = 3
+"""Heartbeats that a manager has not acknowledged when it is left for another one: gRPC's core answers pings also while
+the manager hangs, and then its nodes are given up after about 10 s."""
 WELCOME_SECONDS = 5.0
 """A manager that does not respond to Hello within this time is considered lost."""
 
@@ -135,6 +138,7 @@ class ManagerSession:
         self._jitter = jitter
         self._backoff = Backoff(jitter)
         self._write_lock = asyncio.Lock()
+        self._unanswered = 0
         self.is_connected = False
 
     async def run(self) -> None:
@@ -207,7 +211,7 @@ class ManagerSession:
             # The manager may be another one, or have lost uncommitted statuses; it ignores known ones.
             self._outbox.put(status)
         async with TaskGroup() as group:
-            group.create_task(self._send_heartbeats(stream, welcome.heartbeat_ms / 1000), name="heartbeats")
+            group.create_task(self._send_heartbeats(stream, welcome, address), name="heartbeats")
             group.create_task(self._send_statuses(stream), name="statuses")
             group.create_task(self._send_descriptions(stream, description), name="description")
             group.create_task(self._send_volumes(stream), name="volumes")
@@ -227,10 +231,18 @@ class ManagerSession:
             raise Unavailable(f"unexpected response from {address} (no Welcome)")
         return message.welcome
 
-    async def _send_heartbeats(self, stream: Stream, period_seconds: float) -> None:
+    async def _send_heartbeats(self, stream: Stream, welcome: Welcome, address: str) -> None:
+        """Raises Unavailable: the manager does not acknowledge them, and there is another one."""
+        self._unanswered = 0
+        half_period = welcome.heartbeat_ms / 2000
         while True:
-            await asyncio.sleep(period_seconds)
+            await asyncio.sleep(half_period)
+            misses = welcome.acknowledges_heartbeats and self._unanswered >= MISSED_ACKS
+            if misses and len(self._managers.addresses) > 1:
+                raise Unavailable(f"{address} has not acknowledged {self._unanswered} heartbeats")
+            await asyncio.sleep(half_period)
             await self._write(stream, AgentMessage(heartbeat=Heartbeat()))
+            self._unanswered += 1
 
     async def _send_statuses(self, stream: Stream) -> None:
         while True:
@@ -274,6 +286,7 @@ class ManagerSession:
 
     async def _receive(self, stream: Stream, address: str) -> None:
         while isinstance(message := await stream.read(), ManagerMessage):
+            self._unanswered = 0
             match message.WhichOneof("kind"):
                 case "assignments":
                     self._worker.receive(message.assignments)
@@ -283,6 +296,8 @@ class ManagerSession:
                     self._managers.update(message.managers.managers, message.managers.removed)
                 case "image_repository":
                     self._images.set_cluster_repository(message.image_repository)
+                case "heartbeat_ack":
+                    pass
                 case "redirect":
                     self._managers.prefer(message.redirect.manager_id)
                     raise _Redirected

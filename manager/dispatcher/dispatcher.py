@@ -37,6 +37,7 @@ from manager.store.changes import Change
 from manager.store.record_store import BatchStore
 from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
+    HeartbeatAck,
     ImageReport,
     ManagerMessage,
     NodeApplied,
@@ -240,6 +241,8 @@ class Dispatcher(DispatcherServicer):
 
     async def _handle(self, session: AgentSession, message: AgentMessage) -> None:
         match message.WhichOneof("kind"):
+            case "heartbeat":
+                session.send(ManagerMessage(heartbeat_ack=HeartbeatAck()))
             case "statuses":
                 self._submit_statuses(session, message.statuses)
             case "applied":
@@ -303,6 +306,7 @@ class Dispatcher(DispatcherServicer):
             heartbeat_ms=round(self._heartbeat_seconds * 1000),
             reconnect_ms=round(reconnect_seconds(len(self._store.tables.nodes)) * 1000),
             managers=manager_set(self._store.tables),
+            acknowledges_heartbeats=True,
         )
 
     async def _follow(self, batches: AsyncIterator[tuple[Change, ...]]) -> None:

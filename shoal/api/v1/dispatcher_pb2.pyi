@@ -546,6 +546,7 @@ class ManagerMessage(_message.Message):
     MANAGERS_FIELD_NUMBER: _builtins.int
     REDIRECT_FIELD_NUMBER: _builtins.int
     IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_ACK_FIELD_NUMBER: _builtins.int
     status_ack: _builtins.int
     """All batches up to this sequence are in etcd."""
     image_repository: _builtins.str
@@ -562,6 +563,10 @@ class ManagerMessage(_message.Message):
 
     @_builtins.property
     def redirect(self) -> Global___Redirect: ...
+    @_builtins.property
+    def heartbeat_ack(self) -> Global___HeartbeatAck:
+        """After each heartbeat."""
+
     def __init__(
         self,
         *,
@@ -571,16 +576,32 @@ class ManagerMessage(_message.Message):
         managers: Global___ManagerSet | None = ...,
         redirect: Global___Redirect | None = ...,
         image_repository: _builtins.str = ...,
+        heartbeat_ack: Global___HeartbeatAck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "heartbeat_ack", b"heartbeat_ack", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "heartbeat_ack", b"heartbeat_ack", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack", "managers", "redirect", "image_repository"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack", "managers", "redirect", "image_repository", "heartbeat_ack"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___ManagerMessage: _TypeAlias = ManagerMessage  # noqa: Y015
+
+@_typing.final
+class HeartbeatAck(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeartbeatAck: _TypeAlias = HeartbeatAck  # noqa: Y015
 
 @_typing.final
 class ManagerSet(_message.Message):
@@ -638,12 +659,15 @@ class Welcome(_message.Message):
     HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
     MANAGERS_FIELD_NUMBER: _builtins.int
     RECONNECT_MS_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGES_HEARTBEATS_FIELD_NUMBER: _builtins.int
     heartbeat_ms: _builtins.int
     """Milliseconds between heartbeats."""
     reconnect_ms: _builtins.int
     """Maximum time between two reconnection attempts, in milliseconds, so that all nodes of the
     cluster can return in time. 0: the agent's default.
     """
+    acknowledges_heartbeats: _builtins.bool
+    """Each heartbeat is answered by a HeartbeatAck; an agent leaves a manager that misses several, where there is another."""
     @_builtins.property
     def managers(self) -> Global___ManagerSet: ...
     def __init__(
@@ -652,10 +676,11 @@ class Welcome(_message.Message):
         heartbeat_ms: _builtins.int = ...,
         managers: Global___ManagerSet | None = ...,
         reconnect_ms: _builtins.int = ...,
+        acknowledges_heartbeats: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ms", b"heartbeat_ms", "managers", b"managers", "reconnect_ms", b"reconnect_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledges_heartbeats", b"acknowledges_heartbeats", "heartbeat_ms", b"heartbeat_ms", "managers", b"managers", "reconnect_ms", b"reconnect_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
