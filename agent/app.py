@@ -81,6 +81,8 @@ from shoal.rpc.host_port import HostPort
 from shoal.rpc.removed_managers import RemovedManagers
 from shoal.spec_templates import NodeValues
 from shoal.task_group import TaskGroup
+from shoal.telemetry.log_formatters import set_log_fields
+from shoal.telemetry.tracing import tracing
 
 SERVER_GRACE_SECONDS = 1.0
 
@@ -104,6 +106,7 @@ async def run(settings: AgentSettings) -> None:
     require_host()
     initial = await _retry(partial(join_if_new, settings, inspection.hostname(settings)))
     membership = Membership(directory=settings.identity_directory, now=lambda: datetime.now(UTC))
+    set_log_fields(node=membership.node_id)
     managers = ManagerList(
         settings.managers_file, node_id=membership.node_id, initial=initial, join_address=settings.join
     )
@@ -177,6 +180,7 @@ async def run(settings: AgentSettings) -> None:
             settings.monitoring, checks=monitor.checks, collect=monitor.collect, identity=settings.identity_directory
         )
         await stack.enter_async_context(monitoring)
+        await stack.enter_async_context(tracing("shoal-agent", node=membership.node_id))
         async with TaskGroup() as group:
             group.create_task(worker.run(), name="worker")
             group.create_task(drivers.run(), name="drivers")

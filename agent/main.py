@@ -175,7 +175,14 @@ def main() -> None:
     "--csi-timeout-seconds", default=30.0, show_default=True, help="Timeout of one call to a CSI driver, in seconds."
 )
 @monitoring_options(_option, AGENT_PORT)
-@_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
+@_option(
+    "--log-format",
+    default=log_formatters.TEXT,
+    type=click.Choice(log_formatters.FORMATS),
+    show_default=True,
+    help="Log format; json is one object per line.",
+)
+@_option("--log-json", is_flag=True, hidden=True, help="As --log-format json.")
 def run(**options: Any) -> None:
     """Run the agent; join the cluster first if necessary.
 
@@ -188,7 +195,7 @@ def run(**options: Any) -> None:
     """
     with _error_messages():
         settings = AgentSettings(**options)
-        log_formatters.configure(settings.log_level, json=settings.log_json)
+        log_formatters.configure(settings.log_level, json=settings.logs_json)
         with _state_directory_lock(settings.state_directory):
             asyncio.run(_until_stopped(partial(_run, settings)))
 

@@ -13,7 +13,7 @@ from shoal.monitoring.settings import AGENT_PORT, MonitoringSettings, monitoring
 from shoal.networks.network_modes import pool_error
 from shoal.networks.overlay_encryption import AUTO, BACKENDS
 from shoal.rpc import host_port
-from shoal.telemetry.log_formatters import LEVELS
+from shoal.telemetry.log_formatters import FORMATS, JSON, LEVELS, TEXT
 
 STATE_DIRECTORY = Path("/var/lib/shoal/agent")
 RUN_DIRECTORY = Path("/run/shoal")
@@ -90,6 +90,7 @@ class AgentSettings:
     monitoring_certificate: Path | None = None
     monitoring_key: Path | None = None
     log_level: str = "info"
+    log_format: str = TEXT
     log_json: bool = False
 
     def __post_init__(self) -> None:
@@ -117,6 +118,7 @@ class AgentSettings:
             ("--overlay-encryption", self.overlay_encryption in BACKENDS, f"must be one of {', '.join(BACKENDS)}"),
             ("--csi-timeout-seconds", 1 <= self.csi_timeout_seconds <= 300, "must be from 1 to 300"),
             ("--log-level", self.log_level in LEVELS, f"must be one of {', '.join(LEVELS)}"),
+            ("--log-format", self.log_format in FORMATS, f"must be one of {', '.join(FORMATS)}"),
         )
         faults = [Fault(name, text) for name, holds, text in checks if not holds]
         faults += _address_faults(self.join)
@@ -128,6 +130,11 @@ class AgentSettings:
         faults += socket_faults(self.csi)
         if faults:
             raise InvalidInput(faults)
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether logs are JSON, one object a line."""
+        return self.log_json or self.log_format == JSON
 
     @property
     def monitoring(self) -> MonitoringSettings:

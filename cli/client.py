@@ -75,14 +75,17 @@ class Client:
 
     def __init__(self, context: Context) -> None:
         # Here, not above: gRPC takes 40 ms to import, and help, completion and bad input need none of it.
+        import grpc
+
+        from cli.request_interceptor import RequestInterceptor
         from shoal.identity.identity import Identity
         from shoal.rpc.channel import connect
 
         self.context = context
         self._address = ", ".join(context.all_addresses)
-        self.channel = connect(
-            context.all_addresses, Identity.load(context.directory), max_receive_bytes=MAX_RESPONSE_BYTES
-        )
+        channel = connect(context.all_addresses, Identity.load(context.directory), max_receive_bytes=MAX_RESPONSE_BYTES)
+        self._inner = getattr(channel, "_channel", None)
+        self.channel = grpc.intercept_channel(channel, RequestInterceptor())
 
     @cached_property
     def control(self) -> "ControlStub":
@@ -120,8 +123,7 @@ class Client:
         except ShoalError:
             return
         # The public `subscribe` does so too, with a thread that polls and for which the end of the process waits.
-        inner = getattr(client.channel, "_channel", None)
-        if (check := getattr(inner, "check_connectivity_state", None)) is not None:
+        if (check := getattr(client._inner, "check_connectivity_state", None)) is not None:
             check(True)
         cls._begun = client
 

@@ -11,6 +11,7 @@ from cli.interrupts import EXIT_INTERRUPTED
 from cli.lazy_group import LazyGroup
 from cli.render.error_lines import CommandFailed, print_errors, sort_faults
 from cli.render.output_terminal import colored
+from cli.traced_command import command_request
 from shoal.errors import InvalidInput, ShoalError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -137,7 +138,8 @@ def usage_error(error: click.ClickException) -> str:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its code: SystemExit."""
     try:
-        code = shoal.main(args=arguments, prog_name="shoal", standalone_mode=False)
+        with command_request(sys.argv[1:] if arguments is None else arguments, os.environ, COMMANDS):
+            code = shoal.main(args=arguments, prog_name="shoal", standalone_mode=False)
     except click.exceptions.Abort:
         code = EXIT_INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:

@@ -56,7 +56,14 @@ def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command
     help="Minimum log level.",
 )
 @monitoring_options(_option, CONSOLE_PORT)
-@_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
+@_option(
+    "--log-format",
+    default=log_formatters.TEXT,
+    type=click.Choice(log_formatters.FORMATS),
+    show_default=True,
+    help="Log format; json is one object per line.",
+)
+@_option("--log-json", is_flag=True, hidden=True, help="As --log-format json.")
 def main(names: str, listen: str, local: bool, **options: Any) -> None:
     """Serve the web console of a Shoal cluster.
 
@@ -73,7 +80,7 @@ def main(names: str, listen: str, local: bool, **options: Any) -> None:
             local=local,
             **options,
         )
-        log_formatters.configure(settings.log_level, json=settings.log_json)
+        log_formatters.configure(settings.log_level, json=settings.logs_json)
         asyncio.run(_until_stopped(settings))
     except (ShoalError, BaseExceptionGroup) as error:
         known = _single_error(error)

@@ -68,6 +68,7 @@ from shoal.monitoring.server import monitoring_server
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.on_behalf import ActingUser
 from shoal.task_group import TaskGroup
+from shoal.telemetry.tracing import tracing
 
 MAX_RESPONSE_BYTES = 256 << 20
 """A list of a million tasks."""
@@ -125,6 +126,7 @@ async def run(settings: EngineSettings) -> None:
         await stack.enter_async_context(
             monitoring_server(settings.monitoring, checks=monitor.checks, collect=monitor.collect)
         )
+        await stack.enter_async_context(tracing("shoal-engine"))
         listeners = open_listeners(settings, context)
         await stack.enter_async_context(serve(server.http_server(), listeners))
         for each in listeners:

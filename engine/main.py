@@ -78,7 +78,14 @@ _PATH = click.Path(path_type=Path)
     help="Minimum log level.",
 )
 @monitoring_options(_option, ENGINE_PORT)
-@_option("--log-json", is_flag=True, help="Write logs as JSON, one object per line.")
+@_option(
+    "--log-format",
+    default=log_formatters.TEXT,
+    type=click.Choice(log_formatters.FORMATS),
+    show_default=True,
+    help="Log format; json is one object per line.",
+)
+@_option("--log-json", is_flag=True, hidden=True, help="As --log-format json.")
 def main(socket: str, forbid: str, tls_names: str, **options: Any) -> None:
     """Serve Docker's Engine API for a Shoal cluster.
 
@@ -96,7 +103,7 @@ def main(socket: str, forbid: str, tls_names: str, **options: Any) -> None:
             tls_names=tuple(name.strip() for name in tls_names.split(",") if name.strip()),
             **options,
         )
-        log_formatters.configure(settings.log_level, json=settings.log_json)
+        log_formatters.configure(settings.log_level, json=settings.logs_json)
         asyncio.run(_until_stopped(settings))
     except (ShoalError, BaseExceptionGroup) as error:
         known = _single_error(error)

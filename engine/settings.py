@@ -7,7 +7,7 @@ from pathlib import Path
 from shoal.errors import Fault, InvalidInput
 from shoal.monitoring.settings import ENGINE_PORT, MonitoringSettings, monitoring_faults, monitoring_settings
 from shoal.rpc import host_port
-from shoal.telemetry.log_formatters import LEVELS
+from shoal.telemetry.log_formatters import FORMATS, JSON, LEVELS, TEXT
 
 SOCKET = Path("/run/shoal/engine.sock")
 FORBIDDABLE = ("privileged", "bind", "host-network", "host-pid")
@@ -33,7 +33,7 @@ class EngineSettings:
         monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7452 on loopback.
         monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
         log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
-        log_json: one JSON object a line.
+        log_format: one of `shoal.telemetry.log_formatters.FORMATS`. log_json: as "json", of earlier releases.
     Raises:
         InvalidInput: with every fault.
     """
@@ -54,11 +54,17 @@ class EngineSettings:
     monitoring_certificate: Path | None = None
     monitoring_key: Path | None = None
     log_level: str = "info"
+    log_format: str = TEXT
     log_json: bool = False
 
     def __post_init__(self) -> None:
         if faults := list(_faults(self)):
             raise InvalidInput(faults)
+
+    @property
+    def logs_json(self) -> bool:
+        """Whether logs are JSON, one object a line."""
+        return self.log_json or self.log_format == JSON
 
     @property
     def monitoring(self) -> MonitoringSettings:
@@ -84,6 +90,8 @@ def _faults(settings: EngineSettings) -> Iterator[Fault]:
     yield from monitoring_faults(settings.monitoring, has_identity=False)
     if settings.log_level not in LEVELS:
         yield Fault("log-level", f'"{settings.log_level}" must be one of {", ".join(LEVELS)}')
+    if settings.log_format not in FORMATS:
+        yield Fault("log-format", f'"{settings.log_format}" must be one of {", ".join(FORMATS)}')
 
 
 def _listen_faults(text: str) -> Iterator[Fault]:

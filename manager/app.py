@@ -72,6 +72,8 @@ from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.removed_managers import RemovedManagers
 from shoal.rpc.request_limits import MAX_REQUEST_BYTES
 from shoal.task_group import TaskGroup
+from shoal.telemetry.log_formatters import set_log_fields
+from shoal.telemetry.tracing import tracing
 
 _log = logging.getLogger(__name__)
 
@@ -255,6 +257,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     if not opened.read_only:
         await leadership.check_unique(manager)
     lead = leader_work(settings, store, own.manager_id, keyring, agents, writer, place, clocks, now_ms)
+    set_log_fields(manager=own.manager_id)
     monitor = ManagerMonitor(
         store=store,
         etcd=backend,
@@ -266,7 +269,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     monitoring = monitoring_server(
         settings.monitoring, checks=monitor.checks, collect=monitor.collect, identity=directory
     )
-    async with monitoring, TaskGroup() as group:
+    async with monitoring, tracing("shoal-manager", manager=own.manager_id), TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(events.run(), name="events")
         group.create_task(leadership.register(partial(place.described, manager), place.changed), name="registration")

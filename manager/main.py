@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from manager.membership.member_api import RemovedFromCluster
-from manager.settings import LOG_FORMATS, Settings
+from manager.settings import Settings
 from shoal.errors import InvalidInput, ShoalError
 from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import MANAGER_PORT
@@ -100,7 +100,7 @@ def main(context: click.Context) -> None:
 @_path("--registries-file", _DEFAULT.registries_file, "Registry settings (TOML); may be missing.")
 @monitoring_options(option, MANAGER_PORT)
 @option("--log-level", type=click.Choice(log_formatters.LEVELS), default=_DEFAULT.log_level, help="Minimum log level.")
-@option("--log-format", type=click.Choice(LOG_FORMATS), default=_DEFAULT.log_format, help="Log format.")
+@option("--log-format", type=click.Choice(log_formatters.FORMATS), default=_DEFAULT.log_format, help="Log format.")
 def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
     """Run the manager. With --join it becomes a manager of that cluster first, unless it is one already.
 

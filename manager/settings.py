@@ -7,12 +7,11 @@ from pathlib import Path
 from shoal.errors import Fault, InvalidInput
 from shoal.monitoring.settings import MANAGER_PORT, MonitoringSettings, monitoring_faults, monitoring_settings
 from shoal.rpc import host_port
-from shoal.telemetry.log_formatters import LEVELS
+from shoal.telemetry.log_formatters import FORMATS, LEVELS
 
 API_PORT = 7440
 JOIN_PORT = 7442
 PEER_PORT = 7443
-LOG_FORMATS = ("text", "json")
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,8 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     yield from monitoring_faults(settings.monitoring, has_identity=True)
     if settings.log_level not in LEVELS:
         yield Fault("log-level", f'"{settings.log_level}" is not supported; must be one of {", ".join(LEVELS)}')
-    if settings.log_format not in LOG_FORMATS:
-        yield Fault("log-format", f'"{settings.log_format}" is not supported; must be one of {", ".join(LOG_FORMATS)}')
+    if settings.log_format not in FORMATS:
+        yield Fault("log-format", f'"{settings.log_format}" is not supported; must be one of {", ".join(FORMATS)}')
 
 
 def _listening_faults(name: str, text: str) -> Iterator[Fault]:

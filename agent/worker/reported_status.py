@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from agent.worker.monitoring.container_monitor import StatusChange
-from agent.worker.startup.start_steps import START_SECONDS
+from agent.worker.startup.start_steps import START_SECONDS, end_start
 from agent.worker.status_update import is_for_journal, next_status
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 
@@ -41,6 +41,7 @@ class ReportedStatus:
             if state == TaskState.RUNNING:
                 START_SECONDS.observe(time.monotonic() - self._accepted_at)
             self._accepted_at = None
+            end_start("" if state == TaskState.RUNNING else message)
         if state != before.state and is_for_journal(state):
             self._write_journal()
         self._report(self.current)

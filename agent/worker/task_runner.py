@@ -1,7 +1,5 @@
 """Runs one task from acceptance to removal: executes what `task_step` decides.
-
-One asyncio task runs it. Calls from outside (a new assignment, an exit) only change facts and wake it.
-"""
+One asyncio task runs it; calls from outside (a new assignment, an exit) only change facts and wake it."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,6 +24,7 @@ from agent.worker.shutdown.stop_policy import drain_policy, grace_seconds, inval
 from agent.worker.shutdown.task_removal import TaskRemoval
 from agent.worker.startup.network_attachment import SharedNetworkGone
 from agent.worker.startup.preparation import Preparation
+from agent.worker.startup.start_steps import serve_origin
 from agent.worker.startup.task_inputs import volumes_of
 from agent.worker.task_step import Container, Goal, TaskAction, TaskFacts, goal_of, next_action
 from shoal import task_states
@@ -130,6 +129,7 @@ class TaskRunner:
 
     async def run(self) -> None:
         """Run until everything of the task is removed. On cancellation the container keeps running."""
+        serve_origin(self._revision, self.status)
         try:
             async with TaskGroup() as group:
                 await self.follow_paused()

@@ -14,6 +14,7 @@ from console.server.request_metrics import count_requests
 from console.server.response_headers import SECURITY_HEADERS
 from console.server.sessions import Session, SessionSigner
 from shoal.errors import ShoalError, Unauthenticated
+from shoal.telemetry.request_context import current_request
 
 API = "/api/"
 OPEN_PATHS = frozenset({"/api/session"})
@@ -88,7 +89,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return answer({"error": error.reason.lower()}, status=error.status)
     except Exception:
         _log.exception("%s %s failed", request.method, request.path)
-        return answer({"error": "internal error; the console's log has more"}, status=500)
+        about = f" for request {found.request_id}" if (found := current_request()) is not None else ""
+        return answer({"error": f"internal error; see the console's log{about}"}, status=500)
 
 
 async def _unknown(_: web.Request) -> web.StreamResponse:

@@ -19,6 +19,8 @@ from engine.server.routes import Route, RouteTable, split_version
 from engine.server.server_headers import SERVER_HEADERS
 from shoal.errors import ShoalError
 from shoal.manager_calls.stale_reads import noting_stale_reads
+from shoal.telemetry.request_context import current_request, new_request, serve
+from shoal.telemetry.tracing import span
 
 _log = logging.getLogger(__name__)
 _http_log = logging.getLogger(f"{__name__}.http")
@@ -81,6 +83,7 @@ class ApiServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; every error of it is an answer too."""
+        serve(new_request())
         with self.metrics.measured() as outcome:
             response = await self._respond(request, outcome)
             outcome.status = str(response.status)
@@ -94,7 +97,11 @@ class ApiServer:
             route, parameters = self._route(request.method, path)
             outcome.operation, outcome.is_stream = route.operation, route.hijacks
             caller = caller_of(request, self._cluster, self._local)
-            with self._acting_for(caller), noting_stale_reads() as stale:
+            with (
+                self._acting_for(caller),
+                span(f"engine {route.operation}", is_root=not route.hijacks),
+                noting_stale_reads() as stale,
+            ):
                 response = await self._run(route, Call(request, version, parameters, caller))
             if stale.since_ms and not response.prepared:
                 response.headers[STALE_HEADER] = time_text(stale.since_ms)
@@ -106,7 +113,8 @@ class ApiServer:
         except Exception:
             _log.exception("%s %s failed", request.method, path)
             return _error_response(
-                ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; see the engine's log"), version
+                ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, f"internal error; see the engine's log{_of_request()}"),
+                version,
             )
 
     def _route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
@@ -135,6 +143,12 @@ class ApiServer:
         finally:
             if route.hijacks and transport is not None:
                 transport.resume_reading()
+
+
+def _of_request() -> str:
+    """Which lines of the log an error is about."""
+    request = current_request()
+    return f" for request {request.request_id}" if request is not None else ""
 
 
 def _version(text: str) -> ApiVersion:

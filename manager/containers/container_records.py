@@ -5,6 +5,7 @@ service's, since agents, dispatcher, indexes and names know no other. What it do
 """
 
 from manager.records import name_records
+from manager.records.change_origin import change_origin
 from manager.records.write_groups import WriteGroup
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import CONTAINER, REVISION
@@ -106,6 +107,7 @@ def revision_of(container: Container, now_ms: int) -> Write:
         number=container.revision,
         spec=spec_of(container),
         created_at_ms=now_ms,
+        origin=change_origin(),
     )
     return put(REVISION, f"{container.meta.id}/{container.revision}", record)
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
+from manager.change_spans import record_plan
 from manager.planner.gc_pause import gc_paused
 from manager.planner.incremental_planner import IncrementalPlanner
 from manager.planner.pass_pacing import PassPacing, only_task_statuses
@@ -18,6 +19,7 @@ from shoal.errors import Timeout, Unavailable
 from shoal.fault_points.injection import fault
 from shoal.ids import NewId
 from shoal.metrics.instruments import Counter, Histogram
+from shoal.telemetry.tracing import now_ns
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ class Planner:
             _log.warning("planning is paused until the result of the last commit is known: %s", error)
             return self._retry_at(error)
         planner.observe(changes.pending_changes())
-        began = _seconds()
+        began, began_ns = _seconds(), now_ns()
         with gc_paused():
             result = planner.plan(now_ms=self._clock(), new_id=self._new_id)
         ended = _seconds()
@@ -104,6 +106,7 @@ class Planner:
         fault("manager.plan.committed")
         _COMMIT_SECONDS.observe(_seconds() - ended)
         _WRITES.add(by=len(result.writes))
+        record_plan(self._store.tables, result.writes, began_ns)
         _log.debug("committed a plan of %d writes", len(result.writes))
         return None
 

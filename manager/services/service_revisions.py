@@ -3,6 +3,7 @@
 from google.protobuf.message import Message
 
 from manager.planner.spec.running_template import running_part, strip_empty
+from manager.records.change_origin import change_origin
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import REVISION, SERVICE
 from manager.store.tables import View
@@ -50,7 +51,11 @@ def with_spec(
 def record_writes(service: Service) -> list[Write]:
     """The service and its newest revision."""
     revision = ServiceRevision(
-        service_id=service.meta.id, number=service.revision, spec=service.spec, created_at_ms=service.meta.updated_at_ms
+        service_id=service.meta.id,
+        number=service.revision,
+        spec=service.spec,
+        created_at_ms=service.meta.updated_at_ms,
+        origin=change_origin(),
     )
     return [
         put(SERVICE, service.meta.id, service),

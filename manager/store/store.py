@@ -36,6 +36,7 @@ from manager.store.versioned_tables import VersionedTables
 from shoal.errors import Exhausted, ShoalError, Timeout, Unavailable
 from shoal.ids import new_id
 from shoal.metrics.instruments import Counter, Histogram
+from shoal.telemetry.tracing import span
 
 _log = logging.getLogger(__name__)
 
@@ -187,7 +188,8 @@ class Store:
             return self.tables.revision
         began = time.monotonic()
         try:
-            revision = await self._commit_once(transaction)
+            with span("commit"):
+                revision = await self._commit_once(transaction)
         except Exception as error:
             # A conflict is part of the work: whoever wrote reads again and repeats.
             _COMMITS.add(type(error).__name__.lower() if isinstance(error, ShoalError) else "error")

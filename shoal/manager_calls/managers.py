@@ -23,6 +23,7 @@ from shoal.manager_calls.stale_reads import note_answer
 from shoal.resumption.resume_attempts import ResumeAttempts, Resumption
 from shoal.rpc.read_revisions import REVISION_KEY, Metadata, reported_revision, stale_since_ms
 from shoal.rpc.status_mapping import is_not_made, to_shoal_error
+from shoal.telemetry.request_context import request_metadata
 
 if TYPE_CHECKING:
     from shoal.api.v1.builds_pb2_grpc import BuildsAsyncStub
@@ -193,7 +194,7 @@ class Managers:
         return Timeout(f"{found}; the change may have been made: check before you make it again")
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (*self._revision.metadata(), *acting_metadata())
+        return (*self._revision.metadata(), *acting_metadata(), *request_metadata())
 
     def _update_from(self, error: grpc.RpcError) -> int | None:
         """The revision that a manager has reported with an error; None: none has answered."""

@@ -24,6 +24,8 @@ from shoal.rpc.read_revisions import ReadRevisions
 from shoal.rpc.removed_managers import RemovedManagers
 from shoal.rpc.request_limits import REQUEST_SECONDS, CallLimiter, check_each, request_deserializer, single_request
 from shoal.rpc.status_mapping import ORIGIN_KEY, code_of, details_of, trailer_of
+from shoal.telemetry.request_context import current_request, new_request, request_of, serve
+from shoal.telemetry.tracing import span
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ class _GuardedMethod:
             stale_ms = self._stale_since_ms()
             with CallMetrics(self.method, is_stream=streaming).measured() as outcome:
                 try:
-                    with self._admit(context):
+                    with self._admit(context), span(self.method.lstrip("/")):
                         response = await self._respond(behave, requests, context, streaming=streaming)
                         outcome.code = grpc.StatusCode.OK
                         return response
@@ -149,7 +151,7 @@ class _GuardedMethod:
             stale_ms = self._stale_since_ms()
             with CallMetrics(self.method, is_stream=True).measured() as outcome:
                 try:
-                    with self._admit(context):
+                    with self._admit(context), span(self.method.lstrip("/")):
                         taken = await self._read_request(requests, streaming=streaming)
                         await self._wait_for_revision(context)
                         async with aclosing(behave(taken, context)) as responses:  # type: ignore[type-var]
@@ -164,6 +166,7 @@ class _GuardedMethod:
 
     @contextmanager
     def _admit(self, context: Context) -> Iterator[None]:
+        serve(request_of(context.invocation_metadata() or ()))
         caller = authorize(self._access, self.method, context)
         if caller is not None:
             self._removed.check(caller, self.method)
@@ -200,8 +203,10 @@ class _GuardedMethod:
         outcome.code = code_of(error) if isinstance(error, ShoalError) else grpc.StatusCode.INTERNAL
         if isinstance(error, ShoalError):
             await context.abort(code_of(error), details_of(error), (*trailer_of(error), *self._error_trailer(stale_ms)))
+        request = current_request() or new_request()
+        serve(request)
         _log.error("%s failed", self.method, exc_info=error)
-        text = "internal error; check the logs of the server"
+        text = f"internal error; check the logs of the server for request {request.request_id}"
         await context.abort(grpc.StatusCode.INTERNAL, text, ((ORIGIN_KEY, b"1"),))
 
 

@@ -143,4 +143,7 @@ def trimmed(revision: ServiceRevision) -> ServiceRevision:
         labels=labels,
         endpoint=revision.spec.endpoint,
     )
-    return ServiceRevision(service_id=revision.service_id, number=revision.number, spec=spec)
+    reduced = ServiceRevision(service_id=revision.service_id, number=revision.number, spec=spec)
+    if revision.HasField("origin"):
+        reduced.origin.CopyFrom(revision.origin)
+    return reduced

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 
+from manager.change_spans import record_dispatch
 from manager.dispatcher.assignments.dirty_records import RecordRef
 from manager.dispatcher.assignments.file_delivery import FileDelivery
 from manager.dispatcher.assignments.node_assignments import AssignmentChanges, is_empty
@@ -131,5 +132,6 @@ class AgentSession:
         if message.snapshot or not is_empty(message):
             message.sequence = next(self._sequences)
             self._unapplied.append((message.sequence, since or 0, message.store_revision))
+            record_dispatch(message.revisions, self.node_id)
             yield message
         yield from files.messages(changes.files, message.store_revision)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from manager.change_spans import record_running
 from manager.store.changes import ABSENT, PRESENT, Expect, expect, put
 from manager.store.kinds import TASK, TASK_STATUS
 from manager.store.record_store import BatchStore
@@ -22,6 +23,7 @@ from shoal.errors import Conflict, Exhausted, InvalidInput, ShoalError, Timeout,
 from shoal.fault_points.injection import fault
 from shoal.metrics.instruments import Counter, Histogram
 from shoal.task_group import TaskGroup
+from shoal.telemetry.tracing import now_ns
 
 CONDITIONS = 2
 """At most, for each status in a transaction, which may have as many conditions as operations."""
@@ -139,6 +141,7 @@ class TaskStatusWriter:
             Exhausted, InvalidInput: etcd accepts less at once, which the store now knows.
         """
         while statuses := statuses_to_write(self._store.tables, batches):
+            began_ns = now_ns()
             try:
                 fault("manager.statuses.received")
                 writes = [put(TASK_STATUS, task_id, status) for task_id, status in statuses.items()]
@@ -146,6 +149,7 @@ class TaskStatusWriter:
                 for part in split(writes, max_operations=most, max_bytes=self._store.max_bytes):
                     expects = [each for write in part.writes for each in self._expects(write.identifier)]
                     await self._store.commit(part.writes, expects=expects)
+                record_running(self._store.tables, statuses, began_ns)
                 fault("manager.statuses.committed")
                 return
             except (Unavailable, Timeout) as error:  # including a full etcd, which is also Exhausted

@@ -117,12 +117,17 @@ class ServiceRevision(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     number: _builtins.int
     created_at_ms: _builtins.int
     """Milliseconds since the Unix epoch."""
     @_builtins.property
     def spec(self) -> Global___ServiceSpec: ...
+    @_builtins.property
+    def origin(self) -> Global___ChangeOrigin:
+        """The request that made it; absent: of a release without, or nobody's."""
+
     def __init__(
         self,
         *,
@@ -130,14 +135,41 @@ class ServiceRevision(_message.Message):
         number: _builtins.int = ...,
         spec: Global___ServiceSpec | None = ...,
         created_at_ms: _builtins.int = ...,
+        origin: Global___ChangeOrigin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "number", b"number", "service_id", b"service_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "number", b"number", "origin", b"origin", "service_id", b"service_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServiceRevision: _TypeAlias = ServiceRevision  # noqa: Y015
+
+@_typing.final
+class ChangeOrigin(_message.Message):
+    """The request that a change comes from, for logs and traces of the programs that carry it out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """16 hexadecimal digits."""
+    traceparent: _builtins.str
+    """The span that made the change (W3C Trace Context, 55 characters); empty: the request is not traced."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "traceparent", b"traceparent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeOrigin: _TypeAlias = ChangeOrigin  # noqa: Y015
 
 @_typing.final
 class ServiceSpec(_message.Message):
