@@ -3,10 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-import dns.asyncquery
-import dns.exception
-import dns.message
-
 from shoal.api.v1.diagnosis_pb2 import DiagnosisCheck
 from shoal.host_checks.findings import passed, warning
 
@@ -37,6 +33,11 @@ def resolvers_of(resolv_conf: str) -> Sequence[str]:
 
 
 async def _answers(address: str) -> bool:
+    # Here: a diagnosis is rare, and the module is large.
+    import dns.asyncquery
+    import dns.exception
+    import dns.message
+
     try:
         await dns.asyncquery.udp(dns.message.make_query(".", "NS"), address, timeout=QUERY_SECONDS)
     except (dns.exception.DNSException, OSError, ValueError):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from agent.worker.monitoring.container_monitor import StatusChange
-from agent.worker.startup.start_steps import START_SECONDS, end_start
+from agent.worker.startup.start_measurements import START_SECONDS, end_start
 from agent.worker.status_update import is_for_journal, next_status
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 

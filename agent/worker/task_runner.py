@@ -24,7 +24,7 @@ from agent.worker.shutdown.stop_policy import drain_policy, grace_seconds, inval
 from agent.worker.shutdown.task_removal import TaskRemoval
 from agent.worker.startup.network_attachment import SharedNetworkGone
 from agent.worker.startup.preparation import Preparation
-from agent.worker.startup.start_steps import serve_origin
+from agent.worker.startup.start_measurements import serve_origin
 from agent.worker.startup.task_inputs import volumes_of
 from agent.worker.task_step import Container, Goal, TaskAction, TaskFacts, goal_of, next_action
 from shoal import task_states

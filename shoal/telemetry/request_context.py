@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 REQUEST_KEY = "shoal-request-id"
 """Metadata of a call."""
@@ -19,9 +19,8 @@ _REQUEST_ID = re.compile(r"[0-9a-f]{16}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-01")
 
 
-@dataclass(frozen=True)
-class RequestContext:
-    """One request.
+class RequestContext(NamedTuple):
+    """One request. No data class: the command line loads this at each start.
 
     Attributes:
         request_id: 16 hexadecimal digits.

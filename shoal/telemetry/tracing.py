@@ -10,12 +10,12 @@ import os
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeAlias
 
 from shoal.telemetry.log_formatters import without_secrets
-from shoal.telemetry.request_context import RequestContext, current_request, serve
+from shoal.telemetry.request_context import current_request, serve
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -151,7 +151,7 @@ def span(name: str, *, is_root: bool = False) -> Generator[None]:
         yield
         return
     opened = open_span(name, request.traceparent, is_root=is_root)
-    serve(_within(request, opened))
+    serve(request._replace(traceparent=opened.traceparent))
     error = ""
     try:
         yield
@@ -161,10 +161,6 @@ def span(name: str, *, is_root: bool = False) -> Generator[None]:
     finally:
         opened.end(error)
         serve(request)
-
-
-def _within(request: RequestContext, opened: OpenSpan) -> RequestContext:
-    return replace(request, traceparent=opened.traceparent)
 
 
 def now_ns() -> int:

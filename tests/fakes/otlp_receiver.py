@@ -37,7 +37,7 @@ class OtlpReceiver:
         with self._lock:
             return list(self._spans)
 
-    def take(self, request: ExportTraceServiceRequest) -> None:
+    def receive(self, request: ExportTraceServiceRequest) -> None:
         """Keep the spans of a request."""
         found = [
             ReceivedSpan(
@@ -68,7 +68,7 @@ def otlp_receiver(host: str = "127.0.0.1") -> Iterator[OtlpReceiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            receiver.take(ExportTraceServiceRequest.FromString(body))
+            receiver.receive(ExportTraceServiceRequest.FromString(body))
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")

@@ -15,7 +15,7 @@ from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.startup.container_request import is_volatile
 from agent.worker.startup.container_start import start_container
 from agent.worker.startup.network_attachment import attach_network, close_sandbox
-from agent.worker.startup.start_steps import start_step
+from agent.worker.startup.start_measurements import start_step
 from agent.worker.startup.task_inputs import NO_INPUTS, TaskInputs, gather_inputs
 from shoal import image_reference
 from shoal.api.v1.service_pb2 import ServiceRevision

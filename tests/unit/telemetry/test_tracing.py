@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.worker.startup import start_steps
+from agent.worker.startup import start_measurements
 from shoal.api.v1.service_pb2 import ChangeOrigin, ServiceRevision
 from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.telemetry import tracing
@@ -35,12 +35,12 @@ def test_spans_are_nested_and_follow_a_change_through_its_record(receiver: OtlpR
         assert request is not None
         origin = ChangeOrigin(request_id=request.request_id, traceparent=request.traceparent)
     revision = ServiceRevision(origin=origin)
-    start_steps.serve_origin(revision, TaskStatus(task_id="t1"))
-    with start_steps.start_step("image"):
+    start_measurements.serve_origin(revision, TaskStatus(task_id="t1"))
+    with start_measurements.start_step("image"):
         pass
-    with pytest.raises(RuntimeError), start_steps.start_step("network"):
+    with pytest.raises(RuntimeError), start_measurements.start_step("network"):
         raise RuntimeError("no address; token SHOAL-1-abcdefgh" + "z" * 20 + "-0secret")
-    start_steps.end_start()
+    start_measurements.end_start()
     tracing.stop_tracing()
     spans = {each.name: each for each in receiver.spans}
     assert list(spans) == ["commit", "shoal service create", "image", "network", "start"]
@@ -58,8 +58,8 @@ def test_requests_that_are_not_traced_make_no_spans(receiver: OtlpReceiver) -> N
     with tracing.span("commit"):
         pass
     tracing.record_span("plan", "", start_ns=tracing.now_ns())
-    start_steps.serve_origin(None, TaskStatus(task_id="t1"))
-    start_steps.serve_origin(ServiceRevision(), TaskStatus(task_id="t1"))
+    start_measurements.serve_origin(None, TaskStatus(task_id="t1"))
+    start_measurements.serve_origin(ServiceRevision(), TaskStatus(task_id="t1"))
     assert current_request() is None
     tracing.stop_tracing()
     assert receiver.spans == []

@@ -4,7 +4,6 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
@@ -25,7 +24,7 @@ def serve_origin(revision: ServiceRevision | None, status: TaskStatus) -> None:
     if request is not None and request.traceparent and status.state < TaskState.RUNNING:
         opened = open_span("start", request.traceparent, attributes={"shoal.task_id": status.task_id})
         _START.set(opened)
-        request = replace(request, traceparent=opened.traceparent)
+        request = request._replace(traceparent=opened.traceparent)
     serve(request)
 
 
