@@ -34,7 +34,7 @@ from agent.host.host_reporter import HostReporter
 from agent.images.image_store import ImageStore
 from agent.journal.journal import Journal
 from agent.membership import Membership, join_if_new
-from agent.monitoring.agent_monitor import AgentMonitor
+from agent.monitoring.open_monitoring import agent_monitoring
 from agent.network.network_lifecycle import run_node_network
 from agent.network.node_network import NodeNetwork
 from agent.retry import until_success
@@ -71,7 +71,6 @@ from shoal.daemons.heap_trimming import trim_heap_forever
 from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.manifests import host_platform
 from shoal.distribution.registries import read_registries
-from shoal.monitoring.server import monitoring_server
 from shoal.notifier import Notifier
 from shoal.rpc import server_limits
 from shoal.rpc.access import AGENT_STREAMS
@@ -168,17 +167,7 @@ async def run(settings: AgentSettings) -> None:
         )
         # Before the first session: a manager receives the last state of all tasks.
         await worker.recover()
-        monitor = AgentMonitor(
-            worker=worker,
-            session=session,
-            journal=journal,
-            condition=network.condition,
-            identity=membership.current,
-            disks={"state": settings.state_directory, "run": settings.run_directory},
-        )
-        monitoring = monitoring_server(
-            settings.monitoring, checks=monitor.checks, collect=monitor.collect, identity=settings.identity_directory
-        )
+        monitoring = agent_monitoring(settings, worker, session, journal, network.condition, membership.current)
         await stack.enter_async_context(monitoring)
         await stack.enter_async_context(tracing("shoal-agent", node=membership.node_id))
         async with TaskGroup() as group:
