@@ -59,12 +59,16 @@ export function Files({ container, address }: { container: string; address: stri
     }
   }, [container, path]);
   useEffect(() => void load(), [load]);
-  const { transfers, send } = useTransfers(container, path, () => void load());
+  const { transfers, left, send } = useTransfers(container, path, () => void load());
   const [over, setOver] = useState(false);
   const drop = async (event: DragEvent): Promise<void> => {
     event.preventDefault();
     setOver(false);
     send(await droppedFiles(event.dataTransfer));
+  };
+  const choose = (event: { currentTarget: HTMLInputElement }): void => {
+    send(listed(event.currentTarget.files));
+    event.currentTarget.value = "";
   };
   const to = (inner: string): string => `${address}?tab=files&path=${part(inner)}`;
   const content = (inner: string, tar = false): string => `/api/files/content?container=${part(container)}&path=${part(inner)}${tar ? "&tar=1" : ""}`;
@@ -99,7 +103,10 @@ export function Files({ container, address }: { container: string; address: stri
       <div class="filters">
         <Crumbs path={path} to={to} />
         <label class="button">
-          Upload files… <input type="file" multiple class="unseen" onChange={(event) => (send(listed(event.currentTarget.files)), (event.currentTarget.value = ""))} />
+          Upload files… <input type="file" multiple class="unseen" onChange={choose} />
+        </label>
+        <label class="button">
+          Upload a directory… <input type="file" {...{ webkitdirectory: true }} class="unseen" onChange={choose} />
         </label>
         <a class="button" href={content(path, true)} download>Download as tar</a>
         <span class="quiet" role="status">{listing ? count(rows.length, "entry", "entries") : problem ? "" : "Loading…"}{listing && !listing.complete && ", the first that were found; there are more"}</span>
@@ -110,6 +117,7 @@ export function Files({ container, address }: { container: string; address: stri
           {problem.includes("not a directory") && <> <a href={content(path)} download>Download it</a></>}
         </p>
       )}
+      {left > 0 && <p role="alert" class="problem">{count(left, "file was", "files were")} left out: at most {MAX_FILES.toLocaleString("en")} are uploaded at once.</p>}
       <Transfers transfers={transfers} />
       <VirtualTable label="Files" rows={rows} columns={columns} keyOf={(each) => each.name} empty={listing ? "It is empty. Drop files here." : ""} />
       <CommandLine line={`shoal cp ${shellWord(`${container}:${path}`)} .`} />
@@ -153,12 +161,12 @@ interface Named {
   file: File;
 }
 
-const listed = (files: FileList | null): Named[] => [...(files ?? [])].map((file) => ({ name: file.name, file }));
+const listed = (files: FileList | null): Named[] => [...(files ?? [])].map((file) => ({ name: file.webkitRelativePath || file.name, file }));
 
 /** Files into a directory, some at once; `changed` is called after each. */
 function useTransfers(container: string, path: string, changed: () => void) {
   const all = useRef<Transfer[]>([]), waiting = useRef<(() => Promise<void>)[]>([]), running = useRef(0), number = useRef(0);
-  const [, draw] = useState(0);
+  const [, draw] = useState(0), [left, setLeft] = useState(0);
   const update = (each: Transfer, fresh: Partial<Transfer>): void => {
     Object.assign(each, fresh);
     draw((before) => before + 1);
@@ -187,9 +195,10 @@ function useTransfers(container: string, path: string, changed: () => void) {
   };
   const send = (files: Named[]): void => {
     files.slice(0, MAX_FILES).forEach(begin);
+    setLeft(Math.max(0, files.length - MAX_FILES));
     draw((before) => before + 1);
   };
-  return { transfers: all.current, send };
+  return { transfers: all.current, left, send };
 }
 
 /** What was dropped, with the files below directories. */
@@ -202,7 +211,7 @@ async function droppedFiles(dropped: DataTransfer | null): Promise<Named[]> {
 }
 
 async function collect(entry: FileSystemEntry, prefix: string, found: Named[]): Promise<void> {
-  if (found.length >= MAX_FILES) return;
+  if (found.length > MAX_FILES) return; // one more, so that it is seen that some are left out
   const name = prefix + entry.name;
   if (entry.isFile) {
     found.push({ name, file: await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject)) });

@@ -82,6 +82,11 @@ def test_files_go_into_a_container_and_come_out(clean: Cluster, open_page: OpenP
     with tarfile.open(download.value.path()) as tar:
         assert sorted(tar.getnames()) == ["tmp", f"tmp/{HOSTILE}", "tmp/dropped"]
     assert clean.shoal("exec", "box", "cat", "/tmp/dropped") == "dropped"
+    (tmp_path / "deep/er").mkdir(parents=True)
+    (tmp_path / "deep/er/file").write_text("below")
+    page.get_by_label("Upload a directory").set_input_files(tmp_path / "deep")
+    expect(files).to_contain_text("deep/")
+    assert clean.shoal("exec", "box", "cat", "/tmp/deep/er/file") == "below"
     page.go_back()
     expect(files).to_contain_text("etc/")
     page.goto("/containers/box?tab=files&path=/proc")
