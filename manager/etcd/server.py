@@ -251,7 +251,7 @@ async def etcd_server(server: EtcdServer, meanwhile: Meanwhile | None = None) ->
         try:
             async with own_member(server.socket) as members:
                 client = Etcd(members=members)
-                responding = group.create_task(_first_answer(client), name="first response of etcd")
+                responding = group.create_task(first_answer(client), name="first response of etcd")
                 if meanwhile is not None and server.may_lack_majority:
                     await _wait_with(meanwhile, responding)
                 warn_if_old(await responding)
@@ -289,7 +289,7 @@ def running_on(data: Path, proc: Path) -> Sequence[int]:
     return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and argument in _arguments(entry)]
 
 
-async def _first_answer(client: Etcd) -> str:
+async def first_answer(client: Etcd) -> str:
     """The server's version, once it responds; it may first have to read a large log."""
     while True:
         sd_notify(f"EXTEND_TIMEOUT_USEC={START_TIMEOUT_USEC}", os.environ)
