@@ -9,6 +9,7 @@ from functools import partial
 from manager.agents.agent_channels import AgentChannels
 from manager.agents.build_channels import BuildChannels
 from manager.api_ports import VERSION, closed_at_exit, listen_on_ports, report_ready
+from manager.backups.export import BackupExporter
 from manager.builds.build_cache_handler import BuildCacheHandler
 from manager.builds.build_handler import BuildHandler
 from manager.builds.build_network_records import BuildNetworkRecords
@@ -16,6 +17,7 @@ from manager.certificate_authority.ca_service import MAX_JOIN_BYTES, Certificate
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.certificate_authority.join_limits import FailedTokenLimit, IssuanceLimit
 from manager.certificate_authority.manager_joins import ManagerJoins
+from manager.cluster.epoch_comparison import EpochComparison, current_epoch
 from manager.cluster.managers_etcds import ManagersEtcds
 from manager.cluster.peer_managers import PeerEvents, PeerManagerClient
 from manager.cluster_place import ClusterPlace
@@ -115,7 +117,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     directory = settings.state_directory / "identity"
     if store.tables.cluster is None and identity.is_complete(directory):
         raise Refused(
-            "etcd is empty, but this manager belongs to a cluster: restore a snapshot with "
+            "etcd is empty, but this manager belongs to a cluster: restore a backup with "
             f"`shoal-manager restore FILE`, or delete {directory} to create a new cluster"
         )
     # Only a cluster's first manager creates the key; it is copied to any other.
@@ -129,6 +131,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         manager_id=own.manager_id,
         state_directory=settings.state_directory,
         addresses=peer_addresses(settings),
+        epochs=EpochComparison(PeerManagerClient(lambda: own.current)),
         now_ms=now_ms,
     )
     await place.prepare()
@@ -161,6 +164,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         defragment=others.defragment_etcd,
     )
     maintenance = etcds if opened.server is not None else backend.maintenance
+    exporter = BackupExporter(backend, keyring, now_ms, VERSION)
     own_host = ManagerHost(
         state_directory=settings.state_directory,
         identity=lambda: own.current,
@@ -192,6 +196,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         repository.check,
         diagnosis,
         network_check,
+        exporter,
         now_ms=now_ms,
         version=VERSION,
     )
@@ -245,6 +250,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
             end_term=leadership.end_term,
             etcds=etcds,
             diagnose=own_host.diagnose,
+            epoch=lambda: current_epoch(store.tables),
         ),
         api_server,
     )
@@ -256,7 +262,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     writer = EventArchiver(events=events, archive=archive, read_from_peers=peer_events.read, now_ms=now_ms)
     if not opened.read_only:
         await leadership.check_unique(manager)
-    lead = leader_work(settings, store, own.manager_id, keyring, agents, writer, place, clocks, now_ms)
+    lead = leader_work(settings, store, own.manager_id, keyring, agents, writer, place, clocks, exporter, now_ms)
     set_log_fields(manager=own.manager_id)
     monitor = ManagerMonitor(
         store=store,
@@ -277,6 +283,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         group.create_task(leadership.run(lead), name="leadership")
         group.create_task(place.hand_over_when_removed(), name="handing over etcd")
         group.create_task(place.remember_managers(), name="addresses of managers")
+        group.create_task(place.leave_when_replaced(), name="comparison of epochs")
         group.create_task(place.keep_certificate_valid(), name="renewal of the certificate of etcd")
         group.create_task(own.keep_valid(), name="certificate renewal")
         keep_freed_memory()

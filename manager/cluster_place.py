@@ -3,20 +3,22 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from manager.certificate_authority.cluster_authority import CertificateAuthority
+from manager.cluster.epoch_comparison import EpochComparison, current_epoch
 from manager.etcd.connect import OpenedEtcd
 from manager.etcd.own_etcd import OwnEtcd, PeerAddresses
 from manager.leadership.leadership import Transfer, never_transfer
 from manager.leadership.leadership_transfer import EndTerm, LeadershipTransfer
 from manager.membership.member_api import EtcdMembers, RemovedFromCluster
 from manager.membership.membership_controller import MembershipController
-from manager.recover import save_managers
+from manager.recover import known_managers, save_managers
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.errors import Unavailable
+from shoal.errors import Refused, Unavailable
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
 
@@ -24,6 +26,7 @@ _log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 3600.0
 REMEMBER_SECONDS = 10.0
+EPOCH_SECONDS = 15.0
 
 
 class ClusterPlace:
@@ -31,6 +34,7 @@ class ClusterPlace:
 
     Args:
         addresses: where its own etcd is reached by the others'.
+        epochs: finds out whether the others have later records.
         now_ms: milliseconds since the Unix epoch.
     """
 
@@ -43,6 +47,7 @@ class ClusterPlace:
         manager_id: str,
         state_directory: Path,
         addresses: PeerAddresses,
+        epochs: EpochComparison,
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
@@ -51,6 +56,7 @@ class ClusterPlace:
         self._id = manager_id
         self._state_directory = state_directory
         self._addresses = addresses
+        self._epochs = epochs
         self._now_ms = now_ms
         self._member_id = 0
         self.changed = asyncio.Event()
@@ -60,10 +66,12 @@ class ClusterPlace:
         """Before this manager is registered.
 
         Raises:
-            RemovedFromCluster: an operator has removed this manager. Unavailable: etcd does not respond.
+            RemovedFromCluster: an operator has removed this manager, or others have restored the cluster.
+            Unavailable: etcd does not respond.
         """
         if self._id in self._store.tables.removed_managers:
             raise RemovedFromCluster(f"manager {self._id} was removed from the cluster")
+        await self._compare_epochs()
         if self._own is not None and not self._opened.read_only:
             self._member_id = await self._own.member_id()
             if self._own.peers_open:
@@ -129,6 +137,26 @@ class ClusterPlace:
                 except OSError as error:
                     _log.error("cannot write the addresses of the other managers: %s", error.strerror)
             await asyncio.sleep(REMEMBER_SECONDS)
+
+    async def leave_when_replaced(self) -> None:
+        """Until cancelled.
+
+        Raises:
+            RemovedFromCluster: as `EpochComparison.check`.
+        """
+        while True:
+            await asyncio.sleep(EPOCH_SECONDS)
+            await self._compare_epochs()
+
+    async def _compare_epochs(self) -> None:
+        """With an external etcd all managers have the same."""
+        if self._own is None:
+            return
+        registered = self._store.tables.registered_managers
+        addresses = {each.api_address for key, each in registered.items() if key != self._id}
+        with suppress(Refused):  # not written yet
+            addresses |= set(known_managers(self._state_directory).values())
+        await self._epochs.check(self._id, current_epoch(self._store.tables), addresses)
 
     def _controller(self, own: OwnEtcd) -> MembershipController:
         changes = self._opened.client.member_changes

@@ -3,6 +3,9 @@
 import time
 
 from manager.agents.agent_channels import AgentChannels
+from manager.backups.backup_handler import BackupHandler
+from manager.backups.export import BackupExporter
+from manager.backups.targets import target_opener
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.cluster.cluster_feed import ClusterFeed
 from manager.cluster.cluster_handler import CheckRepository, ClusterHandler, StoreMaintenance
@@ -48,12 +51,15 @@ def make_control_service(
     check_repository: CheckRepository,
     diagnosis: ClusterDiagnosis,
     network_check: NetworkCheckHandler,
+    exporter: BackupExporter,
     *,
     now_ms: NowMs,
     version: str,
 ) -> ControlService:
     """The service `Control` with its handlers."""
     encrypted, plain = EncryptedCodec(keyring), PlainCodec()
+    targets = target_opener(keyring)
+    backups = BackupHandler(store=store, exporter=exporter, open_target=targets, now_ms=now_ms, new_id=ids.new_id)
     return ControlService(
         Handlers(
             services=ServiceHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
@@ -79,7 +85,8 @@ def make_control_service(
             ),
             volumes=VolumeHandler(store=store, sizes=agents, now_ms=now_ms, new_id=ids.new_id),
             volume_moves=VolumeMoveHandler(store=store, now_ms=now_ms),
-            managers=ManagerHandler(store=store, now_ms=now_ms),
+            managers=ManagerHandler(store=store, backup_problem=backups.problem, now_ms=now_ms),
+            backups=backups,
             cluster=ClusterHandler(
                 store=store,
                 tokens=authority.tokens,

@@ -38,6 +38,7 @@ from shoal.rpc import host_port
 from shoal.rpc.channel import connect_aio, connect_without_identity
 from shoal.rpc.join import TIMEOUT_SECONDS, verified_root
 from shoal.rpc.status_mapping import to_shoal_error
+from shoal.utc_text import utc_text
 
 _log = logging.getLogger(__name__)
 
@@ -293,7 +294,12 @@ async def _membership(
             _log.warning("cannot read this manager's membership; retrying: %s", found)
             return None
     if response.removed:
-        raise RemovedFromCluster(f"manager {manager_id} was removed from the cluster")
+        since = utc_text(response.epoch.started_at_ms)
+        reason = f", or the cluster was restored from a backup (its present records begin at {since})"
+        raise RemovedFromCluster(
+            f"manager {manager_id} was removed from the cluster{reason if response.epoch.id else ''}. Its files are "
+            "kept under other names. To be a manager again, run it with --join and a new token"
+        )
     return response
 
 

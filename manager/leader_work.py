@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 from manager.agents.agent_channels import AgentChannels
+from manager.backups.export import BackupExporter
+from manager.backups.targets import target_opener
 from manager.cluster_place import ClusterPlace
 from manager.controllers.autoscaler.autoscaler import Autoscaler
+from manager.controllers.backup_scheduler import BackupScheduler
 from manager.controllers.cluster_key_rotation import ClusterKeyRotation
 from manager.controllers.container_collector import ContainerCollector
 from manager.controllers.csi_volumes.reconciler import CsiVolumeReconciler
@@ -35,6 +38,7 @@ def leader_work(
     writer: EventArchiver,
     place: ClusterPlace,
     clocks: ClockComparison,
+    exporter: BackupExporter,
     now_ms: Callable[[], int],
 ) -> Lead:
     """What this manager runs while it is the leader."""
@@ -60,6 +64,15 @@ def leader_work(
             timer = OverlayKeyTimer(store=store, keys=OverlayKeyRotation(store=store, now_ms=now_ms), now_ms=now_ms)
             term.create_task(timer.run(fence), name="overlay keys")
             term.create_task(writer.run(fence), name="event writer")
+            backups = BackupScheduler(
+                store=store,
+                exporter=exporter,
+                open_target=target_opener(keyring),
+                manager_id=manager_id,
+                directory=settings.state_directory,
+                now_ms=now_ms,
+            )
+            term.create_task(backups.run(fence), name="scheduled backups")
             term.create_task(place.lead(fence), name="membership")
             term.create_task(clocks.watch_own_clock(), name="comparison of clocks")
 

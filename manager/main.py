@@ -4,29 +4,32 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import click
 
+from manager.backup_cli import backup, restore
 from manager.membership.member_api import RemovedFromCluster
+from manager.program_options import (
+    DEFAULT,
+    FAILURE,
+    INVALID_SETTINGS,
+    REMOVED,
+    fail,
+    option,
+    or_fail,
+    path_option,
+    user_error,
+)
 from manager.settings import Settings
-from shoal.errors import InvalidInput, ShoalError
+from shoal.errors import ShoalError
 from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import MANAGER_PORT
 from shoal.telemetry import log_formatters
 
 _log = logging.getLogger(__name__)
 
-Command = Callable[..., None]
-T = TypeVar("T")
-
-FAILURE = 1
-INVALID_SETTINGS = 2
-REMOVED = 3
-
-_DEFAULT = Settings()
 _EXAMPLES = """\b
 Examples:
   shoal-manager run
@@ -34,18 +37,8 @@ Examples:
   shoal-manager run --join 10.0.0.1:7442 --token SHOAL-1-...
   shoal-manager run --etcd-endpoint 10.0.0.5:2379 --etcd-ca ca.pem --etcd-cert me.pem --etcd-key me.key
   shoal-manager token --uses 1 --hours 1
-  shoal-manager snapshot /backup/shoal.snapshot
+  shoal-manager backup /backup/shoal.backup
 """
-
-
-def option(name: str, **more: Any) -> Callable[[Command], Command]:
-    """An option that may also be set by SHOAL_MANAGER_<NAME> in the environment."""
-    variable = "SHOAL_MANAGER_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, show_default=True, **more)
-
-
-def _path(name: str, default: Path | None, text: str) -> Callable[[Command], Command]:
-    return option(name, type=click.Path(path_type=Path), default=default, help=text)
 
 
 @click.group(invoke_without_command=True, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,19 +50,19 @@ def main(context: click.Context) -> None:
 
 
 @main.command(epilog=_EXAMPLES)
-@_path(
+@path_option(
     "--state-directory",
-    _DEFAULT.state_directory,
+    DEFAULT.state_directory,
     "Directory for the identity, cluster key, admin credentials and etcd data.",
 )
-@option("--api-address", default=_DEFAULT.api_address, help="HOST:PORT to serve the API on (mutual TLS).")
-@option("--join-address", default=_DEFAULT.join_address, help="HOST:PORT to accept joining hosts on.")
+@option("--api-address", default=DEFAULT.api_address, help="HOST:PORT to serve the API on (mutual TLS).")
+@option("--join-address", default=DEFAULT.join_address, help="HOST:PORT to accept joining hosts on.")
 @option(
-    "--peer-address", default=_DEFAULT.peer_address, help="HOST:PORT for the etcds of other managers, if there are any."
+    "--peer-address", default=DEFAULT.peer_address, help="HOST:PORT for the etcds of other managers, if there are any."
 )
 @option("--join", default="", help="HOST:PORT of a manager's join address, to become a manager of its cluster.")
 @option("--token", default="", help="Join token for managers; use --token-file to keep it out of the process list.")
-@_path("--token-file", None, "File that contains the join token.")
+@path_option("--token-file", None, "File that contains the join token.")
 @option(
     "--advertise-address",
     default="",
@@ -78,15 +71,15 @@ def main(context: click.Context) -> None:
 @option(
     "--etcd-endpoint", multiple=True, help="HOST:PORT of a member of an external etcd cluster; repeat for more members."
 )
-@_path("--etcd-ca", None, "CA certificate of etcd (PEM).")
-@_path("--etcd-cert", None, "Client certificate for etcd (PEM).")
-@_path("--etcd-key", None, "Client key for etcd (PEM).")
+@path_option("--etcd-ca", None, "CA certificate of etcd (PEM).")
+@path_option("--etcd-cert", None, "Client certificate for etcd (PEM).")
+@path_option("--etcd-key", None, "Client key for etcd (PEM).")
 @option(
     "--etcd-server-name",
     default="",
     help="Host name to verify in etcd's certificates.  [default: host of each endpoint]",
 )
-@_path(
+@path_option(
     "--cluster-key-file",
     None,
     "File with the cluster key, the same on every manager.  [default: in the state directory]",
@@ -94,13 +87,13 @@ def main(context: click.Context) -> None:
 @option(
     "--heartbeat-seconds",
     type=float,
-    default=_DEFAULT.heartbeat_seconds,
+    default=DEFAULT.heartbeat_seconds,
     help="Seconds between heartbeats; a node that misses three is down.",
 )
-@_path("--registries-file", _DEFAULT.registries_file, "Registry settings (TOML); may be missing.")
+@path_option("--registries-file", DEFAULT.registries_file, "Registry settings (TOML); may be missing.")
 @monitoring_options(option, MANAGER_PORT)
-@option("--log-level", type=click.Choice(log_formatters.LEVELS), default=_DEFAULT.log_level, help="Minimum log level.")
-@option("--log-format", type=click.Choice(log_formatters.FORMATS), default=_DEFAULT.log_format, help="Log format.")
+@option("--log-level", type=click.Choice(log_formatters.LEVELS), default=DEFAULT.log_level, help="Minimum log level.")
+@option("--log-format", type=click.Choice(log_formatters.FORMATS), default=DEFAULT.log_format, help="Log format.")
 def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
     """Run the manager. With --join it becomes a manager of that cluster first, unless it is one already.
 
@@ -122,7 +115,7 @@ def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -
 
 
 @main.command()
-@_path("--state-directory", _DEFAULT.state_directory, "State directory of a manager on this host.")
+@path_option("--state-directory", DEFAULT.state_directory, "State directory of a manager on this host.")
 @click.option("--hours", type=float, default=24.0, show_default=True, help="Hours until the token expires.")
 @click.option(
     "--uses",
@@ -145,8 +138,8 @@ def token(state_directory: Path, hours: float, uses: int) -> None:
 
 
 @main.command("rotate-key")
-@_path("--state-directory", _DEFAULT.state_directory, "State directory of a manager on this host.")
-@_path("--cluster-key-file", None, "File with the cluster key.  [default: in the state directory]")
+@path_option("--state-directory", DEFAULT.state_directory, "State directory of a manager on this host.")
+@path_option("--cluster-key-file", None, "File with the cluster key.  [default: in the state directory]")
 def rotate_key(state_directory: Path, cluster_key_file: Path | None) -> None:
     """Create a new cluster key. The leader re-encrypts the data in etcd once every manager has the key."""
     from shoal.identity import keyring
@@ -162,59 +155,10 @@ def rotate_key(state_directory: Path, cluster_key_file: Path | None) -> None:
     click.echo('2. When the leader logs "all data is encrypted with the new cluster key", delete the previous key.')
 
 
-def etcd_options(command: Command) -> Command:
-    """The options that say where the records are, as for `run`."""
-    for add in (
-        _path(
-            "--state-directory",
-            _DEFAULT.state_directory,
-            "State directory of a manager on this host that runs its own etcd.",
-        ),
-        option(
-            "--etcd-endpoint",
-            multiple=True,
-            help="HOST:PORT of a member of an external etcd cluster; repeat for more members.",
-        ),
-        _path("--etcd-ca", None, "CA certificate of etcd (PEM)."),
-        _path("--etcd-cert", None, "Client certificate for etcd (PEM)."),
-        _path("--etcd-key", None, "Client key for etcd (PEM)."),
-        option("--etcd-server-name", default="", help="Host name to verify in etcd's certificates."),
-    ):
-        command = add(command)
-    return command
-
-
-@main.command(epilog="\b\nExamples:\n  shoal-manager snapshot /backup/shoal.snapshot\n")
-@etcd_options
-@click.argument("file", type=click.Path(path_type=Path))
-def snapshot(file: Path, etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
-    """Save all records of the cluster to FILE, as of one point in time. The manager must be running.
-
-    The snapshot does not contain the cluster key (`cluster.key` in the state directory). Back up both.
-    """
-    from manager.snapshot_commands import save_snapshot  # not needed by `run`
-
-    info = _or_fail(lambda: save_snapshot(_settings(etcd_endpoint, etcd_cert, values), file))
-    click.echo(f"Saved {info.records} records of cluster {info.cluster} to {file}")
-
-
-@main.command(epilog="\b\nExamples:\n  shoal-manager restore /backup/shoal.snapshot\n")
-@etcd_options
-@click.argument("file", type=click.Path(path_type=Path))
-def restore(file: Path, etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
-    """Restore the records in FILE to an empty etcd. Stop all managers first.
-
-    Then copy the cluster key to the state directory and start the manager. Containers keep running; tasks that are
-    newer than the snapshot are replaced, and nodes that joined after it must join again.
-    """
-    from manager.snapshot_commands import restore_snapshot  # not needed by `run`
-
-    info = _or_fail(lambda: restore_snapshot(_settings(etcd_endpoint, etcd_cert, values), file))
-    click.echo(f"Restored {info.records} records of cluster {info.cluster}; start the manager with its cluster key")
-
-
 @main.command(epilog="\b\nExamples:\n  shoal-manager recover --force\n")
-@_path("--state-directory", _DEFAULT.state_directory, "State directory of a manager on this host, which is stopped.")
+@path_option(
+    "--state-directory", DEFAULT.state_directory, "State directory of a manager on this host, which is stopped."
+)
 @click.option("--force", is_flag=True, help="Confirm that the other managers are lost for good.")
 def recover(state_directory: Path, *, force: bool) -> None:
     """Continue with this manager alone, after most managers were lost and will not return.
@@ -230,32 +174,12 @@ def recover(state_directory: Path, *, force: bool) -> None:
             "managers are lost for good, confirm with --force. If they can be started, start them instead",
             INVALID_SETTINGS,
         )
-    found = _or_fail(lambda: recover_alone(Settings(state_directory=state_directory)))
+    found = or_fail(lambda: recover_alone(Settings(state_directory=state_directory)))
     click.echo(f"Manager {found.manager_id} is the only manager now. Next:")
     click.echo("1. Start it.")
     if found.removed:
         click.echo(f"2. Delete the state directories of {', '.join(found.removed)} before they are started again.")
     click.echo("3. Join other managers: `shoal cluster join-token --manager` displays the command.")
-
-
-def _settings(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, values: dict[str, Any]) -> Settings:
-    return Settings(etcd_endpoints=etcd_endpoint, etcd_certificate=etcd_cert, **values)
-
-
-def _or_fail(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except Exception as error:
-        shown = user_error(error)
-        if shown is None:
-            raise
-        fail(str(shown), INVALID_SETTINGS if isinstance(shown, InvalidInput) else FAILURE)
-
-
-def fail(line: str, code: int) -> NoReturn:
-    """End the program with one line on standard error."""
-    click.echo(f"shoal-manager: {line}", err=True)
-    sys.exit(code)
 
 
 async def _until_stopped(settings: Settings) -> None:
@@ -271,13 +195,8 @@ async def _until_stopped(settings: Settings) -> None:
         _log.info("stopped")
 
 
-def user_error(error: BaseException) -> ShoalError | None:
-    """The error to show to the user; None if any part of a group is not a `ShoalError`, which is a bug."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error if isinstance(error, ShoalError) else None
-    parts = [user_error(each) for each in error.exceptions]
-    return None if None in parts else parts[0]
-
+main.add_command(backup)
+main.add_command(restore)
 
 if __name__ == "__main__":
     main()

@@ -60,7 +60,7 @@ def recover(settings: Settings, *, program: str = "/usr/bin/etcd", unsafe_no_fsy
     if settings.etcd_endpoints:
         raise Refused("this cluster uses an external etcd; recover that one by its own means")
     if load_layout(settings.state_directory / "etcd") is None:
-        raise Refused("this manager's etcd is the only one; start the manager, or restore a snapshot")
+        raise Refused("this manager's etcd is the only one; start the manager, or restore a backup")
     server = EtcdServer(
         settings.state_directory, program=program, unsafe_no_fsync=unsafe_no_fsync, force_new_cluster=True
     )

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cli.client import Client
+from cli.commands.cluster_backup import backup, backup_document
 from cli.commands.cluster_doctor import doctor
 from cli.commands.common.common_options import examples, format_option, pass_client, quiet_option
 from cli.flags.fault_collector import FaultCollector
@@ -17,6 +18,7 @@ from shoal.api.v1.control_pb2 import (
     CompactStoreRequest,
     CreateJoinTokenRequest,
     CreateJoinTokenResponse,
+    GetBackupScheduleRequest,
     GetClusterRequest,
     GetStoreRequest,
     JoinTokenView,
@@ -37,7 +39,10 @@ COMPACT_SECONDS = 1800.0
 
 @click.group("cluster")
 def command() -> None:
-    """Manage the cluster: join tokens, network keys and the store."""
+    """Manage the cluster: join tokens, network keys, backups and the store."""
+
+
+command.add_command(backup)
 
 
 @command.command("info", epilog=examples("shoal cluster info", "shoal cluster info --format json"))
@@ -59,6 +64,7 @@ def info(client: Client, *, form: str) -> None:
             "since": timestamp(view.network_keys_since_ms),
         },
         "store": _store(client),
+        "backup": _backup(client),
         "ca_certificate": view.ca_certificate.decode(),
     }
     print_documents([about], form=form)
@@ -103,6 +109,13 @@ def update(
         click.echo(view.image_repository or "none")
     if request.HasField("address_pools"):
         click.echo(f"{', '.join(view.address_pools.pools)}, /{view.address_pools.prefix_length} for each network")
+
+
+def _backup(client: Client) -> dict[str, Any]:
+    try:
+        return backup_document(client.call(client.control.GetBackupSchedule, GetBackupScheduleRequest()))
+    except ShoalError as error:
+        return {"problem": str(error)}
 
 
 def _store(client: Client) -> list[dict[str, Any]]:

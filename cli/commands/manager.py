@@ -48,6 +48,8 @@ def list_managers(client: Client, *, form: str, quiet: bool) -> None:
             click.echo(f"manager {view.manager.id}: {view.membership.problem}", err=True)
     if response.warning:
         click.echo(f"WARNING: {response.warning}", err=True)
+    if response.backup_problem:
+        click.echo(f"WARNING: {response.backup_problem}", err=True)
 
 
 @command.command("inspect", epilog=examples("shoal manager inspect 4m2k7x0q9z1ab"))

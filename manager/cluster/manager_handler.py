@@ -30,11 +30,15 @@ class ManagerHandler:
     """The managers' calls.
 
     Args:
+        backup_problem: what is wrong with scheduled backups; empty: nothing.
         now_ms: milliseconds since the Unix epoch.
     """
 
-    def __init__(self, *, store: RecordStore, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, *, store: RecordStore, backup_problem: Callable[[], str] = lambda: "", now_ms: Callable[[], int]
+    ) -> None:
         self._store = store
+        self._backup_problem = backup_problem
         self._now_ms = now_ms
 
     async def list(self, _: ListManagersRequest, caller: Caller) -> ListManagersResponse:
@@ -46,6 +50,7 @@ class ManagerHandler:
             voters=stands.voters,
             tolerated_failures=stands.failures,
             warning=stands.warning,
+            backup_problem=self._backup_problem(),
         )
 
     async def remove(self, request: RemoveManagerRequest, caller: Caller) -> RemoveManagerResponse:

@@ -14,6 +14,8 @@ from shoal.api.v1.dispatcher_pb2 import (
     EndTermRequest,
     EtcdStatus,
     GetEtcdRequest,
+    GetMembershipRequest,
+    GetMembershipResponse,
     ListAppliedRequest,
     NodeApplied,
     ReadEventsRequest,
@@ -107,6 +109,19 @@ class PeerManagerClient:
         async with connect_aio([address], self.identity()) as channel:
             try:
                 return await ManagerPeersStub(channel).DiagnoseManager(request, timeout=DIAGNOSIS_SECONDS)
+            except grpc.RpcError as error:
+                raise to_shoal_error(error, address=address) from error
+
+    async def membership(self, address: str, manager_id: str) -> GetMembershipResponse:
+        """What the manager at this address knows of another one, and its own epoch.
+
+        Raises:
+            ShoalError: it does not respond within 2 s, or does not know it.
+        """
+        async with connect_aio([address], self.identity()) as channel:
+            request = GetMembershipRequest(manager_id=manager_id)
+            try:
+                return await ManagerPeersStub(channel).GetMembership(request, timeout=ANSWER_SECONDS)
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=address) from error
 

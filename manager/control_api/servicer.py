@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from manager.backups.backup_handler import BackupHandler
 from manager.cluster.cluster_feed import ClusterFeed
 from manager.cluster.cluster_handler import ClusterHandler
 from manager.cluster.manager_handler import ManagerHandler
@@ -50,6 +51,7 @@ class Handlers:
     volume_moves: VolumeMoveHandler
     managers: ManagerHandler
     cluster: ClusterHandler
+    backups: BackupHandler
     logs: LogHandler
     exec: ExecHandler
     stats: StatsHandler
@@ -312,6 +314,28 @@ class ControlService(ControlServicer):
         self, request: control_pb2.RotateNetworkKeysRequest, context: Context
     ) -> control_pb2.ClusterView:
         return await self._handlers.cluster.rotate_network_keys(request, caller_of(context))
+
+    async def ExportBackup(
+        self, request: control_pb2.ExportBackupRequest, context: Context
+    ) -> AsyncGenerator[control_pb2.ExportBackupResponse]:
+        async with aclosing(self._handlers.backups.export(request, caller_of(context))) as responses:
+            async for response in responses:
+                yield response
+
+    async def GetBackupSchedule(
+        self, request: control_pb2.GetBackupScheduleRequest, context: Context
+    ) -> control_pb2.BackupScheduleView:
+        return await self._handlers.backups.get(request, caller_of(context))
+
+    async def SetBackupSchedule(
+        self, request: control_pb2.SetBackupScheduleRequest, context: Context
+    ) -> control_pb2.BackupScheduleView:
+        return await self._handlers.backups.set(request, caller_of(context))
+
+    async def RemoveBackupSchedule(
+        self, request: control_pb2.RemoveBackupScheduleRequest, context: Context
+    ) -> control_pb2.BackupScheduleView:
+        return await self._handlers.backups.remove(request, caller_of(context))
 
     async def Stats(
         self, request: control_pb2.StatsRequest, context: Context

@@ -3,18 +3,20 @@
 import logging
 from collections.abc import Iterator
 
+from manager.backups.targets import SECRET_KEY_PURPOSE
 from manager.certificate_authority import cluster_record
 from manager.file_contents.content_codec import EncryptedCodec
 from manager.store import kinds
 from manager.store.changes import Expect, Write, expect, put
 from manager.store.record_store import RecordStore
 from manager.store.tables import View
+from shoal.api.v1.cluster_pb2 import BackupSchedule
 from shoal.errors import Conflict, InvalidInput, Timeout, Unavailable
 from shoal.identity.keyring import Keyring
 
 _log = logging.getLogger(__name__)
 
-_TRIGGERS = frozenset({kinds.MANAGER.name, kinds.SECRET.name, kinds.CLUSTER.name})
+_TRIGGERS = frozenset({kinds.MANAGER.name, kinds.SECRET.name, kinds.CLUSTER.name, kinds.BACKUP_SCHEDULE.name})
 
 
 class ClusterKeyRotation:
@@ -62,7 +64,7 @@ def managers_without_key(view: View, keyring: Keyring) -> list[str]:
 
 
 def reencrypted_records(view: View, keyring: Keyring) -> Iterator[tuple[Write, Expect]]:
-    """The records that use the previous key, re-encrypted: the cluster's record and the data keys of secrets.
+    """The records that use the previous key, re-encrypted: the cluster's, that of backups, and secrets' data keys.
 
     A secret that no key decrypts is logged and left: it is damaged, or was encrypted with a key that no longer exists.
     """
@@ -70,6 +72,8 @@ def reencrypted_records(view: View, keyring: Keyring) -> Iterator[tuple[Write, E
         reencrypted := cluster_record.reencrypted(cluster, keyring)
     ) is not None:
         yield put(kinds.CLUSTER, "", reencrypted), expect(kinds.CLUSTER, "", cluster.meta.version)
+    if (schedule := reencrypted_schedule(view.backup_schedule, keyring)) is not None:
+        yield put(kinds.BACKUP_SCHEDULE, "", schedule), expect(kinds.BACKUP_SCHEDULE, "", schedule.meta.version)
     contents = EncryptedCodec(keyring)
     for identifier, secret in view.secrets.items():
         try:
@@ -79,3 +83,20 @@ def reencrypted_records(view: View, keyring: Keyring) -> Iterator[tuple[Write, E
             continue
         if changed is not None:
             yield put(kinds.SECRET, identifier, changed), expect(kinds.SECRET, identifier, secret.meta.version)
+
+
+def reencrypted_schedule(schedule: BackupSchedule | None, keyring: Keyring) -> BackupSchedule | None:
+    """A copy whose secret key is encrypted with the current key; None if nothing is to be done."""
+    if schedule is None or not schedule.target.encrypted_secret_key:
+        return None
+    try:
+        changed = keyring.reencrypted(schedule.target.encrypted_secret_key, purpose=SECRET_KEY_PURPOSE)
+    except InvalidInput as error:
+        _log.error("cannot re-encrypt the secret key of the backup target: %s", error)
+        return None
+    if changed is None:
+        return None
+    copy = BackupSchedule()
+    copy.CopyFrom(schedule)
+    copy.target.encrypted_secret_key = changed
+    return copy

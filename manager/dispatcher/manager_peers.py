@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Protocol
 
 from manager.membership.member_api import EtcdMembers
-from shoal.api.v1.cluster_pb2 import Manager, ManagerMembership, RemovedManager
+from shoal.api.v1.cluster_pb2 import Epoch, Manager, ManagerMembership, RemovedManager
 from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
 from shoal.api.v1.dispatcher_pb2 import (
     DefragmentEtcdRequest,
@@ -47,6 +47,7 @@ class ManagerPeersService(ManagerPeersServicer):
         end_term: `Leadership.end_term`.
         etcds: of this manager's etcd.
         diagnose: checks this manager's host.
+        epoch: of the cluster.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class ManagerPeersService(ManagerPeersServicer):
         end_term: Callable[[str, int], Awaitable[None]],
         etcds: EtcdCalls,
         diagnose: Callable[[DiagnoseHostRequest], Awaitable[DiagnoseHostResponse]],
+        epoch: Callable[[], Epoch],
     ) -> None:
         self._applied = applied
         self._events = events
@@ -71,6 +73,7 @@ class ManagerPeersService(ManagerPeersServicer):
         self._end_term = end_term
         self._etcds = etcds
         self._diagnose = diagnose
+        self._epoch = epoch
 
     async def GetEtcd(self, request: GetEtcdRequest, context: Context) -> EtcdStatus:  # noqa: N802
         return await self._etcds.own_status()
@@ -102,11 +105,11 @@ class ManagerPeersService(ManagerPeersServicer):
     ) -> GetMembershipResponse:
         """Raises NotFound: it is not known here, or not yet."""
         if request.manager_id in self._removed:
-            return GetMembershipResponse(removed=True)
+            return GetMembershipResponse(removed=True, epoch=self._epoch())
         membership = self._memberships.get(request.manager_id)
         if membership is None:
             raise NotFound(f"manager {request.manager_id} is not known to this manager")
         found = await self._members() if membership.member_id else EtcdMembers(())
         peers = [EtcdPeer(member_id=each.id, name=each.name, peer_urls=each.peer_urls) for each in found.members]
         running = self._managers.get(request.manager_id)
-        return GetMembershipResponse(membership=membership, peers=peers, running=running)
+        return GetMembershipResponse(membership=membership, peers=peers, running=running, epoch=self._epoch())

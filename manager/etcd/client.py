@@ -122,8 +122,10 @@ class Etcd:
                         "cannot determine the maximum transaction size of %s: %s", member.endpoint, error_text(error)
                     )
 
-    async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
-        request = rpc.RangeRequest(key=start, range_end=end, revision=revision, limit=limit)
+    async def range(
+        self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0, keys_only: bool = False
+    ) -> Page:
+        request = rpc.RangeRequest(key=start, range_end=end, revision=revision, limit=limit, keys_only=keys_only)
         answer = await self._read(lambda member: member.kv.Range, request)
         next_key = answer.kvs[-1].key + b"\0" if answer.more else None
         return Page([_record(kv) for kv in answer.kvs], revision or answer.header.revision, next_key)

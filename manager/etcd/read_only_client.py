@@ -30,10 +30,15 @@ class ReadOnlyEtcd(Etcd):
         self._by_key: dict[bytes, KeyValue] = {each.key: each for each in copy.records}
         self.majority.lost_before((now_ms - copy.written_at_ms) / 1000)
 
-    async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
+    async def range(
+        self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0, keys_only: bool = False
+    ) -> Page:
         first, last = bisect_left(self._keys, start), bisect_left(self._keys, end)
         cut = min(last, first + limit) if limit else last
-        return Page(self._copy.records[first:cut], self._copy.revision, self._keys[cut] if cut < last else None)
+        records = self._copy.records[first:cut]
+        if keys_only:
+            records = [record._replace(value=b"") for record in records]
+        return Page(records, self._copy.revision, self._keys[cut] if cut < last else None)
 
     async def read(self, keys: Sequence[bytes]) -> Reading:
         """Raises Unavailable: no keys are asked for, so it is asked whether etcd responds."""

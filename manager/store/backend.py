@@ -151,8 +151,13 @@ class Backend(Protocol):
         """How large a transaction of several operations may be, as `transaction.size` counts; it may decrease."""
         ...
 
-    async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
+    async def range(
+        self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0, keys_only: bool = False
+    ) -> Page:
         """Records with start <= key < end, linearizable, at `revision` (0: now).
+
+        Args:
+            keys_only: the values are left out: they are empty.
 
         Raises:
             Compacted: that revision was compacted.

@@ -117,6 +117,9 @@ EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, 
 OVERLAY_KEYS = Kind("overlay keys", cluster_pb2.OverlayKeys, "overlay-keys", "", "control API")
 # A singleton: what an operator chooses for the whole cluster.
 CLUSTER_SETTINGS = Kind("cluster settings", cluster_pb2.ClusterSettings, "settings", "", "control API")
+# Singletons.
+BACKUP_SCHEDULE = Kind("backup schedule", cluster_pb2.BackupSchedule, "backup-schedule", "", "control API")
+BACKUP_STATUS = Kind("backup status", cluster_pb2.BackupStatus, "backup-status", "", "backup scheduler")
 LEADER = Kind("leader", cluster_pb2.Leader, "leader", "", "leadership")
 PLAN_SEQUENCE = Kind("plan sequence", cluster_pb2.PlanSequence, "plan-sequence", "", "planner")
 
@@ -153,6 +156,8 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     JOIN_TOKEN,
     OVERLAY_KEYS,
     CLUSTER_SETTINGS,
+    BACKUP_SCHEDULE,
+    BACKUP_STATUS,
     EPOCH,
     LEADER,
     PLAN_SEQUENCE,

@@ -14,6 +14,8 @@ from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
 from shoal.api.v1.cluster_pb2 import (
+    BackupSchedule,
+    BackupStatus,
     Cluster,
     ClusterSettings,
     JoinToken,
@@ -50,6 +52,10 @@ class View(Protocol):
     def overlay_keys(self) -> OverlayKeys | None: ...
     @property
     def settings(self) -> ClusterSettings | None: ...
+    @property
+    def backup_schedule(self) -> BackupSchedule | None: ...
+    @property
+    def backup_status(self) -> BackupStatus | None: ...
     @property
     def leader(self) -> Leader | None: ...
     @property
@@ -182,6 +188,14 @@ class Tables:
     @property
     def settings(self) -> ClusterSettings | None:
         return self.rows(kinds.CLUSTER_SETTINGS).get("")
+
+    @property
+    def backup_schedule(self) -> BackupSchedule | None:
+        return self.rows(kinds.BACKUP_SCHEDULE).get("")
+
+    @property
+    def backup_status(self) -> BackupStatus | None:
+        return self.rows(kinds.BACKUP_STATUS).get("")
 
     @property
     def leader(self) -> Leader | None:

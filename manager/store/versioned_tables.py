@@ -56,7 +56,7 @@ def decode(kind: Kind[Message], event: KeyEvent) -> Message:
     except DecodeError as error:
         raise UnreadableRecord(
             f"the {kind.name} at {event.key.decode()} in etcd cannot "
-            f"be read: {error}; restore a snapshot, or delete the key"
+            f"be read: {error}; restore a backup, or delete the key"
         ) from error
     if kind.name in _WITH_META:
         message.meta.version = event.mod_revision  # type: ignore[attr-defined]  # see _WITH_META

@@ -59,7 +59,17 @@ class Keyring:
     @property
     def key_id(self) -> str:
         """Identifies the current key without revealing anything of it; the same on each manager that has it."""
-        return hmac.digest(self.current, b"shoal cluster key", hashlib.sha256)[:_ID_BYTES].hex()
+        return key_id(self.current)
+
+    def key_named(self, identifier: str) -> bytes | None:
+        """The key of that id, of the one or two; None: it is another one."""
+        keys = (each for each in (self.current, self.previous) if each is not None)
+        return next((each for each in keys if key_id(each) == identifier), None)
+
+
+def key_id(key: bytes) -> str:
+    """Identifies a cluster key without revealing anything of it."""
+    return hmac.digest(key, b"shoal cluster key", hashlib.sha256)[:_ID_BYTES].hex()
 
 
 def load_keyring(path: Path, *, make: bool = False) -> Keyring:

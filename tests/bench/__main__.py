@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.bench import (
+    bench_backup,
     bench_build,
     bench_change,
     bench_console,
@@ -59,6 +60,7 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "pull": bench_pull.measure,
     "console": bench_console.measure,
     "control-plane": bench_control_plane.measure,
+    "backup": bench_backup.measure,
 }
 RESULT = Path(__file__).parents[2] / "build" / "bench.json"
 

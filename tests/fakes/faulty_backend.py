@@ -63,9 +63,11 @@ class FaultyBackend:
         held, self._held = self._held, []
         return [(await self._inner.txn(*each)).succeeded for each in held]
 
-    async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
+    async def range(
+        self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0, keys_only: bool = False
+    ) -> Page:
         self.listed_pages += 1
-        return await self._inner.range(start, end, revision=revision, limit=limit)
+        return await self._inner.range(start, end, revision=revision, limit=limit, keys_only=keys_only)
 
     async def read(self, keys: Sequence[bytes]) -> Reading:
         return await self._inner.read(keys)

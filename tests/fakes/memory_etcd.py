@@ -58,12 +58,16 @@ class MemoryEtcd:
         self._ids = itertools.count(1)
         self._changed = asyncio.Event()
 
-    async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
+    async def range(
+        self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0, keys_only: bool = False
+    ) -> Page:
         await self._enter()
         at = revision or self.revision
         if at < self.compacted:
             raise Compacted(f"revision {at} is compacted up to {self.compacted}")
         found = [record for key, record in sorted(self._at(at).items()) if start <= key < end]
+        if keys_only:
+            found = [record._replace(value=b"") for record in found]
         if limit and len(found) > limit:
             return Page(found[:limit], at, found[limit - 1].key + b"\0")
         return Page(found, at, None)

@@ -1,5 +1,7 @@
-"""What users write: Compose files, options, constraints, files of variables, snapshots, archives, specs."""
+"""What users write: Compose files, options, constraints, files of variables, backups, archives, specs."""
 
+import hashlib
+import io
 import tempfile
 from pathlib import Path, PurePosixPath
 
@@ -7,9 +9,10 @@ from google.protobuf.message import DecodeError
 
 from manager.planner.spec.constraints import parse as parse_constraint
 from manager.planner.spec.linear_regex import Pattern
-from manager.store import snapshot
 from manager.validation.service_rules import check_service
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.backups.backup_header import MAGIC
+from shoal.backups.backup_reader import inspect_backup, read_backup
 from shoal.compose.load import load_documents
 from shoal.compose.reading.env_file import read_env_file
 from shoal.compose.reading.file_reader import ProjectFiles
@@ -106,15 +109,14 @@ def fuzz_registries_file(data: bytes) -> None:
         assert str(error)
 
 
-def fuzz_snapshot(data: bytes) -> None:
-    """A file that may be a snapshot: whole, or refused."""
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        try:
-            snapshot.read(Path(file.name))
-        except InvalidInput as error:
-            assert "is not a valid snapshot" in str(error) or "is incomplete" in str(error)
+def fuzz_backup(data: bytes) -> None:
+    """A file that may be a backup: whole, or refused; with a right digest, too, so that more than it is reached."""
+    for content in (data, MAGIC + data, MAGIC + data + hashlib.sha256(MAGIC + data).digest()):
+        for read in (inspect_backup, lambda file: list(read_backup(file, lambda _: bytes(32)))):
+            try:
+                read(io.BytesIO(content))
+            except InvalidInput as error:
+                assert str(error)
 
 
 def fuzz_image_archive(data: bytes) -> None:

@@ -508,6 +508,180 @@ class Leader(_message.Message):
 Global___Leader: _TypeAlias = Leader  # noqa: Y015
 
 @_typing.final
+class BackupSchedule(_message.Message):
+    """Key: /shoal/v1/backup-schedule, written by the control API only. Absent: no backups are made on a schedule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    META_FIELD_NUMBER: _builtins.int
+    EVERY_MS_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    every_ms: _builtins.int
+    keep: _builtins.int
+    """How many backups are kept."""
+    @_builtins.property
+    def meta(self) -> _meta_pb2.Meta:
+        """`id` is in the names of its backups."""
+
+    @_builtins.property
+    def target(self) -> Global___BackupTarget: ...
+    def __init__(
+        self,
+        *,
+        meta: _meta_pb2.Meta | None = ...,
+        every_ms: _builtins.int = ...,
+        keep: _builtins.int = ...,
+        target: Global___BackupTarget | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["every_ms", b"every_ms", "keep", b"keep", "meta", b"meta", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupSchedule: _TypeAlias = BackupSchedule  # noqa: Y015
+
+@_typing.final
+class BackupTarget(_message.Message):
+    """Where backups are stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    CA_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    ACCESS_KEY_ID_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_SECRET_KEY_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """An absolute directory on the host of the manager that leads, or s3://bucket/prefix."""
+    endpoint: _builtins.str
+    """S3: URL of the service; empty: Amazon's."""
+    region: _builtins.str
+    ca_certificate: _builtins.bytes
+    """PEM of the authorities that sign the service's certificate; empty: the usual ones."""
+    access_key_id: _builtins.str
+    encrypted_secret_key: _builtins.bytes
+    """Encrypted with the cluster key."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        region: _builtins.str = ...,
+        ca_certificate: _builtins.bytes = ...,
+        access_key_id: _builtins.str = ...,
+        encrypted_secret_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_key_id", b"access_key_id", "address", b"address", "ca_certificate", b"ca_certificate", "encrypted_secret_key", b"encrypted_secret_key", "endpoint", b"endpoint", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupTarget: _TypeAlias = BackupTarget  # noqa: Y015
+
+@_typing.final
+class BackupStatus(_message.Message):
+    """Key: /shoal/v1/backup-status, written by the leader only: how the schedule's backups went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    META_FIELD_NUMBER: _builtins.int
+    SCHEDULE_ID_FIELD_NUMBER: _builtins.int
+    STARTED_AT_MS_FIELD_NUMBER: _builtins.int
+    ENDED_AT_MS_FIELD_NUMBER: _builtins.int
+    MANAGER_ID_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_AT_MS_FIELD_NUMBER: _builtins.int
+    FAILED_AT_MS_FIELD_NUMBER: _builtins.int
+    BACKUPS_FIELD_NUMBER: _builtins.int
+    schedule_id: _builtins.str
+    started_at_ms: _builtins.int
+    """The last attempt, and which manager made it. Milliseconds since the Unix epoch; not ended: 0."""
+    ended_at_ms: _builtins.int
+    manager_id: _builtins.str
+    problem: _builtins.str
+    """Why the last attempt failed; empty: it did not."""
+    failures: _builtins.int
+    """In a row, up to now."""
+    succeeded_at_ms: _builtins.int
+    """The last ones; 0: none. Milliseconds since the Unix epoch."""
+    failed_at_ms: _builtins.int
+    @_builtins.property
+    def meta(self) -> _meta_pb2.Meta: ...
+    @_builtins.property
+    def backups(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredBackup]:
+        """Those that are kept, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        meta: _meta_pb2.Meta | None = ...,
+        schedule_id: _builtins.str = ...,
+        started_at_ms: _builtins.int = ...,
+        ended_at_ms: _builtins.int = ...,
+        manager_id: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        failures: _builtins.int = ...,
+        succeeded_at_ms: _builtins.int = ...,
+        failed_at_ms: _builtins.int = ...,
+        backups: _abc.Iterable[Global___StoredBackup] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backups", b"backups", "ended_at_ms", b"ended_at_ms", "failed_at_ms", b"failed_at_ms", "failures", b"failures", "manager_id", b"manager_id", "meta", b"meta", "problem", b"problem", "schedule_id", b"schedule_id", "started_at_ms", b"started_at_ms", "succeeded_at_ms", b"succeeded_at_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupStatus: _TypeAlias = BackupStatus  # noqa: Y015
+
+@_typing.final
+class StoredBackup(_message.Message):
+    """A backup in its target."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MANAGER_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    manager_id: _builtins.str
+    """The manager on whose host it is, or which uploaded it."""
+    created_at_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    revision: _builtins.int
+    """Of etcd."""
+    records: _builtins.int
+    bytes: _builtins.int
+    key_id: _builtins.str
+    """The cluster key that it is encrypted with."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        manager_id: _builtins.str = ...,
+        created_at_ms: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        records: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "created_at_ms", b"created_at_ms", "key_id", b"key_id", "manager_id", b"manager_id", "name", b"name", "records", b"records", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoredBackup: _TypeAlias = StoredBackup  # noqa: Y015
+
+@_typing.final
 class JoinToken(_message.Message):
     """Key: /shoal/v1/join-tokens/<id>, written by the certificate authority only. Lets new hosts join; the token itself is shown
     once, when it is created, and not stored.

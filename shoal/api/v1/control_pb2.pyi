@@ -1905,12 +1905,15 @@ class ListManagersResponse(_message.Message):
     VOTERS_FIELD_NUMBER: _builtins.int
     TOLERATED_FAILURES_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
+    BACKUP_PROBLEM_FIELD_NUMBER: _builtins.int
     voters: _builtins.int
     """Of etcd's members that vote; 0 with an external etcd."""
     tolerated_failures: _builtins.int
     """Managers that may fail at once without stopping writes, as of now: those that are down already have failed."""
     warning: _builtins.str
     """What an operator should do; empty: nothing."""
+    backup_problem: _builtins.str
+    """Of scheduled backups; empty: none."""
     @_builtins.property
     def managers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManagerView]:
         """By id."""
@@ -1922,10 +1925,11 @@ class ListManagersResponse(_message.Message):
         voters: _builtins.int = ...,
         tolerated_failures: _builtins.int = ...,
         warning: _builtins.str = ...,
+        backup_problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers", "tolerated_failures", b"tolerated_failures", "voters", b"voters", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_problem", b"backup_problem", "managers", b"managers", "tolerated_failures", b"tolerated_failures", "voters", b"voters", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3360,3 +3364,145 @@ class RemoveVolumesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RemoveVolumesResponse: _TypeAlias = RemoveVolumesResponse  # noqa: Y015
+
+@_typing.final
+class ExportBackupRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportBackupRequest: _TypeAlias = ExportBackupRequest  # noqa: Y015
+
+@_typing.final
+class ExportBackupResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    RECORDS_DONE_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next part of the file."""
+    records_done: _builtins.int
+    """In the parts so far, and in all."""
+    records: _builtins.int
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        records_done: _builtins.int = ...,
+        records: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "records", b"records", "records_done", b"records_done"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportBackupResponse: _TypeAlias = ExportBackupResponse  # noqa: Y015
+
+@_typing.final
+class GetBackupScheduleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBackupScheduleRequest: _TypeAlias = GetBackupScheduleRequest  # noqa: Y015
+
+@_typing.final
+class RemoveBackupScheduleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveBackupScheduleRequest: _TypeAlias = RemoveBackupScheduleRequest  # noqa: Y015
+
+@_typing.final
+class SetBackupScheduleRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVERY_MS_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    SECRET_KEY_FIELD_NUMBER: _builtins.int
+    every_ms: _builtins.int
+    keep: _builtins.int
+    secret_key: _builtins.str
+    """Empty: the one that is stored stays."""
+    @_builtins.property
+    def target(self) -> _cluster_pb2.BackupTarget:
+        """As in BackupTarget; without its secret key."""
+
+    def __init__(
+        self,
+        *,
+        every_ms: _builtins.int = ...,
+        keep: _builtins.int = ...,
+        target: _cluster_pb2.BackupTarget | None = ...,
+        secret_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["every_ms", b"every_ms", "keep", b"keep", "secret_key", b"secret_key", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetBackupScheduleRequest: _TypeAlias = SetBackupScheduleRequest  # noqa: Y015
+
+@_typing.final
+class BackupScheduleView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    NEXT_AT_MS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    next_at_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    problem: _builtins.str
+    """What an operator should do something about; empty: nothing."""
+    key_id: _builtins.str
+    """Id of the cluster key that new backups are encrypted with."""
+    @_builtins.property
+    def schedule(self) -> _cluster_pb2.BackupSchedule:
+        """Without the secret key. Unset: there is no schedule."""
+
+    @_builtins.property
+    def status(self) -> _cluster_pb2.BackupStatus: ...
+    def __init__(
+        self,
+        *,
+        schedule: _cluster_pb2.BackupSchedule | None = ...,
+        status: _cluster_pb2.BackupStatus | None = ...,
+        next_at_ms: _builtins.int = ...,
+        problem: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "next_at_ms", b"next_at_ms", "problem", b"problem", "schedule", b"schedule", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackupScheduleView: _TypeAlias = BackupScheduleView  # noqa: Y015

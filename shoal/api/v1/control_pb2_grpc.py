@@ -230,6 +230,26 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CompactStoreRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
                 _registered_method=True)
+        self.ExportBackup = channel.unary_stream(
+                '/shoal.api.v1.Control/ExportBackup',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ExportBackupRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ExportBackupResponse.FromString,
+                _registered_method=True)
+        self.GetBackupSchedule = channel.unary_unary(
+                '/shoal.api.v1.Control/GetBackupSchedule',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetBackupScheduleRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.BackupScheduleView.FromString,
+                _registered_method=True)
+        self.SetBackupSchedule = channel.unary_unary(
+                '/shoal.api.v1.Control/SetBackupSchedule',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.SetBackupScheduleRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.BackupScheduleView.FromString,
+                _registered_method=True)
+        self.RemoveBackupSchedule = channel.unary_unary(
+                '/shoal.api.v1.Control/RemoveBackupSchedule',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveBackupScheduleRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.BackupScheduleView.FromString,
+                _registered_method=True)
         self.Stats = channel.unary_stream(
                 '/shoal.api.v1.Control/Stats',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsRequest.SerializeToString,
@@ -594,6 +614,33 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportBackup(self, request, context):
+        """All records as of now, as a file for `shoal-manager restore`, encrypted with the cluster key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBackupSchedule(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetBackupSchedule(self, request, context):
+        """Creates or replaces it. UNAVAILABLE: its S3 service does not respond, or refuses the credentials.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveBackupSchedule(self, request, context):
+        """NOT_FOUND: there is none. Its backups are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stats(self, request, context):
         """Resource usage of tasks, measured periodically until cancelled; the first response takes one interval.
         """
@@ -923,6 +970,26 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.CompactStore,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CompactStoreRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.SerializeToString,
+            ),
+            'ExportBackup': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportBackup,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ExportBackupRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ExportBackupResponse.SerializeToString,
+            ),
+            'GetBackupSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBackupSchedule,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetBackupScheduleRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.BackupScheduleView.SerializeToString,
+            ),
+            'SetBackupSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetBackupSchedule,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.SetBackupScheduleRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.BackupScheduleView.SerializeToString,
+            ),
+            'RemoveBackupSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveBackupSchedule,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveBackupScheduleRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.BackupScheduleView.SerializeToString,
             ),
             'Stats': grpc.unary_stream_rpc_method_handler(
                     servicer.Stats,
@@ -2060,6 +2127,114 @@ class Control:
             '/shoal.api.v1.Control/CompactStore',
             shoal_dot_api_dot_v1_dot_control__pb2.CompactStoreRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.Control/ExportBackup',
+            shoal_dot_api_dot_v1_dot_control__pb2.ExportBackupRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ExportBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBackupSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/GetBackupSchedule',
+            shoal_dot_api_dot_v1_dot_control__pb2.GetBackupScheduleRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.BackupScheduleView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetBackupSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/SetBackupSchedule',
+            shoal_dot_api_dot_v1_dot_control__pb2.SetBackupScheduleRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.BackupScheduleView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveBackupSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RemoveBackupSchedule',
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveBackupScheduleRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.BackupScheduleView.FromString,
             options,
             channel_credentials,
             insecure,

@@ -101,6 +101,13 @@ class ControlStub:
     """Compacts and defragments etcd, and clears its space alarm. Each member
     is blocked meanwhile, for up to minutes if it has gigabytes.
     """
+    ExportBackup: _grpc.UnaryStreamMultiCallable[_control_pb2.ExportBackupRequest, _control_pb2.ExportBackupResponse]
+    """All records as of now, as a file for `shoal-manager restore`, encrypted with the cluster key."""
+    GetBackupSchedule: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetBackupScheduleRequest, _control_pb2.BackupScheduleView]
+    SetBackupSchedule: _grpc.UnaryUnaryMultiCallable[_control_pb2.SetBackupScheduleRequest, _control_pb2.BackupScheduleView]
+    """Creates or replaces it. UNAVAILABLE: its S3 service does not respond, or refuses the credentials."""
+    RemoveBackupSchedule: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveBackupScheduleRequest, _control_pb2.BackupScheduleView]
+    """NOT_FOUND: there is none. Its backups are kept."""
     Stats: _grpc.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]
     """Resource usage of tasks, measured periodically until cancelled; the first response takes one interval."""
     Logs: _grpc.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]
@@ -206,6 +213,13 @@ class ControlAsyncStub(ControlStub):
     """Compacts and defragments etcd, and clears its space alarm. Each member
     is blocked meanwhile, for up to minutes if it has gigabytes.
     """
+    ExportBackup: _aio.UnaryStreamMultiCallable[_control_pb2.ExportBackupRequest, _control_pb2.ExportBackupResponse]  # type: ignore[assignment]
+    """All records as of now, as a file for `shoal-manager restore`, encrypted with the cluster key."""
+    GetBackupSchedule: _aio.UnaryUnaryMultiCallable[_control_pb2.GetBackupScheduleRequest, _control_pb2.BackupScheduleView]  # type: ignore[assignment]
+    SetBackupSchedule: _aio.UnaryUnaryMultiCallable[_control_pb2.SetBackupScheduleRequest, _control_pb2.BackupScheduleView]  # type: ignore[assignment]
+    """Creates or replaces it. UNAVAILABLE: its S3 service does not respond, or refuses the credentials."""
+    RemoveBackupSchedule: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveBackupScheduleRequest, _control_pb2.BackupScheduleView]  # type: ignore[assignment]
+    """NOT_FOUND: there is none. Its backups are kept."""
     Stats: _aio.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]  # type: ignore[assignment]
     """Resource usage of tasks, measured periodically until cancelled; the first response takes one interval."""
     Logs: _aio.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]  # type: ignore[assignment]
@@ -536,6 +550,37 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         """Compacts and defragments etcd, and clears its space alarm. Each member
         is blocked meanwhile, for up to minutes if it has gigabytes.
         """
+
+    @_abc_1.abstractmethod
+    def ExportBackup(
+        self,
+        request: _control_pb2.ExportBackupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.ExportBackupResponse], _abc.AsyncIterator[_control_pb2.ExportBackupResponse]]:
+        """All records as of now, as a file for `shoal-manager restore`, encrypted with the cluster key."""
+
+    @_abc_1.abstractmethod
+    def GetBackupSchedule(
+        self,
+        request: _control_pb2.GetBackupScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.BackupScheduleView, _abc.Awaitable[_control_pb2.BackupScheduleView]]: ...
+
+    @_abc_1.abstractmethod
+    def SetBackupSchedule(
+        self,
+        request: _control_pb2.SetBackupScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.BackupScheduleView, _abc.Awaitable[_control_pb2.BackupScheduleView]]:
+        """Creates or replaces it. UNAVAILABLE: its S3 service does not respond, or refuses the credentials."""
+
+    @_abc_1.abstractmethod
+    def RemoveBackupSchedule(
+        self,
+        request: _control_pb2.RemoveBackupScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.BackupScheduleView, _abc.Awaitable[_control_pb2.BackupScheduleView]]:
+        """NOT_FOUND: there is none. Its backups are kept."""
 
     @_abc_1.abstractmethod
     def Stats(

@@ -151,6 +151,7 @@ class GetMembershipResponse(_message.Message):
     PEERS_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
     removed: _builtins.bool
     """An operator has removed it; nothing else is set. (No error: a release without this call denies it.)"""
     @_builtins.property
@@ -163,6 +164,10 @@ class GetMembershipResponse(_message.Message):
     def running(self) -> _cluster_pb2.Manager:
         """Unset: it does not run."""
 
+    @_builtins.property
+    def epoch(self) -> _cluster_pb2.Epoch:
+        """Of the manager that responds, also with `removed`."""
+
     def __init__(
         self,
         *,
@@ -170,10 +175,11 @@ class GetMembershipResponse(_message.Message):
         peers: _abc.Iterable[Global___EtcdPeer] | None = ...,
         running: _cluster_pb2.Manager | None = ...,
         removed: _builtins.bool = ...,
+        epoch: _cluster_pb2.Epoch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "running", b"running"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "membership", b"membership", "running", b"running"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "peers", b"peers", "removed", b"removed", "running", b"running"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "membership", b"membership", "peers", b"peers", "removed", b"removed", "running", b"running"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

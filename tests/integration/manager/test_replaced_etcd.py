@@ -39,13 +39,14 @@ def test_a_manager_ends_rather_than_serve_what_is_gone(tmp_path: Path) -> None:
         etcd = EtcdProcess(tmp_path / "etcd")
         etcd.start()
         options = ("--etcd-endpoint", etcd.endpoint)
+        key = ("--state-directory", str(tmp_path / "manager"))
         manager = ManagerProcess(tmp_path / "manager", more=options)
         manager.start()
         try:
             control = await manager.ready()
             cluster = await control.GetCluster(GetClusterRequest())
             await control.CreateService(CreateServiceRequest(spec=web("kept", 1)))
-            saved = await asyncio.to_thread(run, "snapshot", *options, str(tmp_path / "saved"))
+            saved = await asyncio.to_thread(run, "backup", *options, *key, str(tmp_path / "saved"))
             assert saved.returncode == 0, saved.stderr
             for number in range(20):
                 await control.CreateService(CreateServiceRequest(spec=web(f"later{number}", 1)))
@@ -55,12 +56,14 @@ def test_a_manager_ends_rather_than_serve_what_is_gone(tmp_path: Path) -> None:
             acknowledged = await create_until_it_ends(manager, control)
             assert not acknowledged
             assert "etcd was restored or wiped" in manager.log
-            # Nothing was written, so it is empty still, and the snapshot is taken.
+            # Nothing was written, so it is empty still, and the backup is restored.
             manager.start()
             assert manager.process is not None
             assert await asyncio.to_thread(manager.process.wait, 20) == 1
             assert "etcd is empty, but this manager belongs to a cluster" in manager.log
-            restored = await asyncio.to_thread(run, "restore", *options, str(tmp_path / "saved"))
+            restored = await asyncio.to_thread(
+                run, "restore", "--force", "--skip-manager-check", *options, *key, str(tmp_path / "saved")
+            )
             assert restored.returncode == 0, restored.stderr
             manager.start()
             control = await manager.ready()
@@ -80,18 +83,21 @@ def test_two_managers_agree_after_a_restoration(tmp_path: Path) -> None:
         etcd = EtcdProcess(tmp_path / "etcd")
         etcd.start()
         options = ("--etcd-endpoint", etcd.endpoint)
+        key = ("--state-directory", str(tmp_path / "manager"))
         manager = ManagerProcess(tmp_path / "manager", more=options)
         manager.start()
         try:
             control = await manager.ready()
             await control.CreateService(CreateServiceRequest(spec=web("kept", 1)))
-            saved = await asyncio.to_thread(run, "snapshot", *options, str(tmp_path / "saved"))
+            saved = await asyncio.to_thread(run, "backup", *options, *key, str(tmp_path / "saved"))
             assert saved.returncode == 0, saved.stderr
             manager.pause()
             etcd.kill()
             shutil.rmtree(etcd.directory)
             etcd.start()
-            restored = await asyncio.to_thread(run, "restore", *options, str(tmp_path / "saved"))
+            restored = await asyncio.to_thread(
+                run, "restore", "--force", "--skip-manager-check", *options, *key, str(tmp_path / "saved")
+            )
             assert restored.returncode == 0, restored.stderr
             manager.resume()
             assert not await create_until_it_ends(manager, control)

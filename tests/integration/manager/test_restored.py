@@ -1,4 +1,4 @@
-"""A manager that lost its etcd comes back from a snapshot, with the same nodes and what their tasks should be."""
+"""A manager that lost its etcd comes back from a backup, with the same nodes and what their tasks should be."""
 
 import asyncio
 import shutil
@@ -37,8 +37,9 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-async def on(manager: ManagerProcess, command: str, file: Path) -> "subprocess.CompletedProcess[str]":
-    return await asyncio.to_thread(run, command, "--state-directory", str(manager.state), str(file))
+async def on(manager: ManagerProcess, *words: str | Path) -> "subprocess.CompletedProcess[str]":
+    command, *rest = map(str, words)
+    return await asyncio.to_thread(run, command, "--state-directory", str(manager.state), *rest)
 
 
 async def running(control: Any, service: str) -> int:
@@ -48,9 +49,9 @@ async def running(control: Any, service: str) -> int:
     return last
 
 
-def test_a_cluster_comes_back_as_it_was_at_the_snapshot(tmp_path: Path) -> None:
+def test_a_cluster_comes_back_as_it_was_at_the_backup(tmp_path: Path) -> None:
     async def scenario() -> None:
-        file = tmp_path / "shoal.snapshot"
+        file = tmp_path / "shoal.backup"
         # The tasks would be replaced if the node found the new manager later than it may be silent.
         async with running_manager(tmp_path, "--heartbeat-seconds", "5") as (manager, control):
             cluster = await control.GetCluster(GetClusterRequest())
@@ -58,19 +59,19 @@ def test_a_cluster_comes_back_as_it_was_at_the_snapshot(tmp_path: Path) -> None:
                 await control.CreateService(CreateServiceRequest(spec=web("web", 3)))
                 assert await running(control, "web") == 3
                 of_then = set(agent.tasks)
-                saved = await on(manager, "snapshot", file)
+                saved = await on(manager, "backup", file)
                 assert (saved.returncode, saved.stderr) == (0, "")
                 newer = [ScaleServicesRequest.Target(service="web", replicas=5)]
                 await control.ScaleServices(ScaleServicesRequest(targets=newer))
                 await control.CreateService(CreateServiceRequest(spec=web("after", 1)))
                 assert await running(control, "after") == 1
-                busy = await on(manager, "restore", file)
-                assert (busy.returncode, "another manager is using" in busy.stderr) == (1, True)
+                busy = await on(manager, "restore", "--force", file)
+                assert (busy.returncode, "a manager responds at" in busy.stderr) == (1, True)
                 assert manager.stop() == 0
-                again = await on(manager, "restore", file)
+                again = await on(manager, "restore", "--force", file)
                 assert (again.returncode, "empty" in again.stderr) == (1, True)
                 shutil.rmtree(manager.state / "etcd")
-                restored = await on(manager, "restore", file)
+                restored = await on(manager, "restore", "--force", file)
                 assert restored.returncode == 0, restored.stderr
                 manager.start()
                 control = await manager.ready()
@@ -82,16 +83,16 @@ def test_a_cluster_comes_back_as_it_was_at_the_snapshot(tmp_path: Path) -> None:
                 async def as_then() -> bool:
                     return set(agent.tasks) == of_then
 
-                await until(as_then, "the node has the tasks of the snapshot, and no newer ones")
+                await until(as_then, "the node has the tasks of the backup, and no newer ones")
 
     asyncio.run(scenario())
 
 
-def test_containers_younger_than_the_snapshot_stay_on_their_nodes(tmp_path: Path) -> None:
+def test_containers_younger_than_the_backup_stay_on_their_nodes(tmp_path: Path) -> None:
     """Nodes go by the epoch, and a user decides about what the cluster has forgotten."""
 
     async def scenario() -> None:
-        file = tmp_path / "shoal.snapshot"
+        file = tmp_path / "shoal.backup"
         async with (
             running_manager(tmp_path, "--heartbeat-seconds", "5") as (manager, control),
             scripted_agents(manager, await join_token_of(control), "h1") as (agent,),
@@ -103,14 +104,14 @@ def test_containers_younger_than_the_snapshot_stay_on_their_nodes(tmp_path: Path
             epoch = ""
             await until(connected, "the node is connected")
             old = await create(manager, "old")
-            saved = await on(manager, "snapshot", file)
+            saved = await on(manager, "backup", file)
             assert saved.returncode == 0, saved.stderr
             young = await create(manager, "young")
             epoch = agent.snapshots[-1].epoch
             origins = {each: RootOrigin(epoch, 1 << 40, each) for each in (old, young)}
             assert manager.stop() == 0
             shutil.rmtree(manager.state / "etcd")
-            restored = await on(manager, "restore", file)
+            restored = await on(manager, "restore", "--force", file)
             assert restored.returncode == 0, restored.stderr
             manager.start()
             control = await manager.ready()

@@ -82,9 +82,11 @@ class LinkedBackend:
         if silent > SILENT_SECONDS:
             await self._reach()
 
-    async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
+    async def range(
+        self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0, keys_only: bool = False
+    ) -> Page:
         await self._reach()
-        return await self._etcd.range(start, end, revision=revision, limit=limit)
+        return await self._etcd.range(start, end, revision=revision, limit=limit, keys_only=keys_only)
 
     async def read(self, keys: Sequence[bytes]) -> Reading:
         await self._reach()

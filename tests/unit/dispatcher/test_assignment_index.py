@@ -229,6 +229,8 @@ UNRELATED_KINDS = {
     kinds.IMAGE.name,
     kinds.NODE_IMAGES.name,
     kinds.JOIN_TOKEN.name,
+    kinds.BACKUP_SCHEDULE.name,
+    kinds.BACKUP_STATUS.name,
     kinds.EPOCH.name,
     kinds.LEADER.name,
     kinds.PLAN_SEQUENCE.name,

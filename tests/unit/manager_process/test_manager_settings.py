@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from manager.advertised_address import advertised_host, with_port
-from manager.main import user_error
+from manager.program_options import user_error
 from manager.settings import Settings
 from shoal.daemons.sd_notify import sd_notify
 from shoal.errors import InvalidInput, Unavailable

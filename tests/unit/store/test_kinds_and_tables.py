@@ -12,14 +12,20 @@ from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task
 
+SINGLETONS = (
+    kinds.BACKUP_SCHEDULE,
+    kinds.BACKUP_STATUS,
+    kinds.CLUSTER,
+    kinds.CLUSTER_SETTINGS,
+    kinds.LEADER,
+    kinds.OVERLAY_KEYS,
+    kinds.PLAN_SEQUENCE,
+)
+
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_key_leads_back_to_its_kind(kind: Kind[Message]) -> None:
-    identifier = (
-        ""
-        if kind in (kinds.CLUSTER, kinds.CLUSTER_SETTINGS, kinds.LEADER, kinds.OVERLAY_KEYS, kinds.PLAN_SEQUENCE)
-        else "0123456789abc"
-    )
+    identifier = "" if kind in SINGLETONS else "0123456789abc"
     assert parse_key(kind.key(identifier)) == (kind, identifier)
 
 
