@@ -61,6 +61,7 @@ from shoal.monitoring.server import monitoring_server
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.on_behalf import ActingUser
 from shoal.task_group import TaskGroup
+from shoal.telemetry.tracing import tracing
 
 MAX_RESPONSE_BYTES = 256 << 20
 """A list of a million tasks."""
@@ -101,6 +102,7 @@ async def run(settings: ConsoleSettings) -> None:
             registries=read_registries(context.registries) if context.registries else NO_REGISTRIES,
         )
         tls = None if settings.local else _tls_context(settings)
+        await stack.enter_async_context(tracing("shoal-console"))
         monitor = ClientMonitor(managers, name="console", identity=lambda: Identity.load(context.directory))
         await stack.enter_async_context(
             monitoring_server(settings.monitoring, checks=monitor.checks, collect=monitor.collect)

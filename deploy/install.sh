@@ -18,6 +18,7 @@
 #   agent     7441/tcp from managers and agents (logs, exec, volume moves; mutual TLS), 4789/udp from agents (VXLAN); with encrypted
 #             networks 51830/udp and 51831/udp from them (WireGuard), or IP protocol 50 with 51832/udp and 51833/udp (ESP)
 #   registry  5000/tcp from managers, agents and clients that push images
+#   metrics   none: 7450 to 7453/tcp on loopback; deploy/monitoring/README.md has how to open them to Prometheus
 #   engine    none: it serves Docker's Engine API on a Unix socket, /run/docker.sock for the group docker; FILE is of `shoal context
 #             export`, and not needed on a manager's host
 #   console   7444/tcp from browsers (TLS); NAMES are further names that they have for this host, comma-separated

@@ -30,6 +30,7 @@ class OtlpReceiver:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spans: list[ReceivedSpan] = []
+        self._bodies: list[bytes] = []
         self.port = 0
 
     @property
@@ -37,8 +38,14 @@ class OtlpReceiver:
         with self._lock:
             return list(self._spans)
 
-    def receive(self, request: ExportTraceServiceRequest) -> None:
+    def contains(self, text: str) -> bool:
+        """Whether any part of what has arrived has this text."""
+        with self._lock:
+            return any(text.encode() in body for body in self._bodies)
+
+    def receive(self, body: bytes) -> None:
         """Keep the spans of a request."""
+        request = ExportTraceServiceRequest.FromString(body)
         found = [
             ReceivedSpan(
                 service=next(each.value.string_value for each in of.resource.attributes if each.key == "service.name"),
@@ -56,6 +63,7 @@ class OtlpReceiver:
         ]
         with self._lock:
             self._spans += found
+            self._bodies.append(body)
 
 
 @contextmanager
@@ -68,7 +76,7 @@ def otlp_receiver(host: str = "127.0.0.1") -> Iterator[OtlpReceiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            receiver.receive(ExportTraceServiceRequest.FromString(body))
+            receiver.receive(body)
             self.send_response(200)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", "0")

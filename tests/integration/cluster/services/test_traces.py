@@ -14,6 +14,8 @@ from tests.fakes.otlp_receiver import OtlpReceiver, ReceivedSpan, otlp_receiver
 from tests.integration.cluster.harness import RUN_ROOT, Cluster
 from tests.integration.cluster.subnets import free_subnet
 
+CANARY = "canary-5b1f0e77"
+"""Of a secret, and of a variable of the environment."""
 IMAGE = Path(__file__).parents[4] / "build" / "images" / "hello-1.tar"
 
 
@@ -33,6 +35,7 @@ def traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Cl
         monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
         for program in ("MANAGER", "AGENT"):
             monkeypatch.setenv(f"SHOAL_{program}_LOG_FORMAT", "json")
+            monkeypatch.setenv(f"SHOAL_{program}_LOG_LEVEL", "debug")
         playground.up()
         try:
             yield Cluster(playground, tmp_path / "config"), receiver
@@ -51,7 +54,9 @@ def test_a_change_is_one_trace_from_the_command_to_the_running_container(
 ) -> None:
     cluster, receiver = traced
     cluster.shoal("image", "push", "--quiet", str(IMAGE), "registry:5000/hello:1")
-    cluster.shoal("service", "create", "--name", "web", "registry:5000/hello:1")
+    cluster.run("secret", "create", "key", "-", text=CANARY)
+    options = ["--secret", "key", "--env", f"PASSWORD={CANARY}"]
+    cluster.shoal("service", "create", "--name", "web", *options, "registry:5000/hello:1")
     call = "shoal.api.v1.Control/CreateService"
     steps = {"image", "files", "network", "container"}
     whole = {"shoal service create", call, "commit", "plan", "dispatch", "start", "status running"} | steps
@@ -73,3 +78,8 @@ def test_a_change_is_one_trace_from_the_command_to_the_running_container(
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
     nodes = {line["node"] for line in lines if "node" in line}
     assert len(nodes) == 1
+    assert cluster.shoal("secret", "ls", "--quiet").strip()
+    for secret in (CANARY, cluster.layout.monitoring_token_file.read_text(), "PRIVATE KEY"):
+        assert not receiver.contains(secret)
+        for log in (cluster.layout.state / "logs").iterdir():
+            assert secret not in log.read_text(), log
