@@ -11,6 +11,7 @@ from manager.diagnosis.dial_targets import targets_of_manager, targets_of_node
 from manager.diagnosis.etcd_checks import etcd_checks
 from manager.diagnosis.network_results import network_checks
 from manager.diagnosis.record_checks import (
+    backup_checks,
     leader_check,
     node_checks,
     node_state_check,
@@ -118,6 +119,7 @@ class ClusterDiagnosis:
             leader_check(view),
             tolerance_check(tolerance_of(view), len(view.managers), len(view.registered_managers)),
             version_check(view),
+            *backup_checks(view, self._now_ms()),
         ]
         etcd, network = await asyncio.gather(self._etcd(deadline), self._paths(caller, deadline))
         return DiagnosedPart(

@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from manager.backups.schedule_rules import problem as backup_problem
 from manager.membership.tolerance import Tolerance
 from manager.store.tables import View
 from shoal.api.v1.diagnosis_pb2 import DiagnosisCheck
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.host_checks.findings import failed, passed, warning
+from shoal.utc_text import utc_text
 
 MAX_NAMED = 5
 """Problems of one node that are shown."""
@@ -41,6 +43,17 @@ def version_check(view: View) -> DiagnosisCheck:
     if len(versions) > 1:
         return warning("versions", f"mixed: {shown}", "upgrade the managers first, then the agents, one by one")
     return passed("versions", shown)
+
+
+def backup_checks(view: View, now_ms: int) -> list[DiagnosisCheck]:
+    """How scheduled backups go; nothing where none are scheduled."""
+    name, schedule, status = "backups", view.backup_schedule, view.backup_status
+    if schedule is None:
+        return []
+    if found := backup_problem(schedule, status, now_ms):
+        return [failed(name, found, "see `shoal cluster backup status`, and the log of the manager that leads")]
+    last = status.succeeded_at_ms if status is not None else 0
+    return [passed(name, f"the last one is of {utc_text(last)}" if last else "the first one is in progress")]
 
 
 def node_state_check(status: NodeStatus | None) -> DiagnosisCheck:

@@ -35,7 +35,21 @@ def cluster_families(store: Store, manager_id: str) -> list[MetricFamily]:
         gauge("shoal_manager_networks", "Networks.", len(view.networks)),
         gauge("shoal_manager_volumes", "Volumes.", len(view.volumes)),
         gauge("shoal_manager_node_network_problems", "Nodes that report a problem.", _nodes_with_problems(view)),
+        *backup_families(view),
         gauge("shoal_store_revision", "Revision of etcd that this manager has read to.", view.revision),
+    ]
+
+
+def backup_families(view: View) -> list[MetricFamily]:
+    """None without a schedule."""
+    schedule, status = view.backup_schedule, view.backup_status
+    if schedule is None:
+        return []
+    last, failures = (status.succeeded_at_ms, status.failures) if status is not None else (0, 0)
+    return [
+        gauge("shoal_manager_backup_interval_seconds", "Time between scheduled backups.", schedule.every_ms / 1000),
+        gauge("shoal_manager_backup_last_success_timestamp_seconds", "When the last one was stored.", last / 1000),
+        gauge("shoal_manager_backup_failures", "Scheduled backups that failed in a row.", failures),
     ]
 
 
