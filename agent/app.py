@@ -137,6 +137,7 @@ async def run(settings: AgentSettings) -> None:
             devices,
             drivers,
             network.key_rollover,
+            membership,
         )
         await stack.enter_async_context(
             _streams(

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
 from shoal.identity.private_files import write_atomically
+from shoal.notifier import Notifier
 from shoal.rpc.join import find_managers, join
 from shoal.rpc.renew import renew
 
@@ -30,6 +31,7 @@ class Membership:
         self._directory = directory
         self._now = now
         self._identity = Identity.load(directory)
+        self._renewals = Notifier()
 
     @property
     def node_id(self) -> str:
@@ -38,6 +40,15 @@ class Membership:
     def current(self) -> Identity:
         """The newest certificate, with its key and authority."""
         return self._identity
+
+    @property
+    def expires_at_ms(self) -> int:
+        """When the certificate expires, milliseconds since the Unix epoch."""
+        return certificates.expires_at_ms(self._identity.certificate)
+
+    def changes(self) -> AsyncGenerator[None]:
+        """Yields once immediately, then after each renewal."""
+        return self._renewals.wakeups()
 
     async def find(self, managers: ManagerList) -> tuple[ManagerAddress, ...]:
         """Ask the manager where this node joined for the list of managers: the last resort.
@@ -57,6 +68,7 @@ class Membership:
                     self._identity = await renew(managers.addresses, self._identity)
                     self._identity.save(self._directory)
                     _log.info("renewed the node certificate")
+                    self._renewals.notify()
                 except ShoalError as error:
                     _log.error("could not renew the node certificate: %s", error)
             await asyncio.sleep(CHECK_SECONDS)

@@ -46,7 +46,7 @@ from shoal.contexts.context_store import ContextStore, default_directory
 from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.registries import Registries, read_registries
 from shoal.errors import InvalidInput, Unavailable
-from shoal.identity.certificates import expires_at, subject_of
+from shoal.identity.certificates import expires_at, expires_at_ms, subject_of
 from shoal.identity.identity import Identity
 from shoal.identity.private_files import make_private_directory, write_atomically
 from shoal.identity.roles import CertificateSubject, Role
@@ -174,6 +174,7 @@ def build(
         secure=not settings.local,
         context=context,
         cluster=own.cluster,
+        authority_until_ms=expires_at_ms(identity.ca),
         version=version(DISTRIBUTION),
         now=now,
     )

@@ -199,6 +199,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         exporter,
         now_ms=now_ms,
         version=VERSION,
+        quota_bytes=quota_bytes,
     )
     joining = CertificateAuthorityService(
         authority=authority,
@@ -278,14 +279,16 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     async with monitoring, tracing("shoal-manager", manager=own.manager_id), TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(events.run(), name="events")
-        group.create_task(leadership.register(partial(place.described, manager), place.changed), name="registration")
+        group.create_task(
+            leadership.register(lambda: own.described(place.described(manager)), place.changed), name="registration"
+        )
         group.create_task(clocks.run(), name="clocks")
         group.create_task(leadership.run(lead), name="leadership")
         group.create_task(place.hand_over_when_removed(), name="handing over etcd")
         group.create_task(place.remember_managers(), name="addresses of managers")
         group.create_task(place.leave_when_replaced(), name="comparison of epochs")
         group.create_task(place.keep_certificate_valid(), name="renewal of the certificate of etcd")
-        group.create_task(own.keep_valid(), name="certificate renewal")
+        group.create_task(own.keep_valid(place.changed.set), name="certificate renewal")
         keep_freed_memory()
         group.create_task(trim_heap_forever(), name="heap")
         write_all = partial(write_credentials, settings, authority, manager.api_address)

@@ -55,8 +55,13 @@ def make_control_service(
     *,
     now_ms: NowMs,
     version: str,
+    quota_bytes: int,
 ) -> ControlService:
-    """The service `Control` with its handlers."""
+    """The service `Control` with its handlers.
+
+    Args:
+        quota_bytes: of `ClusterHandler`.
+    """
     encrypted, plain = EncryptedCodec(keyring), PlainCodec()
     targets = target_opener(keyring)
     backups = BackupHandler(store=store, exporter=exporter, open_target=targets, now_ms=now_ms, new_id=ids.new_id)
@@ -95,6 +100,7 @@ def make_control_service(
                 check_repository=check_repository,
                 now_ms=now_ms,
                 version=version,
+                quota_bytes=quota_bytes,
             ),
             logs=LogHandler(store=store, reader=agents),
             exec=ExecHandler(store=store, streams=agents),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.settings import Settings
+from shoal.api.v1.cluster_pb2 import Manager
 from shoal.errors import Unavailable
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
@@ -41,13 +42,25 @@ class ManagerIdentity:
         """The id in the certificate; it does not change with restarts or renewals."""
         return certificates.subject_of(self.current.certificate).id
 
-    async def keep_valid(self) -> None:
-        """Renew the certificate after half of its validity, until cancelled."""
+    def described(self, manager: Manager) -> Manager:
+        """The manager's record with the end of the certificate that is in use."""
+        described = Manager()
+        described.CopyFrom(manager)
+        described.certificate_expires_at_ms = certificates.expires_at_ms(self.current.certificate)
+        return described
+
+    async def keep_valid(self, renewed: Callable[[], None]) -> None:
+        """Renew the certificate after half of its validity, until cancelled.
+
+        Args:
+            renewed: called after each renewal.
+        """
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             if certificates.needs_renewal(self.current.certificate, self._now()):
                 self.current = self._renewed(self.manager_id)
                 _log.info("renewed this manager's certificate")
+                renewed()
 
     def _load(self) -> Identity | None:
         if not identity.is_complete(self._directory):

@@ -17,27 +17,26 @@ from tests.unit.console.console_rig import FakeManagers
 
 PAGES = {
     "overview": "/",
+    "overview-table": "/?view=table",
     "services": "/services",
-    "service": "/services/web3",
+    "service": "/services/shop_search",
+    "logs": "/services/shop_search?tab=logs",
+    "revisions": "/services/shop_search?tab=revisions",
     "stacks": "/stacks",
+    "stack": "/stacks/shop",
     "deploy": "/deploy/shop",
     "nodes": "/nodes",
     "node": "/nodes/h4",
-    "revisions": "/services/web3?tab=revisions",
+    "task": "/tasks/task000000004",
     "jobs": "/jobs",
     "containers": "/containers",
-    "container": "/containers/db",
-    "files": "/containers/db?tab=files",
-    "run": "/run",
-    "create-service": "/create-service",
     "images": "/images",
-    "image": "/images/postgres%3A16",
     "networks": "/networks",
-    "network": "/networks/front",
+    "network": "/networks/shop_front",
     "volumes": "/volumes",
     "secrets": "/secrets",
     "configs": "/configs",
-    "managers": "/managers",
+    "health": "/health",
     "events": "/events",
 }
 SIZES = {"": (1280, 900), "-phone": (390, 844)}
@@ -57,9 +56,8 @@ async def save_pages(page: Page, address: str, directory: Path, suffix: str) -> 
 async def main(directory: Path) -> None:
     """All of them."""
     directory.mkdir(parents=True, exist_ok=True)
-    objects = FakeManagers(made_up_objects.answers(), made_up_objects.streams())
-    cluster = MadeUpCluster(nodes=24, tasks=900, services=12, changes=40)
-    async with made_up_console(cluster, objects) as (console, address), async_playwright() as playwright:
+    cluster = MadeUpCluster(nodes=24, tasks=770, services=11, changes=20, calm=True)
+    async with made_up_console(cluster) as (console, address), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for scheme in ("light", "dark"):
             for size, (width, height) in SIZES.items():

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Protocol
 
 from agent.csi.driver_registry import DriverRegistry
 from agent.host.device_scanner import DeviceScanner
@@ -10,12 +11,31 @@ from agent.network.encryption.key_rollover import KeyRollover
 from shoal.api.v1.node_pb2 import NodeDescription
 
 
+class OwnCertificate(Protocol):
+    """The node's certificate of the cluster."""
+
+    @property
+    def expires_at_ms(self) -> int:
+        """Milliseconds since the Unix epoch."""
+        ...
+
+    def changes(self) -> AsyncGenerator[None]:
+        """Yields once immediately, then after each renewal."""
+        ...
+
+
 class HostReporter:
     """Assembles the node description on each call."""
 
     def __init__(
-        self, fixed: NodeDescription, devices: DeviceScanner, drivers: DriverRegistry, encryption: KeyRollover
+        self,
+        fixed: NodeDescription,
+        devices: DeviceScanner,
+        drivers: DriverRegistry,
+        encryption: KeyRollover,
+        certificate: OwnCertificate,
     ) -> None:
+        self._certificate = certificate
         self._fixed = fixed
         self._devices = devices
         self._drivers = drivers
@@ -29,15 +49,17 @@ class HostReporter:
             whole.devices.CopyFrom(self._devices.current)
         whole.csi_drivers.extend(self._drivers.descriptions())
         whole.overlay_keys.extend(self._encryption.public_keys)
+        whole.certificate_expires_at_ms = self._certificate.expires_at_ms
         return whole
 
     async def reports(self) -> AsyncGenerator[NodeDescription]:
-        """The current description, and a new one after each change of devices, drivers or keys."""
+        """The current description, and a new one after each change of devices, drivers, keys or certificate."""
         async with (
             aclosing(self._devices.changes()) as devices,
             aclosing(self._drivers.changes()) as drivers,
             aclosing(self._encryption.changes()) as keys,
-            aclosing(any_of(devices, drivers, keys)) as changes,
+            aclosing(self._certificate.changes()) as certificates,
+            aclosing(any_of(devices, drivers, keys, certificates)) as changes,
         ):
             async for _ in changes:
                 yield self.current()

@@ -72,6 +72,7 @@ def node_row(node: Node, status: NodeStatus | None) -> dict[str, Any]:
         "version": about.agent_version,
         "platform": f"{about.platform.os}/{about.platform.architecture}".strip("/"),
         "manager": bool(seen.colocated_manager_id),
+        "certificate": about.certificate_expires_at_ms,
         "problems": problems,
     }
 

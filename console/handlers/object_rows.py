@@ -98,4 +98,6 @@ def manager_row(view: ManagerView) -> Row:
         "nodes": view.nodes,
         "version": manager.version,
         "started": view.started_at_ms,
+        "certificate": view.certificate_expires_at_ms,
+        "problem": view.membership.problem,
     }

@@ -19,6 +19,7 @@ class SessionHandlers:
     Attributes:
         context: name of the context whose cluster is shown.
         secure: the cookie is for TLS alone.
+        authority_until_ms: when the certificate of the cluster's authority expires, milliseconds since the Unix epoch.
     """
 
     sign_ins: SignIns
@@ -27,6 +28,7 @@ class SessionHandlers:
     secure: bool
     context: str
     cluster: str
+    authority_until_ms: int
     version: str
     now: Callable[[], datetime]
 
@@ -68,5 +70,6 @@ class SessionHandlers:
             "until": int(session.until.timestamp() * 1000),
             "context": self.context,
             "cluster": self.cluster,
+            "authority": self.authority_until_ms,
             "version": self.version,
         }

@@ -66,6 +66,8 @@ class StoreMemberStatus(Protocol):
     def used_bytes(self) -> int: ...
     @property
     def problem(self) -> str: ...
+    @property
+    def is_leader(self) -> bool: ...
 
 
 class StoreMaintenance(Protocol):
@@ -83,6 +85,7 @@ class ClusterHandler:
         tokens: of the certificate authority.
         rotate_keys: `OverlayKeyRotation.rotate`.
         maintenance: of the store.
+        quota_bytes: of each of its members' databases; 0: unknown.
         check_repository: of images, before it becomes the cluster's.
         version: of this manager.
     """
@@ -97,8 +100,10 @@ class ClusterHandler:
         check_repository: CheckRepository,
         now_ms: NowMs,
         version: str,
+        quota_bytes: int = 0,
     ) -> None:
         self._store = store
+        self._quota_bytes = quota_bytes
         self._tokens = tokens
         self._rotate_keys = rotate_keys
         self._maintenance = maintenance
@@ -175,11 +180,25 @@ class ClusterHandler:
 
     async def get_store(self, _: GetStoreRequest, caller: Caller) -> StoreView:
         """Raises Unavailable: none of its members responds."""
-        return _store_view(await self._maintenance.status())
+        return self._store_view(await self._maintenance.status())
 
     async def compact_store(self, _: CompactStoreRequest, caller: Caller) -> StoreView:
         """Raises Unavailable: a member is unavailable or refused."""
-        return _store_view(await self._maintenance.compact())
+        return self._store_view(await self._maintenance.compact())
+
+    def _store_view(self, members: Sequence[StoreMemberStatus]) -> StoreView:
+        views = [
+            StoreMember(
+                endpoint=each.endpoint,
+                version=each.version,
+                database_bytes=each.database_bytes,
+                used_bytes=each.used_bytes,
+                problem=each.problem,
+                leader=each.is_leader,
+            )
+            for each in members
+        ]
+        return StoreView(members=views, quota_bytes=self._quota_bytes)
 
     def _token_response(self, token: str, record: JoinToken) -> CreateJoinTokenResponse:
         return CreateJoinTokenResponse(
@@ -223,17 +242,3 @@ def _token_view(record: JoinToken) -> JoinTokenView:
         uses=record.uses,
         uses_left=record.uses_left,
     )
-
-
-def _store_view(members: Sequence[StoreMemberStatus]) -> StoreView:
-    views = [
-        StoreMember(
-            endpoint=each.endpoint,
-            version=each.version,
-            database_bytes=each.database_bytes,
-            used_bytes=each.used_bytes,
-            problem=each.problem,
-        )
-        for each in members
-    ]
-    return StoreView(members=views)

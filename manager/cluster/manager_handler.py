@@ -180,6 +180,7 @@ def _view(identifier: str, tables: View, nodes: int) -> ManagerView:
         leader=leader is not None and leader.manager_id == identifier,
         started_at_ms=alive.started_at_ms if alive is not None else 0,
         nodes=nodes,
+        certificate_expires_at_ms=alive.certificate_expires_at_ms if alive is not None else 0,
     )
     if (membership := tables.memberships.get(identifier)) is not None:
         view.membership.CopyFrom(membership)

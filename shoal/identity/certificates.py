@@ -133,6 +133,11 @@ def expires_at(certificate: bytes) -> datetime:
     return load_certificate(certificate).not_valid_after_utc
 
 
+def expires_at_ms(certificate: bytes) -> int:
+    """When it expires, milliseconds since the Unix epoch."""
+    return int(expires_at(certificate).timestamp() * 1000)
+
+
 def needs_renewal(certificate: bytes, now: datetime) -> bool:
     """Whether half of the certificate's life is over. `now` has a time zone."""
     parsed = load_certificate(certificate)

@@ -25,13 +25,14 @@ from console.json_text import encode
 from console.server.assets import Assets
 from console.server.listener import listen, serving
 from console.settings import ConsoleSettings
-from shoal.api.v1.control_pb2 import ClusterChanges, ListNodesResponse
+from shoal.api.v1.control_pb2 import ClusterChanges
 from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
 from tests.bench.rig.bed import cluster
 from tests.bench.rig.chromium import Chromium, chromium
 from tests.bench.rig.figures import Figure, p50, p99, table
+from tests.fakes.made_up_answers import answers, streams
 from tests.fakes.made_up_cluster import INTERVAL_SECONDS, MadeUpCluster
 from tests.unit.console.console_rig import FakeManagers
 
@@ -83,20 +84,15 @@ def measure() -> list[Figure]:
 
 
 @asynccontextmanager
-async def made_up_console(
-    made_up: MadeUpCluster, others: FakeManagers | None = None
-) -> AsyncGenerator[tuple[Console, str]]:
+async def made_up_console(made_up: MadeUpCluster, mark: str = "") -> AsyncGenerator[tuple[Console, str]]:
     """A console that serves on loopback, and its address.
 
     Args:
-        others: what managers answer about objects that the feed does not have.
+        mark: of `made_up_answers`.
     """
     now = datetime.now(UTC)
     identity = Authority.create("cluster1", now).issue(CertificateSubject("ada", Role.ADMIN, "cluster1"), now)
-    others = others or FakeManagers()
-    managers: Any = FakeManagers(
-        {"ListNodes": ListNodesResponse(), **others.answers}, {"WatchCluster": made_up.watch, **others.streams}
-    )
+    managers: Any = FakeManagers(answers(mark), {**streams(mark), "WatchCluster": made_up.watch})
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     settings = ConsoleSettings(local=True, listen=f"127.0.0.1:{port}")

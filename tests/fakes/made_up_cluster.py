@@ -13,7 +13,9 @@ from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 
 PART = 500
 INTERVAL_SECONDS = 0.05
-_STATES = (TaskState.RUNNING,) * 6 + (TaskState.STARTING, TaskState.PREPARING, TaskState.FAILED)
+_BUSY = (TaskState.RUNNING,) * 6 + (TaskState.STARTING, TaskState.PREPARING, TaskState.FAILED)
+_CALM = (TaskState.RUNNING,) * 60 + (TaskState.STARTING,) * 3 + (TaskState.PREPARING, TaskState.FAILED)
+_NAMES = ("web", "api", "worker", "search", "cache", "mail", "billing", "thumbnails", "sessions", "reports", "ingest")
 
 
 class MadeUpCluster:
@@ -21,9 +23,15 @@ class MadeUpCluster:
 
     Args:
         changes: tasks that change in a second.
+        mark: a part of every name and text that somebody may write.
+        calm: few tasks start or fail, and services have names of a shop.
     """
 
-    def __init__(self, *, nodes: int, tasks: int, services: int, changes: int) -> None:
+    def __init__(
+        self, *, nodes: int, tasks: int, services: int, changes: int, mark: str = "", calm: bool = False
+    ) -> None:
+        self._mark, self._calm = mark, calm
+        self._states = _CALM if calm else _BUSY
         self._random = random.Random(1)  # nothing secret
         self._nodes, self._tasks, self._services, self._changes = nodes, tasks, services, changes
         self._asked: asyncio.Queue[ClusterChanges] = asyncio.Queue()
@@ -46,7 +54,7 @@ class MadeUpCluster:
     def increment(self) -> ClusterChanges:
         """Tasks that change in an interval."""
         numbers = self._random.sample(range(self._tasks), max(1, round(self._changes * INTERVAL_SECONDS)))
-        return ClusterChanges(tasks=[self._task(each, self._random.choice(_STATES)) for each in numbers])
+        return ClusterChanges(tasks=[self._task(each, self._random.choice(self._states)) for each in numbers])
 
     def set_availability(self, number: int, availability: "NodeSpec.Availability.ValueType") -> None:
         """Change a node, at once."""
@@ -69,18 +77,25 @@ class MadeUpCluster:
         changes.nodes.add().meta.id = f"node{number}"
         status = changes.node_status.add(node_id=f"node{number}", state=NodeStatus.READY, since_ms=_now_ms())
         about = status.description
-        about.hostname, about.address, about.agent_version = f"h{number + 1}", "10.0.0.1", "0.1.0"
+        about.hostname, about.address = f"h{number + 1}{self._mark}", f"10.0.{number // 250}.{number % 250 + 1}"
+        about.agent_version, about.certificate_expires_at_ms = "0.1.0", _now_ms() + (50 + number % 40) * 86_400_000
+        changes.nodes[-1].spec.labels["rack"] = f"r{number % 4 + 1}{self._mark}"
         about.resources.nano_cpus, about.resources.memory_bytes = 16 * 10**9, 64 << 30
         about.platform.os, about.platform.architecture = "linux", "amd64"
         if number % 97 == 3:
-            status.network_condition.problems.append("the path to h7 lets through packets of 1,400 bytes alone")
+            status.network_condition.problems.append(
+                f"the path to h7 lets through packets of 1,400 bytes alone{self._mark}"
+            )
 
     def _service(self, number: int) -> Service:
         service = Service(revision=1, task_revision=1)
         service.meta.id, service.meta.updated_at_ms = f"service{number}", _now_ms()
-        service.spec.name, service.spec.stack = f"web{number}", "shop" if number % 3 == 0 else ""
+        service.spec.stack = f"shop{self._mark}" if self._calm or number % 3 == 0 else ""
+        name = f"shop_{_NAMES[number]}" if self._calm and number < len(_NAMES) else f"web{number}"
+        service.spec.name = f"{name}{self._mark}"
+        service.spec.labels["team"] = f"checkout{self._mark}"
         service.spec.replicated.replicas = self._tasks // self._services
-        service.spec.task.container.image = "registry:5000/hello:1"
+        service.spec.task.container.image = f"registry.example/{name}:2.1"
         return service
 
     def _task(self, number: int, state: "TaskState.ValueType") -> TaskSummary:
@@ -93,7 +108,7 @@ class MadeUpCluster:
             state=state,
             desired_state=TaskState.RUNNING,
             health=TaskStatus.HEALTHY,
-            message="exit code 1" if state == TaskState.FAILED else "",
+            message=f"exit code 1{self._mark}" if state == TaskState.FAILED else "",
             since_ms=_now_ms(),
             reserved_nano_cpus=25 * 10**7,
             reserved_memory_bytes=1 << 30,

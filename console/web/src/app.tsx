@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, signOut } from "./api";
+import icon from "./icon.svg";
 import { connect } from "./feed/connection";
 import { store } from "./feed/store";
 import { useStore } from "./feed/use-store";
@@ -12,6 +13,7 @@ import { ContainerPage } from "./pages/container";
 import { CreateService } from "./pages/create-service";
 import { Events } from "./pages/events";
 import { ImagePage } from "./pages/image";
+import { Health } from "./pages/health";
 import { Jobs } from "./pages/jobs";
 import { Logs } from "./pages/logs";
 import { KINDS, Objects } from "./pages/objects";
@@ -38,7 +40,7 @@ export interface Session {
 const WARNINGS_FIRST_MS = 1000, WARNINGS_AGAIN_MS = 15_000;
 
 const GROUPS: readonly { title: string; pages: readonly (readonly [page: string, title: string])[] }[] = [
-  { title: "Cluster", pages: [["", "Overview"], ["nodes", "Nodes"], ["managers", "Managers"], ["events", "Events"]] },
+  { title: "Cluster", pages: [["", "Overview"], ["nodes", "Nodes"], ["health", "Health"], ["events", "Events"]] },
   { title: "Workloads", pages: [["services", "Services"], ["stacks", "Stacks"], ["jobs", "Jobs"], ["containers", "Containers"]] },
   {
     title: "Resources",
@@ -85,7 +87,7 @@ export function App({ session, ended }: { session: Session; ended: () => void })
       <a class="skip" href="#content">Skip to the content</a>
       <header class={menu ? "open" : ""}>
         <div class="bar">
-          <Link to="/" class="brand">Shoal</Link>
+          <Link to="/" class="brand"><img src={icon} alt="" />Shoal</Link>
           <button type="button" class="search-button" onClick={() => setSearching(true)} aria-keyshortcuts="Control+K">
             Search <kbd>Ctrl K</kbd>
           </button>
@@ -139,6 +141,7 @@ function pageOf(path: string[]) {
   }
   if (page === "tasks" && name) return <TaskPage key={name} id={name} />;
   if (page === "events") return <Events />;
+  if (page === "health") return <Health />;
   if (page === "jobs") return <Jobs />;
   if (page === "run") return <Run />;
   if (page === "create-service") return <CreateService />;

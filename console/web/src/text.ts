@@ -47,6 +47,9 @@ export function ageText(since: number, now = Date.now()): string {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
+/** "2027-02-28", in the time zone of the reader. */
+export const dateText = (ms: number): string => new Date(ms).toLocaleDateString("sv-SE");
+
 export const timeText = (ms: number): string => new Date(ms).toLocaleTimeString("en-GB");
 
 /** A word of a POSIX shell. */

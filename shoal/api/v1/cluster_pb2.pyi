@@ -142,6 +142,7 @@ class Manager(_message.Message):
     ETCD_MEMBER_ID_FIELD_NUMBER: _builtins.int
     ETCD_PEER_ADDRESS_FIELD_NUMBER: _builtins.int
     ETCD_PEERS_OPEN_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     api_address: _builtins.str
     """host:port of the API with mutual TLS, as agents and users reach it."""
@@ -160,6 +161,8 @@ class Manager(_message.Message):
     """host:port at which it wants its etcd to be reached by the other managers'; empty with an external etcd."""
     etcd_peers_open: _builtins.bool
     """Its etcd listens there. Otherwise it listens on a Unix socket only, as that of a sole manager does."""
+    certificate_expires_at_ms: _builtins.int
+    """As `NodeDescription.certificate_expires_at_ms`, of the manager."""
     def __init__(
         self,
         *,
@@ -173,10 +176,11 @@ class Manager(_message.Message):
         etcd_member_id: _builtins.int = ...,
         etcd_peer_address: _builtins.str = ...,
         etcd_peers_open: _builtins.bool = ...,
+        certificate_expires_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "etcd_member_id", b"etcd_member_id", "etcd_peer_address", b"etcd_peer_address", "etcd_peers_open", b"etcd_peers_open", "host_address", b"host_address", "id", b"id", "join_address", b"join_address", "key_id", b"key_id", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "certificate_expires_at_ms", b"certificate_expires_at_ms", "etcd_member_id", b"etcd_member_id", "etcd_peer_address", b"etcd_peer_address", "etcd_peers_open", b"etcd_peers_open", "host_address", b"host_address", "id", b"id", "join_address", b"join_address", "key_id", b"key_id", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

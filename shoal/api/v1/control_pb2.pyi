@@ -1945,6 +1945,7 @@ class ManagerView(_message.Message):
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
     alive: _builtins.bool
     """Whether it holds its lease in etcd."""
     leader: _builtins.bool
@@ -1952,6 +1953,10 @@ class ManagerView(_message.Message):
     """Milliseconds since the Unix epoch; 0 while it is down."""
     nodes: _builtins.int
     """Nodes that are connected to it."""
+    certificate_expires_at_ms: _builtins.int
+    """When its certificate expires unless it is renewed, milliseconds since the Unix epoch; 0 while it is down, and of a
+    release that does not report it.
+    """
     @_builtins.property
     def manager(self) -> _cluster_pb2.RegisteredManager: ...
     @_builtins.property
@@ -1967,10 +1972,11 @@ class ManagerView(_message.Message):
         started_at_ms: _builtins.int = ...,
         nodes: _builtins.int = ...,
         membership: _cluster_pb2.ManagerMembership | None = ...,
+        certificate_expires_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["manager", b"manager", "membership", b"membership"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "leader", b"leader", "manager", b"manager", "membership", b"membership", "nodes", b"nodes", "started_at_ms", b"started_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "certificate_expires_at_ms", b"certificate_expires_at_ms", "leader", b"leader", "manager", b"manager", "membership", b"membership", "nodes", b"nodes", "started_at_ms", b"started_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2269,16 +2275,20 @@ class StoreView(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MEMBERS_FIELD_NUMBER: _builtins.int
+    QUOTA_BYTES_FIELD_NUMBER: _builtins.int
+    quota_bytes: _builtins.int
+    """At which a member's database rejects writes, bytes; 0: unknown, that of an external etcd."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoreMember]: ...
     def __init__(
         self,
         *,
         members: _abc.Iterable[Global___StoreMember] | None = ...,
+        quota_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "quota_bytes", b"quota_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2293,6 +2303,7 @@ class StoreMember(_message.Message):
     DATABASE_BYTES_FIELD_NUMBER: _builtins.int
     USED_BYTES_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    LEADER_FIELD_NUMBER: _builtins.int
     endpoint: _builtins.str
     """host:port, or a description."""
     version: _builtins.str
@@ -2303,6 +2314,8 @@ class StoreMember(_message.Message):
     """Bytes of it that are in use."""
     problem: _builtins.str
     """One line; empty if there is no problem."""
+    leader: _builtins.bool
+    """It is the one that orders writes."""
     def __init__(
         self,
         *,
@@ -2311,10 +2324,11 @@ class StoreMember(_message.Message):
         database_bytes: _builtins.int = ...,
         used_bytes: _builtins.int = ...,
         problem: _builtins.str = ...,
+        leader: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["database_bytes", b"database_bytes", "endpoint", b"endpoint", "problem", b"problem", "used_bytes", b"used_bytes", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["database_bytes", b"database_bytes", "endpoint", b"endpoint", "leader", b"leader", "problem", b"problem", "used_bytes", b"used_bytes", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -527,6 +527,7 @@ class NodeDescription(_message.Message):
     APPARMOR_UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     CGROUP_VERSION_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
     """Address at which other nodes and managers reach it, IPv4 or IPv6 without port."""
@@ -555,6 +556,10 @@ class NodeDescription(_message.Message):
     """Of this boot of its host, unique (/proc/sys/kernel/random/boot_id)."""
     cgroup_version: _builtins.int
     """Of the cgroups that limit its containers, 1 or 2; 0: unknown."""
+    certificate_expires_at_ms: _builtins.int
+    """When its certificate of the cluster expires unless it is renewed, milliseconds since the Unix epoch; 0: an agent that
+    does not report it.
+    """
     @_builtins.property
     def platform(self) -> _meta_pb2.Platform: ...
     @_builtins.property
@@ -625,10 +630,11 @@ class NodeDescription(_message.Message):
         apparmor_unavailable_reason: _builtins.str = ...,
         boot_id: _builtins.str = ...,
         cgroup_version: _builtins.int = ...,
+        certificate_expires_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "apparmor_unavailable_reason", b"apparmor_unavailable_reason", "boot_id", b"boot_id", "cgroup_version", b"cgroup_version", "csi_drivers", b"csi_drivers", "devices", b"devices", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "ipv6_unavailable_reason", b"ipv6_unavailable_reason", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "runtimes", b"runtimes", "security_options", b"security_options", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "apparmor_unavailable_reason", b"apparmor_unavailable_reason", "boot_id", b"boot_id", "certificate_expires_at_ms", b"certificate_expires_at_ms", "cgroup_version", b"cgroup_version", "csi_drivers", b"csi_drivers", "devices", b"devices", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "ipv6_unavailable_reason", b"ipv6_unavailable_reason", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "runtimes", b"runtimes", "security_options", b"security_options", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

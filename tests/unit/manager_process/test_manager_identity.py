@@ -6,6 +6,7 @@ from pathlib import Path
 
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.manager_identity import ManagerIdentity, write_admin, write_console, write_engine
+from shoal.api.v1.cluster_pb2 import Manager
 from shoal.identity.certificates import subject_of
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import Keyring
@@ -36,6 +37,8 @@ def test_the_id_outlives_restarts_and_renewals(tmp_path: Path) -> None:
             assert renewed.manager_id == first.manager_id
             assert renewed.current.certificate != first.current.certificate
             assert Identity.load(tmp_path) == renewed.current
+            ends = [each.described(Manager(id="m")).certificate_expires_at_ms for each in (first, renewed)]
+            assert BEGIN * 1000 < ends[0] < ends[1] == ends[0] + 50 * DAY * 1000
 
     asyncio.run(scenario())
 

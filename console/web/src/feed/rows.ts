@@ -35,6 +35,8 @@ export interface Node {
   version: string;
   platform: string;
   manager: boolean;
+  /** When its certificate expires, milliseconds; 0: unknown. */
+  certificate: number;
   problems: string[];
 }
 

@@ -27,7 +27,7 @@ const columns = (store: Store): Column<Service>[] => [
   { title: "Name", width: "2fr", cell: (each) => <Link to={`/services/${part(each.name)}?tab=runs`}><Text of={each.name} /></Link> },
   { title: "Schedule", width: "10rem", cell: (each) => <Text of={each.schedule || "once"} /> },
   { title: "Running", width: "6rem", cell: (each) => runs(store, each).filter(isLive).length },
-  { title: "Completed", width: "6rem", cell: (each) => countOf(store, each, "complete") },
+  { title: "Completed", width: "7rem", cell: (each) => countOf(store, each, "complete") },
   { title: "Failed", width: "6rem", cell: (each) => countOf(store, each, "failed") },
   { title: "Newest run", width: "12rem", cell: (each) => <Newest run={runs(store, each)[0]} /> },
   { title: "Since", width: "6rem", cell: (each) => ageText(runs(store, each)[0]?.since ?? 0) },

@@ -40,7 +40,7 @@ const columns = (store: Store): Column<Node>[] => [
   { title: "Name", width: "2fr", cell: (each) => <Link to={`/nodes/${part(each.name)}`}><Text of={each.name} /></Link> },
   { title: "State", width: "10rem", cell: (each) => <StateOf node={each} /> },
   { title: "Tasks", width: "5rem", cell: (each) => store.onNode(each.id).sums.live },
-  { title: "CPU", width: "9rem", cell: (each) => `${cpuText(store.onNode(each.id).sums.cpus)} of ${cpuText(each.cpus)}` },
+  { title: "CPU", width: "10rem", cell: (each) => `${cpuText(store.onNode(each.id).sums.cpus)} of ${cpuText(each.cpus)}` },
   { title: "Memory", width: "12rem", cell: (each) => `${memoryText(store.onNode(each.id).sums.memory)} of ${memoryText(each.memory)}` },
   { title: "Address", width: "2fr", cell: (each) => each.address },
   { title: "Problems", width: "3fr", cell: (each) => <Text of={store.problemsOf(each).join("; ")} /> },

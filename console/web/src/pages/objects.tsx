@@ -87,14 +87,6 @@ export const KINDS: Record<string, Kind> = {
   },
   secrets: { title: "Secrets", one: "secret", columns: fileColumns(), remove: (each) => `shoal secret rm ${shellWord(each)}` },
   configs: { title: "Configs", one: "config", columns: fileColumns(), remove: (each) => `shoal config rm ${shellWord(each)}` },
-  managers: {
-    title: "Managers", one: "manager",
-    columns: [
-      ["Id", "2fr", text("id")], ["State", "7rem", state], ["Address", "2fr", text("address")], ["Nodes", "5rem", text("nodes")],
-      ["Version", "6rem", text("version")], ["Since", "5rem", age("started")],
-    ],
-    above: () => <Members />,
-  },
 };
 
 function fileColumns(): Kind["columns"] {
@@ -132,7 +124,7 @@ export function Objects({ kind }: { kind: string }) {
   const columns: Column<Row>[] = about.columns.map(([title, width, cell]) => ({ title, width, cell }));
   if (about.actions || about.remove) {
     columns.push({
-      title: "Actions", width: "13rem",
+      title: "Actions", width: "17rem",
       cell: (row) => (
         <span class="buttons">
           {about.actions?.(row, () => void load())}
@@ -198,36 +190,6 @@ function Prune({ done }: { done: () => void }) {
           consequence="All images that no service or container uses are removed from the cluster." />
       )}
     </>
-  );
-}
-
-interface Member {
-  endpoint?: string;
-  version?: string;
-  database_bytes?: string;
-  used_bytes?: string;
-  problem?: string;
-}
-
-/** The members of etcd, where the cluster's state is. */
-function Members() {
-  const [found, setFound] = useState<Member[]>([]);
-  const [problem, setProblem] = useState("");
-  useEffect(() => {
-    get<{ members?: Member[] }>("/api/store").then((answer) => setFound(answer.members ?? []), (error: unknown) => setProblem(textOf(error)));
-  }, []);
-  const columns: Column<Member>[] = [
-    { title: "etcd", width: "2fr", cell: (each) => <Text of={each.endpoint ?? ""} /> },
-    { title: "State", width: "8rem", cell: (each) => <span class="state"><Dot look={each.problem || !each.version ? "failed" : "running"} />{each.version ? "responds" : "silent"}</span> },
-    { title: "Version", width: "6rem", cell: (each) => each.version ?? "" },
-    { title: "Database", width: "14rem", cell: (each) => `${memoryText(Number(each.used_bytes ?? 0))} of ${memoryText(Number(each.database_bytes ?? 0))} in use` },
-    { title: "Problem", width: "3fr", cell: (each) => <Text of={each.problem ?? ""} /> },
-  ];
-  return (
-    <section aria-label="Store">
-      {problem && <p role="alert" class="problem"><Text of={problem} /></p>}
-      <VirtualTable label="Members of etcd" rows={found} columns={columns} keyOf={(each) => each.endpoint ?? ""} empty="" />
-    </section>
   );
 }
 

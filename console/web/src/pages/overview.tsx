@@ -30,15 +30,18 @@ function Totals() {
   const { cpus, memory } = capacity(store.nodes.values()), sums = store.totals;
   return (
     <section class="totals" aria-label="Totals">
-      <p>
-        {count(store.nodes.size, "node")}, {count(store.services.size, "service")}, {count(sums.running, "running task")}
-      </p>
-      <Meter label="CPU reserved" used={sums.cpus} total={cpus} text={`${cpuText(sums.cpus)} of ${cpuText(cpus)}`} />
-      <Meter label="Memory reserved" used={sums.memory} total={memory}
-        text={`${memoryText(sums.memory)} of ${memoryText(memory)}`} />
+      <Total value={store.nodes.size} unit="node" />
+      <Total value={store.services.size} unit="service" />
+      <Total value={sums.running} unit="running task" />
+      <div><Meter label="CPU reserved" used={sums.cpus} total={cpus} text={`${cpuText(sums.cpus)} of ${cpuText(cpus)}`} /></div>
+      <div><Meter label="Memory reserved" used={sums.memory} total={memory} text={`${memoryText(sums.memory)} of ${memoryText(memory)}`} /></div>
     </section>
   );
 }
+
+const Total = ({ value, unit }: { value: number; unit: string }) => (
+  <p><strong>{value.toLocaleString("en")}</strong> {value === 1 ? unit : `${unit}s`}</p>
+);
 
 function capacity(nodes: Iterable<Node>): { cpus: number; memory: number } {
   let cpus = 0, memory = 0;

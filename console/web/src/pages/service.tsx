@@ -182,7 +182,7 @@ function Revisions({ service }: { service: ServiceRow }) {
     { title: "Running", width: "6rem", cell: (each) => each.running ?? 0 },
     { title: "Made", width: "7rem", cell: (each) => ageText(Number(each.revision?.created_at_ms ?? 0)) },
     {
-      title: "Actions", width: "16rem",
+      title: "Actions", width: "19rem",
       cell: (each) => (
         <span class="buttons">
           {found.indexOf(each) < found.length - 1 && (

@@ -34,7 +34,7 @@ export function Stacks() {
   const columns: Column<Stack>[] = [
     { title: "Name", width: "2fr", cell: (each) => <Link to={`/stacks/${part(each.name)}`}><Text of={each.name} /></Link> },
     { title: "Services", width: "8rem", cell: (each) => each.services.length },
-    { title: "Running tasks", width: "8rem", cell: running },
+    { title: "Running tasks", width: "9rem", cell: running },
   ];
   return (
     <>

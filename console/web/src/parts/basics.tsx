@@ -16,11 +16,12 @@ export const TaskState = ({ task }: { task: Task }) => (
 );
 
 /** A bar of what is reserved of what there is. */
-export function Meter({ label, used, total, text }: { label: string; used: number; total: number; text: string }) {
+export function Meter(props: { label: string; name?: string; used: number; total: number; text: string }) {
+  const { label, name, used, total, text } = props;
   return (
     <div class="meter">
-      <span>{label}</span>
-      <meter min={0} max={total || 1} value={used} low={total * 0.8} high={total * 0.95} optimum={0} aria-label={label}>
+      {label && <span>{label}</span>}
+      <meter min={0} max={total || 1} value={used} low={total * 0.8} high={total * 0.95} optimum={0} aria-label={name ?? label}>
         {text}
       </meter>
       <span class="quiet">{text}</span>

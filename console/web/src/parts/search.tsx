@@ -26,7 +26,7 @@ const PAGES: Hit[] = [
   { kind: "action", text: "Pull an image", to: "/images?create=1" },
   { kind: "page", text: "Nodes", to: "/nodes" },
   { kind: "page", text: "Events", to: "/events" },
-  ...["Jobs", "Containers", "Images", "Networks", "Volumes", "Secrets", "Configs", "Managers"].map(
+  ...["Jobs", "Containers", "Images", "Networks", "Volumes", "Secrets", "Configs", "Health"].map(
     (text): Hit => ({ kind: "page", text, to: `/${text.toLowerCase()}` }),
   ),
   { kind: "page", text: "Services with problems", to: "/services?only=1" },

@@ -4,6 +4,11 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 const MARGIN_ROWS = 10;
+/** Of a column that takes what is left, and between two columns (styles.css). */
+const LEAST_REM = 6, GAP_REM = 0.8;
+
+/** A table that is wider than its place scrolls. */
+const leastOf = (width: string): number => (width.endsWith("rem") ? parseFloat(width) : LEAST_REM);
 
 export interface Column<Row> {
   title: string;
@@ -37,9 +42,10 @@ export function VirtualTable<Row>(props: {
   }, []);
   const first = Math.max(0, Math.floor(view.top / rowHeight) - MARGIN_ROWS);
   const last = Math.min(props.rows.length, Math.ceil((view.top + view.height) / rowHeight) + MARGIN_ROWS);
-  const columns = { gridTemplateColumns: props.columns.map((each) => `minmax(0, ${each.width})`).join(" ") };
+  const columns = { gridTemplateColumns: props.columns.map((each) => `minmax(${leastOf(each.width)}rem, ${each.width})`).join(" ") };
+  const least = props.columns.reduce((sum, each) => sum + leastOf(each.width) + GAP_REM, GAP_REM);
   return (
-    <div class="table" role="table" aria-label={props.label} aria-rowcount={props.rows.length + 1}>
+    <div class="table" style={{ "--least": `${least}rem` }} role="table" aria-label={props.label} aria-rowcount={props.rows.length + 1}>
       <div class="row head" role="row" style={columns}>
         {props.columns.map((each) => <span role="columnheader" key={each.title}>{each.title}</span>)}
       </div>

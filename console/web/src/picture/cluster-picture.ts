@@ -5,7 +5,7 @@ import { isLive, lookOf, type Look, type Node, type Task } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { byName } from "../text";
 import { nodeAddress } from "./box-links";
-import { cellAt, columnsIn, rowsBetween, rowsOf, sizeFor, SIZES, type Row, type Size, type SizeName } from "./layout";
+import { cellAt, columnsIn, filling, rowsBetween, rowsOf, sizeFor, SIZES, type Row, type Size, type SizeName } from "./layout";
 import type { Box } from "./paint";
 import { onThemeChange } from "./palette";
 import { PictureRow } from "./picture-row";
@@ -102,8 +102,8 @@ export class ClusterPicture {
     this.shown.clear();
     this.nodes = [...this.store.nodes.values()].sort(byName);
     this.positions = new Map(this.nodes.map((each, at) => [each.id, at]));
-    this.size = SIZES[this.asked ?? sizeFor(this.nodes.length)];
     this.width = this.host.clientWidth;
+    this.size = filling(SIZES[this.asked ?? sizeFor(this.nodes.length)], this.width);
     this.columns = columnsIn(this.size, this.width);
     this.active = Math.max(0, this.positions.get(focused ?? "") ?? Math.min(this.active, this.nodes.length - 1));
     this.arrange();

@@ -3,7 +3,7 @@
 export type SizeName = "large" | "medium" | "small";
 
 export interface Size {
-  /** Width of a box, and what is between two, in pixels. */
+  /** Width of a box (of `SIZES` the least), and what is between two, in pixels. */
   box: number;
   gap: number;
   padding: number;
@@ -18,9 +18,9 @@ export interface Size {
 }
 
 export const SIZES: Record<SizeName, Size> = {
-  large: { box: 176, gap: 12, padding: 10, head: 22, bars: 32, cells: [12, 9, 6], many: [60, 200], cellGap: 2 },
-  medium: { box: 118, gap: 8, padding: 8, head: 18, bars: 11, cells: [9, 6, 4], many: [48, 160], cellGap: 2 },
-  small: { box: 54, gap: 5, padding: 5, head: 0, bars: 0, cells: [5, 3, 2], many: [56, 160], cellGap: 1 },
+  large: { box: 160, gap: 12, padding: 10, head: 22, bars: 32, cells: [12, 9, 6], many: [60, 200], cellGap: 2 },
+  medium: { box: 112, gap: 8, padding: 8, head: 18, bars: 11, cells: [9, 6, 4], many: [48, 160], cellGap: 2 },
+  small: { box: 52, gap: 5, padding: 5, head: 0, bars: 0, cells: [5, 3, 2], many: [56, 160], cellGap: 1 },
 };
 
 /** The largest size of which some screens show the cluster whole. */
@@ -45,6 +45,12 @@ export function boxHeight(size: Size, tasks: number): number {
 
 export const columnsIn = (size: Size, width: number): number =>
   Math.max(1, Math.floor((width + size.gap) / (size.box + size.gap)));
+
+/** The size with boxes so wide that they fill the width. */
+export function filling(size: Size, width: number): Size {
+  const columns = columnsIn(size, width);
+  return { ...size, box: Math.max(size.box, Math.floor((width - (columns - 1) * size.gap) / columns)) };
+}
 
 export interface Row {
   top: number;

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import cast
@@ -15,6 +15,7 @@ from agent.network.encryption.encrypted_tunnels import EncryptedTunnels
 from agent.network.encryption.key_rollover import KeyRollover
 from agent.runtime.spec.devices import nodes_at
 from shoal.api.v1.node_pb2 import HostDevices, NodeDescription, OverlayKey
+from shoal.notifier import Notifier
 
 NULL = os.makedev(1, 3)
 
@@ -120,21 +121,36 @@ def test_changes_are_told_once_and_only_changes() -> None:
     asyncio.run(follow())
 
 
-def test_managers_are_told_again_when_a_device_comes() -> None:
+class Certificate:
+    """One that expires when a test says."""
+
+    def __init__(self) -> None:
+        self.expires_at_ms = 5
+        self.renewals = Notifier()
+
+    def changes(self) -> AsyncGenerator[None]:
+        return self.renewals.wakeups()
+
+
+def test_managers_are_told_again_when_a_device_comes_or_the_certificate_is_renewed() -> None:
     async def follow() -> None:
         host = HostDevices()
         names = DeviceScanner(read=lambda: HostDevices(paths=host.paths))
         drivers = DriverRegistry(directory=Path("/nowhere"), configured=(), call_seconds=1)
         reconciler = KeyRollover(tunnels=cast(EncryptedTunnels, NoTunnels()), reconcile=NoTunnels().look)
-        reported = HostReporter(NodeDescription(hostname="h1"), names, drivers, reconciler)
+        certificate = Certificate()
+        reported = HostReporter(NodeDescription(hostname="h1"), names, drivers, reconciler, certificate)
         assert not reported.current().HasField("devices")
         await names.scan()
-        assert reported.current() == NodeDescription(hostname="h1", devices=HostDevices())
+        assert reported.current() == NodeDescription(hostname="h1", devices=HostDevices(), certificate_expires_at_ms=5)
         async with aclosing(reported.reports()) as reports, asyncio.timeout(10):
             await anext(reports)
             host.paths.append("/dev/ttyUSB0")
             await names.scan()
             assert (await anext(reports)).devices == host
+            certificate.expires_at_ms = 6
+            certificate.renewals.notify()
+            assert (await anext(reports)).certificate_expires_at_ms == 6
 
     asyncio.run(follow())
 

@@ -38,7 +38,7 @@ async def add(
         put(MEMBERSHIP, name, membership),
     ]
     if runs:
-        writes.append(put(MANAGER, name, Manager(id=name, etcd_member_id=member)))
+        writes.append(put(MANAGER, name, Manager(id=name, etcd_member_id=member, certificate_expires_at_ms=7)))
     await store.commit(writes)
 
 
@@ -53,10 +53,12 @@ def test_a_listing_says_how_many_may_fail() -> None:
         found = await listed(handler)
         assert (found.voters, found.tolerated_failures, found.warning) == (3, 1, "")
         assert not found.managers[0].membership.join_key_digest
+        assert found.managers[2].certificate_expires_at_ms == 7
         await store.commit([delete(MANAGER, "m3")])
         found = await listed(handler)
         assert (found.tolerated_failures, [each.alive for each in found.managers]) == (0, [True, True, False])
         assert "0 more failures" in found.warning
+        assert not found.managers[2].certificate_expires_at_ms
 
     run(scenario)
 
