@@ -9,36 +9,10 @@ from pathlib import Path
 
 from playwright.async_api import Page, async_playwright
 
-from tests.bench.bench_console import made_up_console
 from tests.bench.rig.chromium import CHROMIUM
-from tests.fakes import made_up_objects
 from tests.fakes.made_up_cluster import MadeUpCluster
-from tests.unit.console.console_rig import FakeManagers
+from tests.fakes.made_up_console import PAGES, made_up_console
 
-PAGES = {
-    "overview": "/",
-    "overview-table": "/?view=table",
-    "services": "/services",
-    "service": "/services/shop_search",
-    "logs": "/services/shop_search?tab=logs",
-    "revisions": "/services/shop_search?tab=revisions",
-    "stacks": "/stacks",
-    "stack": "/stacks/shop",
-    "deploy": "/deploy/shop",
-    "nodes": "/nodes",
-    "node": "/nodes/h4",
-    "task": "/tasks/task000000004",
-    "jobs": "/jobs",
-    "containers": "/containers",
-    "images": "/images",
-    "networks": "/networks",
-    "network": "/networks/shop_front",
-    "volumes": "/volumes",
-    "secrets": "/secrets",
-    "configs": "/configs",
-    "health": "/health",
-    "events": "/events",
-}
 SIZES = {"": (1280, 900), "-phone": (390, 844)}
 SETTLE_SECONDS = 0.5
 """For pictures of tasks, which are painted a frame after their page."""

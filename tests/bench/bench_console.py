@@ -11,30 +11,23 @@ import gzip
 import sys
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
+from contextlib import aclosing
 from typing import Any
 
 from playwright.async_api import Page
 
 from cli.playground import console_server
-from console.app import Console, build
+from console.app import Console
 from console.feed.cluster_rows import ClusterRows
 from console.feed.live_feed import LiveFeed
 from console.json_text import encode
-from console.server.assets import Assets
-from console.server.listener import listen, serving
-from console.settings import ConsoleSettings
 from shoal.api.v1.control_pb2 import ClusterChanges
 from shoal.api.v1.node_pb2 import NodeSpec
-from shoal.identity.authority import Authority
-from shoal.identity.roles import CertificateSubject, Role
 from tests.bench.rig.bed import cluster
 from tests.bench.rig.chromium import Chromium, chromium
 from tests.bench.rig.figures import Figure, p50, p99, table
-from tests.fakes.made_up_answers import answers, streams
 from tests.fakes.made_up_cluster import INTERVAL_SECONDS, MadeUpCluster
-from tests.unit.console.console_rig import FakeManagers
+from tests.fakes.made_up_console import made_up_console
 
 NODES, TASKS, CHANGES = 1_000, 10_000, 500
 ROUNDS, CHANGE_ROUNDS, INCREMENTS = 7, 30, 200
@@ -81,29 +74,6 @@ WRITTEN = """async ([node, availability]) => {
 def measure() -> list[Figure]:
     """All figures of this file."""
     return [*measure_feed(), *asyncio.run(measure_pages()), *measure_changes()]
-
-
-@asynccontextmanager
-async def made_up_console(made_up: MadeUpCluster, mark: str = "") -> AsyncGenerator[tuple[Console, str]]:
-    """A console that serves on loopback, and its address.
-
-    Args:
-        mark: of `made_up_answers`.
-    """
-    now = datetime.now(UTC)
-    identity = Authority.create("cluster1", now).issue(CertificateSubject("ada", Role.ADMIN, "cluster1"), now)
-    managers: Any = FakeManagers(answers(mark), {**streams(mark), "WatchCluster": made_up.watch})
-    listener = listen("127.0.0.1", 0)
-    port = listener.getsockname()[1]
-    settings = ConsoleSettings(local=True, listen=f"127.0.0.1:{port}")
-    console = build(settings, managers, identity=identity, context="bench", port=port, assets=Assets.read())
-    following = asyncio.create_task(console.feed.run())
-    try:
-        async with serving(console.app, listener, None):
-            yield console, f"http://127.0.0.1:{port}/"
-    finally:
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
 
 
 def measure_feed() -> list[Figure]:

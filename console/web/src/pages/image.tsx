@@ -8,7 +8,7 @@ import { Action, CommandLine, ConfirmByName, Dialog, Text } from "../parts/basic
 import { ImageCopyProgress, type Copied, type ImageCopy } from "../parts/image-copy";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { Link, navigate } from "../router";
-import { ageText, memoryText, shellWord } from "../text";
+import { ageText, memoryText, shellWord, visible } from "../text";
 
 interface Step {
   created: string;
@@ -97,7 +97,7 @@ export function ImagePage({ name }: { name: string }) {
       <section aria-label="Names">
         <ul class="names">
           {names.map((each) => (
-            <li key={each}><code><Text of={each} /></code> <button type="button" class="dangerous" aria-label={`Remove ${each}`} onClick={() => setRemoving(each)}>Remove…</button></li>
+            <li key={each}><code><Text of={each} /></code> <button type="button" class="dangerous" aria-label={visible(`Remove ${each}`)} onClick={() => setRemoving(each)}>Remove…</button></li>
           ))}
         </ul>
       </section>
@@ -123,7 +123,7 @@ const links = (names: string[], kind: string): ComponentChildren =>
   names.map((each) => <span key={each} class="word"><Link to={`/${kind}/${part(each)}`}><Text of={each} /></Link></span>);
 
 const STEPS: Column<Step & { at: string }>[] = [
-  { title: "Made by", width: "6fr", cell: (each) => <code title={each.by}><Text of={each.by} /></code> },
+  { title: "Made by", width: "6fr", cell: (each) => <code title={visible(each.by)}><Text of={each.by} /></code> },
   { title: "Size", width: "6rem", cell: (each) => (each.size ? memoryText(each.size) : "") },
   { title: "Age", width: "6rem", cell: (each) => (each.created ? ageText(Date.parse(each.created)) : "") },
   { title: "Comment", width: "2fr", cell: (each) => <Text of={each.comment} /> },
@@ -165,7 +165,7 @@ function CopyDialog({ verb, names, done, close }: { verb: "pull" | "push"; names
     <Dialog title={title} close={close}>
       <form onSubmit={(event) => (event.preventDefault(), name && begin())}>
         {verb === "push"
-          ? <label>Name <select value={name} onChange={(event) => setName(event.currentTarget.value)}>{names.map((each) => <option key={each}>{each}</option>)}</select></label>
+          ? <label>Name <select value={name} onChange={(event) => setName(event.currentTarget.value)}>{names.map((each) => <option key={each} value={each}>{visible(each)}</option>)}</select></label>
           : <label>Name <input value={name} placeholder="nginx:1.27" autocomplete="off" spellcheck={false} onInput={(event) => setName(event.currentTarget.value)} /></label>}
         <details>
           <summary>{verb === "pull" ? "Platform and login" : "Login"}</summary>

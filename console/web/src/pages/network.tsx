@@ -55,7 +55,7 @@ export function NetworkPage({ name }: { name: string }) {
             <p>Services: {view.services.map((each) => <span key={each} class="word"><Link to={`/services/${part(each)}`}><Text of={each} /></Link></span>)}</p>
           )}
           <h2>{count(endpoints.length, "task")} on {count(nodes.size, "node")}</h2>
-          <div class="wire"><span>{[name, view.allocation?.subnet, view.allocation?.subnet6].filter(Boolean).join(" · ")}</span></div>
+          <div class="wire"><Text of={[name, view.allocation?.subnet, view.allocation?.subnet6].filter(Boolean).join(" · ")} /></div>
           <ul class="members wired" aria-label="Nodes on the network">
             {names.map((each) => (
               <li key={each} class="member">

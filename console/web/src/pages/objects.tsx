@@ -7,7 +7,7 @@ import { Link, setQuery, useAddress } from "../router";
 import { Action, ConfirmByName, Dot, Text } from "../parts/basics";
 import { CreateDialog, FORMS } from "../parts/create-dialog";
 import { VirtualTable, type Column } from "../parts/virtual-list";
-import { ageText, count, memoryText, shellWord } from "../text";
+import { ageText, count, memoryText, shellWord, visible } from "../text";
 import { LOOK_OF } from "../feed/rows";
 import { PullDialog } from "./image";
 
@@ -128,7 +128,7 @@ export function Objects({ kind }: { kind: string }) {
       cell: (row) => (
         <span class="buttons">
           {about.actions?.(row, () => void load())}
-          {about.remove && <button type="button" aria-label={`Remove ${row.name}`} onClick={() => setRemoving(row)}>Remove…</button>}
+          {about.remove && <button type="button" aria-label={visible(`Remove ${row.name}`)} onClick={() => setRemoving(row)}>Remove…</button>}
         </span>
       ),
     });

@@ -6,7 +6,7 @@ import { Link, setQuery, useAddress } from "../router";
 import { Dot, Text } from "../parts/basics";
 import { desiredOf, isChanging } from "../parts/problems";
 import { VirtualTable, type Column } from "../parts/virtual-list";
-import { ageText, byName, count } from "../text";
+import { ageText, byName, count, visible } from "../text";
 
 export function Services() {
   const store = useStore("services", "tasks");
@@ -30,7 +30,7 @@ export function Services() {
           onInput={(event) => setQuery({ q: event.currentTarget.value })} />
         <select aria-label="Stack" value={stack} onChange={(event) => setQuery({ stack: event.currentTarget.value })}>
           <option value="">All stacks</option>
-          {stacks.map((each) => <option key={each} value={each}>{each}</option>)}
+          {stacks.map((each) => <option key={each} value={each}>{visible(each)}</option>)}
         </select>
         <label>
           <input type="checkbox" checked={!!only} onChange={(event) => setQuery({ only: event.currentTarget.checked ? "1" : "" })} />

@@ -80,8 +80,8 @@ export function Dialog(props: { title: string; close: () => void; children: Comp
     element.current?.showModal();
   }, []);
   return (
-    <dialog ref={element} onClose={props.close} aria-label={props.title}>
-      <h2>{props.title}</h2>
+    <dialog ref={element} onClose={props.close} aria-label={visible(props.title)}>
+      <h2>{visible(props.title)}</h2>
       {props.children}
     </dialog>
   );

@@ -3,7 +3,7 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { get, part, textOf, upload } from "../api";
 import { Link, useAddress } from "../router";
-import { ageText, count, memoryText, shellWord } from "../text";
+import { ageText, count, memoryText, shellWord, visible } from "../text";
 import { CommandLine, Text } from "./basics";
 import { VirtualTable, type Column } from "./virtual-list";
 
@@ -91,8 +91,8 @@ export function Files({ container, address }: { container: string; address: stri
       title: "Download", width: "8rem",
       cell: (each) => !each.name.includes("\ufffd") && (
         <span class="buttons">
-          {kindOf(each) !== DIRECTORY && <a href={content(below(path, each.name))} download aria-label={`Download ${each.name}`}>File</a>}
-          <a href={content(below(path, each.name), true)} download aria-label={`Download ${each.name} as tar`}>tar</a>
+          {kindOf(each) !== DIRECTORY && <a href={content(below(path, each.name))} download aria-label={visible(`Download ${each.name}`)}>File</a>}
+          <a href={content(below(path, each.name), true)} download aria-label={visible(`Download ${each.name} as tar`)}>tar</a>
         </span>
       ),
     },
@@ -145,11 +145,11 @@ function Transfers({ transfers }: { transfers: readonly Transfer[] }) {
       {transfers.map((each) => (
         <li key={each.number}>
           <Text of={each.name} />
-          <progress max={each.size || 1} value={each.state === "done" ? each.size || 1 : each.bytes} aria-label={`Upload of ${each.name}`} />
+          <progress max={each.size || 1} value={each.state === "done" ? each.size || 1 : each.bytes} aria-label={visible(`Upload of ${each.name}`)} />
           <span class={each.state === "failed" ? "problem" : "quiet"} role="status">
             <Text of={each.problem || (each.state === "done" ? "done" : `${memoryText(each.bytes)} of ${memoryText(each.size)}`)} />
           </span>
-          {(each.state === "waiting" || each.state === "sending") && <button type="button" aria-label={`Cancel ${each.name}`} onClick={each.cancel}>Cancel</button>}
+          {(each.state === "waiting" || each.state === "sending") && <button type="button" aria-label={visible(`Cancel ${each.name}`)} onClick={each.cancel}>Cancel</button>}
         </li>
       ))}
     </ul>

@@ -49,6 +49,7 @@ class Member:
     database_bytes: int = 100 << 20
     used_bytes: int = 90 << 20
     problem: str = ""
+    is_leader: bool = False
 
 
 class Hosts:

@@ -1,0 +1,148 @@
+"""Every page of the console in Chromium, over a cluster that is made up."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+from playwright.async_api import Page, async_playwright
+
+from tests.bench.rig.chromium import CHROMIUM
+from tests.fakes.made_up_cluster import MadeUpCluster
+from tests.fakes.made_up_console import PAGES, made_up_console
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">\u202e\u200b\u001b[31mred"
+SHOWN = "\u27e8U+202E\u27e9"
+SECONDS = 300
+TIMEOUT_MS = 15_000
+GO = "path => { history.pushState({}, '', path); dispatchEvent(new PopStateEvent('popstate')); }"
+FOUND = """async rules => (await axe.run({resultTypes: ['violations'], ...rules})).violations
+  .map(each => `${each.id}: ${each.nodes[0].html}`)"""
+TEXTS = """() => [document.title, document.body.innerText,
+  ...[...document.querySelectorAll('[aria-label]')].map(each => each.ariaLabel),
+  ...[...document.querySelectorAll('[title]')].map(each => each.title)].join('\\n')"""
+PHONE: Any = {"width": 390, "height": 844}
+
+Check = Callable[[str, Page], Awaitable[None]]
+
+
+@asynccontextmanager
+async def signed_in(*, mark: str = "", nodes: int = 5, tasks: int = 60) -> AsyncGenerator[Page]:
+    """A page of the console; whatever the browser complains of, and what is asked of other hosts, fails the test."""
+    cluster = MadeUpCluster(nodes=nodes, tasks=tasks, services=6, changes=20, mark=mark, calm=True)
+    complaints: list[str] = []
+    async with made_up_console(cluster, mark) as (console, address), async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        own = (address, address.replace("http:", "ws:"))
+        page.on("request", lambda each: None if each.url.startswith(own) else complaints.append(each.url))
+        await page.goto(f"{address}#token={console.one_time_token()}")
+        await page.locator("#content h1").wait_for()
+        yield page
+        await browser.close()
+    assert not complaints
+
+
+async def on_every_page(page: Page, check: Check, mark: str = "") -> None:
+    """Go to each page, as a link does."""
+    for name, path in PAGES.items():
+        parts = path.split("/")
+        if mark and len(parts) > 2 and parts[1] not in ("tasks", "deploy", "containers", "images"):
+            path, _, query = path.partition("?")
+            path += quote(mark, safe="") + (f"?{query}" if query else "")
+        await page.evaluate(GO, path)
+        await page.locator("#content h1").wait_for()
+        await page.wait_for_function("() => !document.querySelector('main').innerText.includes('Loading')")
+        await check(name, page)
+
+
+def run(scenario: Awaitable[None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(SECONDS):
+            await scenario
+
+    asyncio.run(bounded())
+
+
+def test_hostile_names_labels_and_logs_are_text_on_every_page() -> None:
+    shown: list[str] = []
+    wrong: list[tuple[str, str]] = []
+
+    async def check(name: str, page: Page) -> None:
+        texts = await page.evaluate(TEXTS)
+        wrong.extend((name, line) for line in texts.splitlines() if set("\u202e\u200b\u001b") & set(line))
+        if await page.locator("main img:not(.cm-widgetBuffer), main script").count():
+            wrong.append((name, "markup"))
+        if SHOWN in texts and "<img src=x" in texts:
+            shown.append(name)
+
+    async def scenario() -> None:
+        async with signed_in(mark=HOSTILE) as page:
+            await on_every_page(page, check, HOSTILE)
+
+    run(scenario())
+    assert not wrong
+    # Pages of a container have names of their own: `made_up_objects`.
+    without_names = {"deploy", "jobs", "run", "create-service", "health", "container", "files"}
+    assert set(PAGES) - set(shown) <= without_names
+
+
+def test_nothing_keeps_a_person_from_any_page_light_dark_or_on_a_phone() -> None:
+    """Rules of accessibility (WCAG 2.2 AA), by axe; no page is wider than a phone."""
+    axe = (files("axe_playwright_python") / "axe.min.js").read_text()
+    found: list[tuple[str, ...]] = []
+
+    async def check(name: str, page: Page) -> None:
+        found.extend((name, each) for each in await page.evaluate(FOUND, {}))
+        await page.emulate_media(color_scheme="dark")
+        contrast = {"runOnly": ["color-contrast"]}
+        found.extend((name, "dark", each) for each in await page.evaluate(FOUND, contrast))
+        await page.emulate_media(color_scheme="light")
+
+    async def on_a_phone(name: str, page: Page) -> None:
+        if (width := await page.evaluate("document.documentElement.scrollWidth")) > PHONE["width"]:
+            found.append((name, "phone", f"{width} pixels wide"))
+        found.extend((name, "phone", each) for each in await page.evaluate(FOUND, {}))
+
+    async def scenario() -> None:
+        async with signed_in() as page:
+            await page.evaluate(axe)
+            await on_every_page(page, check)
+            await page.set_viewport_size(PHONE)
+            await on_every_page(page, on_a_phone)
+
+    run(scenario())
+    assert not found
+
+
+def test_lists_of_any_length_have_few_elements() -> None:
+    async def scenario() -> None:
+        async with signed_in(nodes=1_000, tasks=10_000) as page:
+            counted = {}
+
+            async def check(name: str, page: Page) -> None:
+                counted[name] = await page.evaluate("document.querySelectorAll('*').length")
+
+            await on_every_page(page, check)
+            assert max(counted.values()) < 3_000, counted
+
+    run(scenario())
+
+
+def test_a_slow_network_says_what_it_waits_for() -> None:
+    async def scenario() -> None:
+        async with signed_in(nodes=500, tasks=5_000) as page:
+            session = await page.context.new_cdp_session(page)
+            await session.send("Network.enable")
+            slow = {"offline": False, "latency": 300, "downloadThroughput": 60_000, "uploadThroughput": 20_000}
+            await session.send("Network.emulateNetworkConditions", slow)
+            await page.reload()
+            await page.locator("main [role=status]", has_text="Loading the cluster").wait_for()
+            await page.locator(".problems, .changing, .fine:not([role])").first.wait_for()
+
+    run(scenario())
