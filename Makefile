@@ -18,7 +18,7 @@ SOURCES := shoal manager agent cli engine console tests deploy
 # Programs start in half the time where Python may keep their bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: console check-console screenshots help up down test test-plain-runtime test-debian13 test-random test-vm chaos fuzz unit check bench fmt protos check-protos images install clean
+.PHONY: console check-console screenshots help up down test test-plain-runtime test-debian13 test-faults test-random test-vm chaos fuzz unit check bench fmt protos check-protos images install clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -26,6 +26,7 @@ help:
 	@echo "make test-vm run the tests that need their own kernel in a virtual machine: cgroup v2, encryption, systemd"
 	@echo "make test-plain-runtime  run the runtime's tests with --runtime-optimizations off"
 	@echo "make test-debian13  run make check test in a Debian 13 environment"
+	@echo "make test-faults  kill agents and managers at every fault point, and break hosts; fifteen minutes"
 	@echo "make test-random  run the property tests with other examples each time, for an hour"
 	@echo "make chaos   inject faults into a cluster of three managers for an hour and check it (MINUTES=60, SEED=1)"
 	@echo "make fuzz    fuzz all parsers of untrusted input for an hour (SECONDS=3600)"
@@ -73,6 +74,10 @@ test: install images
 test-plain-runtime: install images
 	SHOAL_AGENT_RUNTIME_OPTIMIZATIONS=off $(BIN)/python -m pytest tests/contract/runtime tests/integration/runtime \
 	  tests/hostile/containers tests/hostile/syscalls tests/integration/cluster/services/test_service_lifecycle.py::test_create_scale_update_remove
+
+# Every fault point of agents and managers; `make test` takes some of them.
+test-faults: install images
+	$(BIN)/python -m pytest tests/integration/faults tests/unit/fault_points --all-faults
 
 # Property tests alone, without the bounds of time that a test has: the models of the planner take an hour.
 test-random: install

@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -31,6 +32,10 @@ from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import AGENT_PORT
 from shoal.networks.overlay_encryption import AUTO, BACKENDS
 from shoal.telemetry import log_formatters
+
+LOCK_SECONDS = 5.0
+"""A killed agent holds its lock until the kernel has ended its last thread; its successor may start before."""
+_LOCK_POLL_SECONDS = 0.05
 
 Command = Callable[..., Any]
 
@@ -196,7 +201,7 @@ def run(**options: Any) -> None:
     with _error_messages():
         settings = AgentSettings(**options)
         log_formatters.configure(settings.log_level, json=settings.logs_json)
-        with _state_directory_lock(settings.state_directory):
+        with state_directory_lock(settings.state_directory):
             asyncio.run(_until_stopped(partial(_run, settings)))
 
 
@@ -221,7 +226,7 @@ def reset(images: bool, yes: bool, **options: Any) -> None:
         log_formatters.configure(settings.log_level, json=False)
         if not yes:
             click.confirm("This stops all containers on this node. Continue?", abort=True)
-        with _state_directory_lock(settings.state_directory):
+        with state_directory_lock(settings.state_directory):
             asyncio.run(_until_stopped(partial(_reset, settings, images=images)))
 
 
@@ -269,9 +274,11 @@ def _single_error(error: BaseException) -> ShoalError | None:
 
 
 @contextmanager
-def _state_directory_lock(directory: Path) -> Iterator[None]:
+def state_directory_lock(directory: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     """Lock the state directory against a second agent; the lock ends with the process.
 
+    Args:
+        seconds: how long to wait for an agent that is ending.
     Raises:
         Refused: another agent holds it. Unavailable: it cannot be created.
     """
@@ -281,9 +288,21 @@ def _state_directory_lock(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise Unavailable(f"cannot use {directory}: {error.strerror}; run the agent as root") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _lock_within(handle, seconds):
+            raise Refused(f"an agent is already running with {directory}; stop it first")
         yield
-    except BlockingIOError:
-        raise Refused(f"an agent is already running with {directory}; stop it first") from None
     finally:
         os.close(handle)
+
+
+def _lock_within(handle: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return True

@@ -30,6 +30,7 @@ from shoal.api.v1.dispatcher_pb2 import EtcdPeer, GetMembershipRequest, GetMembe
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
 from shoal.daemons.sd_notify import sd_notify
 from shoal.errors import InvalidInput, Refused, Unauthenticated, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.identity import certificates, identity, join_token
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import previous_path
@@ -93,6 +94,8 @@ async def join_cluster(settings: Settings) -> None:
         )
     if settings.join and not _is_manager(settings, files):
         await _become_manager(settings, files)
+    elif identity.is_complete(files.identity):
+        _forget_keys(files)
     if files.pending.exists():
         await _wait_until_added(settings, files)
     elif load_layout(settings.state_directory / "etcd") is not None:
@@ -194,6 +197,7 @@ async def _become_manager(settings: Settings, files: JoinFiles) -> None:
             raise to_shoal_error(error, address=settings.join) from error
     if not certificates.is_signed_by(response.certificate, root):
         raise Unauthenticated("the manager returned a certificate that the cluster's CA did not sign")
+    fault("manager.join.answered")
     _save(settings, files, response, root, key, peer_key)
     _log.info("joined cluster %s as manager %s", response.cluster_id, response.manager_id)
 
@@ -241,15 +245,25 @@ def _save(
     _write(settings.key_file, response.cluster_key)
     if response.previous_cluster_key:
         _write(previous_path(settings.key_file), response.previous_cluster_key)
+    fault("manager.join.key-saved")
     if response.peer_certificate:
         peer = Identity(certificate=response.peer_certificate, key=peer_key, ca=root)
         peer.save(peer_directory(settings.state_directory / "etcd"))
         addresses = [each.api_address for each in response.managers]
         _write(files.pending, json.dumps({"managers": addresses}).encode())
+    fault("manager.join.pending-saved")
     Identity(certificate=response.certificate, key=key, ca=root).save(files.identity)
-    for each in (files.removed, files.keys / "manager.pem", files.keys / "etcd.pem"):
-        each.unlink(missing_ok=True)
-    files.keys.rmdir()
+    fault("manager.join.identity-saved")
+    files.removed.unlink(missing_ok=True)
+    _forget_keys(files)
+
+
+def _forget_keys(files: JoinFiles) -> None:
+    """Of certificates that are here by now; also where an earlier process ended before it could."""
+    if files.keys.exists():
+        for name in ("manager.pem", "etcd.pem"):
+            files.keys.joinpath(name).unlink(missing_ok=True)
+        files.keys.rmdir()
 
 
 async def _wait_until_added(settings: Settings, files: JoinFiles) -> None:
@@ -278,6 +292,7 @@ async def _wait_until_added(settings: Settings, files: JoinFiles) -> None:
         initial_cluster=_initial_cluster(answer.peers, answer.membership.member_id, manager_id),
     )
     save_layout(settings.state_directory / "etcd", layout)
+    fault("manager.join.layout-saved")
     files.pending.unlink()
 
 

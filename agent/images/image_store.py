@@ -110,7 +110,7 @@ class ImageStore:
     async def ensure(self, reference: str, report: Report) -> Image:
         """See `Images.ensure`. A digest that is present costs no request; a tag is resolved again after a while, and
         the local image is used while the registry is unreachable."""
-        entry = self._fresh(reference)
+        entry = self._complete(self._fresh(reference))
         if entry is None:
             entry = await self._pulls.run(reference, report, lambda report_all: self._resolve(reference, report_all))
         self._last_used[entry.image.digest] = self._clock()
@@ -238,7 +238,7 @@ class ImageStore:
 
     async def _resolve(self, reference: str, report: Report) -> LocalImage:
         digest = pinned_digest(reference)
-        local = self._index.by_digest(digest) if digest else self._index.by_reference(reference)
+        local = self._complete(self._index.by_digest(digest) if digest else self._index.by_reference(reference))
         if not digest and local is not None:
             local = await self._resolve_tag(reference, local)
         if local is None:
@@ -260,7 +260,18 @@ class ImageStore:
         except Unavailable as error:
             _log.warning("%s; using the local image %s of %s", error, local.target, reference)
             return local
-        return local if current == local.target else self._index.by_digest(current)
+        return local if current == local.target else self._complete(self._index.by_digest(current))
+
+    def _complete(self, entry: LocalImage | None) -> LocalImage | None:
+        """The image, unless a layer was deleted behind our back: then it is forgotten, and pulled again."""
+        if entry is None or all(map(self._content.has_layer, entry.diff_ids)):
+            return entry
+        _log.warning(
+            "image %s lacks a layer below %s; pulling it again", entry.image.reference, self._content.directory
+        )
+        self._index.remove(frozenset({entry.image.digest}))
+        self._changed.notify()
+        return None
 
     def _pull_source(self) -> PullSource:
         if self._source is None:

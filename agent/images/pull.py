@@ -152,6 +152,8 @@ class Puller:
 
     async def _pull_layers(self, repository: Repository, layers: Mapping[str, Descriptor], report: Report) -> None:
         missing = {diff_id: layer for diff_id, layer in layers.items() if not self._content.has_layer(diff_id)}
+        for diff_id in layers.keys() - missing.keys():  # a process that died may not have come to this
+            self._partial(repository, layers[diff_id], diff_id).unlink(missing_ok=True)
         self._require_space(repository, missing)
         progress = PullProgress([layer.size for layer in missing.values()], report, clock=self._clock)
         try:

@@ -38,18 +38,26 @@ def frame(name: str, value: bytes | None) -> bytes:
 
 
 def frames(data: bytes) -> Iterator[tuple[str, bytes | None, int]]:
-    """Name, value and end of each whole frame, up to the first damaged one."""
+    """Name, value and size of each whole frame, in order; what is damaged between them is left out."""
     at = 0
     while at + _HEAD <= len(data):
-        (checksum,) = _CHECKSUM.unpack_from(data, at)
-        length, key_length = _LENGTHS.unpack_from(data, at + _CHECKSUM.size)
-        key_end = at + _HEAD + key_length
-        end = key_end if length == _REMOVED else key_end + length
-        # Zeros, which a power loss may leave, have a valid checksum but no name.
-        if not key_length or end > len(data) or zlib.crc32(data[at + _CHECKSUM.size : end]) != checksum:
-            return
-        yield data[at + _HEAD : key_end].decode(), None if length == _REMOVED else data[key_end:end], end
-        at = end
+        found = _frame_at(data, at)
+        if found is None:
+            at += 1
+        else:
+            yield found
+            at += found[2]
+
+
+def _frame_at(data: bytes, at: int) -> tuple[str, bytes | None, int] | None:
+    (checksum,) = _CHECKSUM.unpack_from(data, at)
+    length, key_length = _LENGTHS.unpack_from(data, at + _CHECKSUM.size)
+    key_end = at + _HEAD + key_length
+    end = key_end if length == _REMOVED else key_end + length
+    # Zeros, which a power loss may leave, have a valid checksum but no name.
+    if not key_length or end > len(data) or zlib.crc32(memoryview(data)[at + _CHECKSUM.size : end]) != checksum:
+        return None
+    return data[at + _HEAD : key_end].decode(), None if length == _REMOVED else data[key_end:end], end - at
 
 
 class RecordLog:
@@ -71,20 +79,24 @@ class RecordLog:
         return self._size
 
     def load(self) -> dict[str, bytes]:
-        """All records. From the first corrupt one on, the file is truncated, which is logged."""
+        """All records. Without the corrupt ones the file is written anew, which is logged."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             data = self._path.read_bytes() if self._path.exists() else b""
-            found: dict[str, bytes | None] = {}
-            self._size, self._live, self._sizes = 0, 0, {}
-            for name, value, end in frames(data):
-                self._account(name, value, end - self._size)
-                found[name] = value
-            if self._size < len(data):
-                _log.warning("journal %s is corrupt (possibly after a power loss); truncating it", self._path)
-                os.truncate(self._path, self._size)
         except OSError as error:
-            raise Unavailable(f"cannot read the journal {self._path}: {error.strerror}") from error
+            raise Unavailable(
+                f"cannot read the journal {self._path}: {error.strerror}; make it readable, or move it away: "
+                "then the containers of this node are replaced"
+            ) from error
+        found: dict[str, bytes | None] = {}
+        self._size, self._live, self._sizes = 0, 0, {}
+        for name, value, size in frames(data):
+            self._account(name, value, size)
+            found[name] = value
+        if lost := len(data) - self._size:
+            _log.warning("journal %s is corrupt (possibly after a power loss): %d bytes are lost", self._path, lost)
+            self._size = len(data)
+            self._compact()
         return {name: value for name, value in found.items() if value is not None}
 
     def write(self, changes: Mapping[str, bytes | None]) -> None:

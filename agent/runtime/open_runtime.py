@@ -186,15 +186,21 @@ async def _open(
 
 
 def _prepare(paths: ContainerPaths) -> None:
-    """Raise the limit of open files; create directories and the tmpfs."""
+    """Raise the limit of open files; create directories and the tmpfs. Raises Unavailable: the host refuses."""
     # Two descriptors for each container; 1,024 are soon used up. Containers have limits of their own.
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kind = mounted_kind(read_mountinfo(), paths.run)
-    if kind is None or kind[0] != "tmpfs":
-        mount(TMPFS_SOURCE, str(paths.run), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
-    paths.create()
+    try:
+        paths.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kind = mounted_kind(read_mountinfo(), paths.run)
+        if kind is None or kind[0] != "tmpfs":
+            mount(TMPFS_SOURCE, str(paths.run), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
+        paths.create()
+    except OSError as error:
+        raise Unavailable(
+            f"cannot prepare {error.filename or paths.state}: {error.strerror}; the agent needs to write "
+            f"in {paths.run} and {paths.state}"
+        ) from error
 
 
 def _open_programs(stack: AsyncExitStack, config: RuntimeConfig, paths: ContainerPaths) -> tuple[OciProgram, ...]:

@@ -12,6 +12,7 @@ from manager.store.record_store import RecordStore
 from manager.store.tables import View
 from shoal.api.v1.cluster_pb2 import BackupSchedule
 from shoal.errors import Conflict, InvalidInput, Timeout, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.identity.keyring import Keyring
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class ClusterKeyRotation:
             done = 0
             for write, unchanged in list(reencrypted_records(self._store.tables, self._keyring)):
                 await self._store.commit([write], expects=[unchanged], fence=fence)
+                fault("manager.cluster-key.reencrypted")
                 done += 1
         except (Conflict, Unavailable, Timeout) as error:
             _log.info("cannot re-encrypt with the new cluster key yet: %s", error)

@@ -1,6 +1,7 @@
 """Links of this node's tasks: attached, admitted, withdrawn, detached, taken over. Blocking; single-threaded."""
 
 import logging
+import os
 import socket
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -34,6 +35,9 @@ from shoal.errors import Unavailable
 from shoal.fault_points.injection import fault
 
 log = logging.getLogger(__name__)
+
+_HIGH_INDEX = 1 << 29
+"""The kernel counts up from 1, and comes nowhere near."""
 
 
 class TaskLinks:
@@ -159,7 +163,9 @@ class TaskLinks:
             VethEnd(well_known.CONTAINER_DEVICE, made.mac),
         )
         mtu = state.overlay.underlay.overlay_mtu
-        state.connection.apply([rtnetlink.add_veth(*ends, netns_fd, mtu, well_known.ATTACHED_GROUP)])
+        # The namespace may have had a link: one that an earlier process made, and died before it was named.
+        index = int.from_bytes(os.urandom(3), "big") | _HIGH_INDEX
+        state.connection.apply([rtnetlink.add_veth(*ends, netns_fd, mtu, well_known.ATTACHED_GROUP, index=index)])
         fault("agent.connect.new-link")
         ipv6 = state.overlay.has_ipv6
         if ipv6:

@@ -123,7 +123,7 @@ class KeptRoots:
             return
         replace_origin(self._paths.kept_root(container_id), origin)
         self._origins[container_id] = origin
-        self._step("agent.root.origin")
+        self._on_step("root origin", 0.0)
 
     def remove(self, container_id: str) -> None:
         """Move it to the trash. Idempotent.

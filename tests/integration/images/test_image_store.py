@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -29,6 +30,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+COLLECTION_POINTS = ("agent.collect.image-forgotten", "agent.collect.layer-aside")
 ALWAYS_SHORT = ImageGcPolicy(low_fraction=1.1, grace_seconds=0.0)
 SHARED = layer_of(entry("shared", b"shared"))
 
@@ -184,6 +186,79 @@ def test_what_a_crash_left_is_removed_or_pulled_again(tmp_path: Path) -> None:
             third = store_in(images, Registries())
             assert await third.ensure(pushed.reference, ignore) == image
             await third.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_layer_that_is_deleted_behind_its_back_is_pulled_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_registry(tmp_path / "registry") as server:
+            reference = f"127.0.0.1:{server.port}/a:1"
+            pushed = await push(archive_of(tmp_path / "a.tar", b"a"), reference, Registries(), ignore)
+            store = store_in(tmp_path / "images", Registries())
+            for name in (reference, pushed.reference):
+                image = await store.ensure(name, ignore)
+                shutil.rmtree(image.layers[0])
+                assert await store.ensure(name, ignore) == image
+                assert image.layers[0].is_dir()
+            await store.aclose()
+
+    asyncio.run(run())
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from tests.integration.images.test_image_store import ALWAYS_SHORT, AMD64, ImageStore, Registries, ignore
+
+async def main():
+    store = ImageStore(Path(sys.argv[1]), Registries(), AMD64, gc_policy=ALWAYS_SHORT)
+    await (store.ensure(sys.argv[2], ignore) if sys.argv[2:] else store.collect_garbage(frozenset()))
+
+asyncio.run(main())
+"""
+
+
+async def killed_at(point: str, images: Path, *reference: str) -> None:
+    """A process that pulls an image, or without a reference collects all, and dies."""
+    command = [sys.executable, "-c", PROGRAM, str(images), *reference]
+    environment = {**os.environ, "SHOAL_FAULTS": f"{point}=kill", "PYTHONPATH": str(Path.cwd())}
+    killed = await asyncio.to_thread(subprocess.run, command, env=environment, timeout=60, check=False)
+    assert killed.returncode == -9
+
+
+@pytest.mark.parametrize("point", COLLECTION_POINTS)
+def test_killed_while_images_are_collected(point: str, tmp_path: Path) -> None:
+    """What is left of an image is removed at the next start, and the image is pulled again."""
+
+    async def run() -> None:
+        async with running_registry(tmp_path / "registry") as server:
+            reference = f"127.0.0.1:{server.port}/a:1"
+            await push(archive_of(tmp_path / "a.tar", b"a"), reference, Registries(), ignore)
+            store = store_in(tmp_path / "images", Registries())
+            image = await store.ensure(reference, ignore)
+            await store.aclose()
+            await killed_at(point, tmp_path / "images")
+            again = store_in(tmp_path / "images", Registries())
+            assert not list((tmp_path / "images/temporary").iterdir())
+            assert await again.ensure(reference, ignore) == image
+            assert all(layer.is_dir() for layer in image.layers)
+            await again.aclose()
+
+    asyncio.run(run())
+
+
+def test_killed_before_the_blob_of_a_layer_is_deleted(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_registry(tmp_path / "registry") as server:
+            reference = f"127.0.0.1:{server.port}/a:1"
+            await push(archive_of(tmp_path / "a.tar", b"a"), reference, Registries(), ignore)
+            await killed_at("agent.unpack.in-place", tmp_path / "images", reference)
+            assert list((tmp_path / "images/partial").iterdir())
+            store = store_in(tmp_path / "images", Registries())
+            await store.ensure(reference, ignore)
+            assert not list((tmp_path / "images/partial").iterdir())
+            await store.aclose()
 
     asyncio.run(run())
 

@@ -168,6 +168,24 @@ def test_a_container_without_a_link_gets_one(hosts: Hosts) -> None:
     assert until(lambda: "sh-ask000000001" not in run(hosts.one.descriptor, "ip", "-o", "link"))
 
 
+def test_a_container_whose_link_was_lost_half_made_gets_another(hosts: Hosts) -> None:
+    """An agent that starts deletes a link that its predecessor made and did not live to name."""
+    hosts.start()
+    own = hosts.namespace()
+    here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
+    hosts.apply(NETWORKS, [here, there])
+    other = hosts.attach(hosts.two, task(there)).netns_fd
+    assert change(hosts.one, here, own) == {"10.99.1.1"}
+    hosts.one.stop()
+    run(own, "ip", "link", "delete", "eth0")
+    hosts.one.start()
+    hosts.one.call(hosts.one.network.recover([task(here)]))
+    hosts.apply(NETWORKS, [here, there])
+    assert change(hosts.one, here, own) == {"10.99.1.1"}
+    assert inside_addresses(own) == {"10.99.1.1"}
+    assert pings(other, "10.99.1.1")
+
+
 def test_a_mac_address_of_ones_own(hosts: Hosts) -> None:
     hosts.start()
     here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)

@@ -50,7 +50,7 @@ def test_zeros_at_the_end_are_cut_off_and_told(tmp_path: Path, caplog: pytest.Lo
 
 
 @given(st.data())
-def test_a_byte_that_is_not_as_it_was_written_ends_what_counts(data: st.DataObject) -> None:
+def test_a_byte_that_is_not_as_it_was_written_costs_one_record(data: st.DataObject) -> None:
     """As where a loss of power has left a block of the file as it was before."""
     first, second, third = (frame(f"task/{name}", name.encode() * 10) for name in "abc")
     whole = bytearray(first + second + third)
@@ -58,8 +58,11 @@ def test_a_byte_that_is_not_as_it_was_written_ends_what_counts(data: st.DataObje
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "records")
         path.write_bytes(whole)
-        assert RecordLog(path).load() == {"task/a": b"a" * 10}
-        assert path.read_bytes() == first
+        log = RecordLog(path)
+        assert log.load() == {"task/a": b"a" * 10, "task/c": b"c" * 10}
+        assert path.read_bytes() == first + third
+        log.write({"task/d": b"d"})
+        assert path.read_bytes() == first + third + frame("task/d", b"d")
 
 
 def test_a_file_that_is_mostly_out_of_date_is_rewritten(tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ import pytest
 from shoal.fault_points.injection import injector_of
 from shoal.fault_points.points import POINTS
 from shoal.fault_points.specification import FaultAction, InjectedFault, parse_faults
+from tests.integration.faults import test_manager_points
+from tests.integration.faults.agent_runs import RUNS
+from tests.integration.images.test_image_store import COLLECTION_POINTS
 
 ROOT = Path(__file__).parents[3]
 MEASURED_STEPS = {
@@ -41,6 +44,17 @@ def test_the_list_has_all_points_of_the_code_and_each_once() -> None:
     found = Counter(name for path in sources for name in points_in(path))
     assert set(found) == set(POINTS)
     assert [name for name, count in found.items() if count > 1] == []
+
+
+def test_every_point_has_a_run() -> None:
+    of_managers = {
+        *test_manager_points.CHANGES,
+        *test_manager_points.LEADER_OF_A_JOIN,
+        *test_manager_points.LATER_CHANGES,
+        *(f"manager.join.{step}" for step in test_manager_points.JOINER),
+        test_manager_points.KEY_ROTATION,
+    }
+    assert set(POINTS) == {*RUNS, *of_managers, *COLLECTION_POINTS}
 
 
 def test_the_notation() -> None:

@@ -1,0 +1,16 @@
+"""The agent is killed at each of its fault points, started again, and has to do what was asked of it: with nothing left
+over, and with no container restarted that need not be."""
+
+from tests.integration.faults.agent_runs import RUNS
+from tests.integration.faults.fault_rig import FaultRig
+
+
+def test_killed_at(point_of_agent: str, faults: FaultRig) -> None:
+    faults.settle()
+    with RUNS[point_of_agent](faults) as act:
+        faults.arm(f"{point_of_agent}=kill")
+        act()
+        faults.await_death()
+        faults.arm("")
+        faults.start_agent()
+    faults.check(point_of_agent)
