@@ -67,6 +67,8 @@ down:
 # them on two workers by whole modules, those of the shared clusters together (tests/work_units.py): faster, but some of
 # them wait for less than two workers on two processors take at times.
 test: install images
+	sh tests/upgrade/previous_release.sh
+	sh tests/upgrade/etcd_releases.sh
 	$(BIN)/python -m pytest tests/unit -n 2
 	$(BIN)/python -m pytest tests/contract tests/integration tests/hostile -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -48,6 +48,7 @@ from agent.session.manager_list import ManagerList
 from agent.session.manager_session import ManagerSession
 from agent.session.status_queue import StatusQueue
 from agent.settings import AgentSettings
+from agent.state_directory import claim_state_directory
 from agent.streams.agent_containers import AgentContainersService
 from agent.streams.agent_streams import AgentStreamsService
 from agent.streams.exec_sessions import ExecSessions
@@ -99,10 +100,12 @@ async def run(settings: AgentSettings) -> None:
     """Join the cluster if necessary, then run until cancelled. Containers keep running.
 
     Raises:
+        WrongRelease: a newer release wrote the state directory.
         ShoalError: the host, the identity or the settings do not allow it to work; the text says what to do. An
             unreachable manager, or a name that does not resolve, is retried instead.
     """
     require_host()
+    claim_state_directory(settings.state_directory)
     initial = await _retry(partial(join_if_new, settings, inspection.hostname(settings)))
     membership = Membership(directory=settings.identity_directory, now=lambda: datetime.now(UTC))
     set_log_fields(node=membership.node_id)

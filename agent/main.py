@@ -31,6 +31,7 @@ from shoal.errors import Refused, ShoalError, Unavailable
 from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import AGENT_PORT
 from shoal.networks.overlay_encryption import AUTO, BACKENDS
+from shoal.state_format import WrongRelease
 from shoal.telemetry import log_formatters
 
 LOCK_SECONDS = 5.0
@@ -38,6 +39,8 @@ LOCK_SECONDS = 5.0
 _LOCK_POLL_SECONDS = 0.05
 
 Command = Callable[..., Any]
+WRONG_RELEASE = 4
+"""Exit code: systemd does not restart it."""
 
 
 class DefaultsToRun(click.Group):
@@ -255,7 +258,7 @@ async def _until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 @contextmanager
 def _error_messages() -> Iterator[None]:
-    """Print a `ShoalError` as one line with exit code 1; other errors are bugs and keep their trace."""
+    """Print a `ShoalError` as one line, with exit code 1 or WRONG_RELEASE; other errors are bugs with their trace."""
     try:
         yield
     except (ShoalError, BaseExceptionGroup) as error:
@@ -263,7 +266,7 @@ def _error_messages() -> Iterator[None]:
         if known is None:
             raise
         click.echo(f"shoal-agent: {log_formatters.without_secrets(str(known))}", err=True)
-        sys.exit(1)
+        sys.exit(WRONG_RELEASE if isinstance(known, WrongRelease) else 1)
 
 
 def _single_error(error: BaseException) -> ShoalError | None:

@@ -13,6 +13,7 @@ from manager.advertised_address import advertised_host, ip_of, with_port
 from manager.agents.agent_channels import AgentChannels
 from manager.manager_identity import ManagerIdentity
 from manager.settings import Settings
+from manager.upgrades.state_formats import STATE_FORMAT
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.daemons.sd_notify import sd_notify
 from shoal.rpc.grpc_server import listen
@@ -37,6 +38,7 @@ def listen_on_ports(
         started_at_ms=time.time_ns() // 1_000_000,
         key_id=key_id,
         host_address=ip_of(host),
+        state_format=STATE_FORMAT,
     )
 
 

@@ -53,6 +53,8 @@ from manager.networks.network_nodes import NetworkNodes
 from manager.settings import Settings
 from manager.store.event_archive import EventArchive
 from manager.store.store import Store
+from manager.upgrades.format_controller import FormatController
+from manager.upgrades.state_formats import check_records, check_state_directory
 from shoal import ids
 from shoal.api.v1.builds_pb2_grpc import add_BuildsServicer_to_server
 from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
@@ -90,9 +92,11 @@ async def run(settings: Settings) -> None:
 
     Raises:
         InvalidInput, NotFound: the settings do not fit this host or this cluster.
+        WrongRelease: a newer release wrote the cluster's state.
         Unavailable, Refused: a port, a file or etcd is not available.
     """
     make_state_directory(settings.state_directory)
+    check_state_directory(settings.state_directory)
     try:
         await join_cluster(settings)
         serve = partial(_serve, settings)
@@ -113,6 +117,7 @@ async def _serve(settings: Settings, opened: OpenedEtcd) -> None:
 
 async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) -> None:
     """Everything that needs a loaded store."""
+    check_records(store.tables)
     backend = opened.client
     directory = settings.state_directory / "identity"
     if store.tables.cluster is None and identity.is_complete(directory):
@@ -263,7 +268,10 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     writer = EventArchiver(events=events, archive=archive, read_from_peers=peer_events.read, now_ms=now_ms)
     if not opened.read_only:
         await leadership.check_unique(manager)
-    lead = leader_work(settings, store, own.manager_id, keyring, agents, writer, place, clocks, exporter, now_ms)
+    formats = FormatController(store=store, state_directory=settings.state_directory, now_ms=now_ms)
+    lead = leader_work(
+        settings, store, own.manager_id, keyring, agents, writer, place, clocks, exporter, formats, now_ms
+    )
     set_log_fields(manager=own.manager_id)
     monitor = ManagerMonitor(
         store=store,
@@ -283,6 +291,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
             leadership.register(lambda: own.described(place.described(manager)), place.changed), name="registration"
         )
         group.create_task(clocks.run(), name="clocks")
+        group.create_task(formats.keep_file(), name="state format")
         group.create_task(leadership.run(lead), name="leadership")
         group.create_task(place.hand_over_when_removed(), name="handing over etcd")
         group.create_task(place.remember_managers(), name="addresses of managers")

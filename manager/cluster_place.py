@@ -81,7 +81,8 @@ class ClusterPlace:
         """The manager's record with what concerns its etcd, as it is now."""
         described = Manager()
         described.CopyFrom(manager)
-        if self._own is not None:
+        if self._opened.server is not None and self._own is not None:
+            described.etcd_version = self._opened.server.release
             described.etcd_member_id = self._member_id
             described.etcd_peer_address = self._own.peer_address
             described.etcd_peers_open = self._own.peers_open

@@ -25,6 +25,7 @@ from manager.networks.overlay_key_rotation import OverlayKeyRotation
 from manager.planner.loop import Planner
 from manager.settings import Settings
 from manager.store.store import Store
+from manager.upgrades.format_controller import FormatController
 from shoal.identity.keyring import Keyring
 from shoal.task_group import TaskGroup
 
@@ -39,6 +40,7 @@ def leader_work(
     place: ClusterPlace,
     clocks: ClockComparison,
     exporter: BackupExporter,
+    formats: FormatController,
     now_ms: Callable[[], int],
 ) -> Lead:
     """What this manager runs while it is the leader."""
@@ -74,6 +76,7 @@ def leader_work(
             )
             term.create_task(backups.run(fence), name="scheduled backups")
             term.create_task(place.lead(fence), name="membership")
+            term.create_task(formats.lead(fence), name="state format")
             term.create_task(clocks.watch_own_clock(), name="comparison of clocks")
 
     return lead

@@ -16,6 +16,7 @@ from manager.program_options import (
     FAILURE,
     INVALID_SETTINGS,
     REMOVED,
+    WRONG_RELEASE,
     fail,
     option,
     or_fail,
@@ -26,6 +27,7 @@ from manager.settings import Settings
 from shoal.errors import ShoalError
 from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import MANAGER_PORT
+from shoal.state_format import WrongRelease
 from shoal.telemetry import log_formatters
 
 _log = logging.getLogger(__name__)
@@ -97,7 +99,8 @@ def main(context: click.Context) -> None:
 def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
     """Run the manager. With --join it becomes a manager of that cluster first, unless it is one already.
 
-    Exits with 2 if a setting is invalid, with 3 if it was removed from the cluster, and with 1 on any other failure.
+    Exits with 2 if a setting is invalid, with 3 if it was removed from the cluster, with 4 if this release, or that of
+    etcd, cannot use the state that it finds, and with 1 on any other failure.
     """
     try:
         settings = Settings(etcd_endpoints=etcd_endpoint, etcd_certificate=etcd_cert, **values)
@@ -111,7 +114,7 @@ def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -
         if shown is None:
             _log.exception("the manager failed")
             sys.exit(FAILURE)
-        fail(str(shown), REMOVED if isinstance(shown, RemovedFromCluster) else FAILURE)
+        fail(str(shown), exit_code(shown))
 
 
 @main.command()
@@ -180,6 +183,13 @@ def recover(state_directory: Path, *, force: bool) -> None:
     if found.removed:
         click.echo(f"2. Delete the state directories of {', '.join(found.removed)} before they are started again.")
     click.echo("3. Join other managers: `shoal cluster join-token --manager` displays the command.")
+
+
+def exit_code(error: ShoalError) -> int:
+    """Of `run`, when it fails. systemd does not restart it after REMOVED and WRONG_RELEASE: an operator decides."""
+    if isinstance(error, RemovedFromCluster):
+        return REMOVED
+    return WRONG_RELEASE if isinstance(error, WrongRelease) else FAILURE
 
 
 async def _until_stopped(settings: Settings) -> None:

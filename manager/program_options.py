@@ -16,6 +16,7 @@ T = TypeVar("T")
 FAILURE = 1
 INVALID_SETTINGS = 2
 REMOVED = 3
+WRONG_RELEASE = 4
 
 DEFAULT = Settings()
 

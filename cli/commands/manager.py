@@ -8,6 +8,7 @@ from cli.client import Client
 from cli.commands.common.common_options import examples, format_option, pass_client, quiet_option
 from cli.commands.common.for_each import for_each
 from cli.render.documents import print_documents
+from cli.render.release_notes import mixed_releases
 from cli.render.table import natural_order, print_listing
 from cli.render.task_rows import timestamp
 from shoal.api.v1.cluster_pb2 import ManagerMembership
@@ -35,7 +36,7 @@ def list_managers(client: Client, *, form: str, quiet: bool) -> None:
     """List managers.
 
     A manager that is not running is listed as down until you remove it. While no majority of managers runs, the
-    status of all is unknown.
+    status of all is unknown. While you upgrade managers one by one, a note says how many are of which release.
     """
     response = client.call(client.control.ListManagers, ListManagersRequest())
     views = sorted(response.managers, key=lambda view: natural_order(view.manager.api_address))
@@ -46,6 +47,13 @@ def list_managers(client: Client, *, form: str, quiet: bool) -> None:
     for view in response.managers:
         if view.membership.problem:
             click.echo(f"manager {view.manager.id}: {view.membership.problem}", err=True)
+    running = [view for view in response.managers if view.alive]
+    for note in (
+        mixed_releases("managers", [view.manager.version for view in running]),
+        mixed_releases("the etcds of managers", [view.etcd_version for view in running]),
+    ):
+        if note:
+            click.echo(note, err=True)
     if response.warning:
         click.echo(f"WARNING: {response.warning}", err=True)
     if response.backup_problem:
@@ -80,6 +88,7 @@ def _membership(view: ManagerView) -> dict[str, object]:
     known = view.membership
     return {
         "etcd_peer_address": known.peer_address,
+        "etcd_version": view.etcd_version,
         "etcd_member_id": f"{known.member_id:x}" if known.member_id else "",
         "etcd_since": timestamp(known.since_ms) if known.since_ms else "",
         "problem": known.problem,

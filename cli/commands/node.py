@@ -18,6 +18,7 @@ from cli.flags.fault_collector import FaultCollector
 from cli.go_template.template_values import FieldRecord
 from cli.render import task_rows
 from cli.render.documents import to_document
+from cli.render.release_notes import mixed_releases
 from cli.render.table import print_listing
 from shoal.api.v1.control_pb2 import (
     GetNodeRequest,
@@ -59,6 +60,9 @@ def list_nodes(client: Client, *, filters: tuple[str, ...], form: str, quiet: bo
     rows = sorted(map(row, filter(keeps, views)), key=lambda node: str(node["hostname"]))
     columns = (*COLUMNS, *(name for name in _OPTIONAL_COLUMNS if any(node[name] for node in rows)))
     print_listing(rows, columns, form=form, quiet="id" if quiet else None, names=NAMES)
+    note = mixed_releases("nodes", [view.status.description.agent_version for view in views])
+    if note and not quiet:
+        click.echo(note, err=True)
 
 
 def row(view: NodeView) -> dict[str, object]:

@@ -181,6 +181,7 @@ def _view(identifier: str, tables: View, nodes: int) -> ManagerView:
         started_at_ms=alive.started_at_ms if alive is not None else 0,
         nodes=nodes,
         certificate_expires_at_ms=alive.certificate_expires_at_ms if alive is not None else 0,
+        etcd_version=alive.etcd_version if alive is not None else "",
     )
     if (membership := tables.memberships.get(identifier)) is not None:
         view.membership.CopyFrom(membership)

@@ -9,9 +9,10 @@ from functools import partial
 
 from manager.etcd.client import Etcd
 from manager.etcd.data_copy import read_copy
+from manager.etcd.data_release import warn_if_old
 from manager.etcd.members import TlsFiles, cluster_members, own_member
 from manager.etcd.read_only_client import ReadOnlyEtcd
-from manager.etcd.server import EtcdServer, etcd_server, warn_if_old
+from manager.etcd.server import EtcdServer, etcd_server
 from manager.settings import Settings
 from shoal.errors import Unavailable
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from manager.etcd.releases import EtcdRelease, flag
 from shoal.errors import InvalidInput, Unavailable
 from shoal.identity.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 from shoal.identity.private_files import write_atomically
@@ -36,12 +37,12 @@ _AMONG_OTHERS = (
     "--heartbeat-interval=100",
     "--election-timeout=1000",
     "--peer-client-cert-auth",
-    # These two go together, always. Without the second, a peer whose source address is not in its certificate (another
-    # interface, NAT) is rejected; with it alone, every certificate of the cluster's authority, an agent's too, would be
-    # a peer.
+    # This and the flag of `_ANY_ADDRESS` go together, always. Without that one, a peer whose source address is not in
+    # its certificate (another interface, NAT) is rejected; with it alone, every certificate of the cluster's authority,
+    # an agent's too, would be a peer.
     f"--peer-cert-allowed-hostname={ETCD_SERVER_NAME}",
-    "--experimental-peer-skip-client-san-verification",
 )
+_ANY_ADDRESS = "peer-skip-client-san-verification"
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,12 @@ class EtcdLayout:
     listen_address: str
     initial_cluster: tuple[str, ...] = ()
 
-    def flags(self, directory: Path) -> tuple[str, ...]:
+    def flags(self, directory: Path, release: EtcdRelease) -> tuple[str, ...]:
         """etcd's flags for it.
 
         Args:
             directory: of etcd, absolute.
+            release: of etcd.
         """
         peer = directory / PEER_DIRECTORY
         url = f"https://{self.peer_address}"
@@ -80,12 +82,13 @@ class EtcdLayout:
             f"--peer-cert-file={peer / CERTIFICATE_FILE}",
             f"--peer-key-file={peer / KEY_FILE}",
             *_AMONG_OTHERS,
+            flag(_ANY_ADDRESS, release),
         )
 
 
-def layout_flags(layout: EtcdLayout | None, directory: Path) -> Sequence[str]:
-    """The flags for a layout; None: it is the only member."""
-    return _ALONE if layout is None else layout.flags(directory)
+def layout_flags(layout: EtcdLayout | None, directory: Path, release: EtcdRelease) -> Sequence[str]:
+    """The flags of a release of etcd for a layout; None: it is the only member."""
+    return _ALONE if layout is None else layout.flags(directory, release)
 
 
 def load_layout(directory: Path) -> EtcdLayout | None:

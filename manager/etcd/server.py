@@ -4,23 +4,31 @@ Its clients' socket is a Unix socket in a private directory, always: a manager u
 """
 
 import asyncio
-import fcntl
 import itertools
 import logging
 import os
 import shutil
 import signal
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
 from manager.etcd.client import Etcd
+from manager.etcd.data_release import (
+    forget_data_release,
+    load_data_release,
+    program_release,
+    record_data_release,
+    warn_if_old,
+)
 from manager.etcd.layout import CLIENT_SOCKET, PEER_SOCKET, layout_flags, load_layout
+from manager.etcd.left_processes import locked, running_on, send_signal
 from manager.etcd.members import own_member
+from manager.etcd.releases import EtcdRelease, check_data, flag
 from manager.membership.member_api import RemovedFromCluster
 from shoal.daemons.sd_notify import sd_notify
-from shoal.errors import Refused, Unavailable
+from shoal.errors import Unavailable
 from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
@@ -33,7 +41,6 @@ _FLAGS = (
     "--max-txn-ops=1024",
     "--auto-compaction-mode=periodic",
     "--auto-compaction-retention=10m",
-    "--experimental-watch-progress-notify-interval=5s",
     "--log-level=warn",
     "--logger=zap",
 )
@@ -87,6 +94,17 @@ class EtcdServer:
         self.written_at_ms = 0
         self._process: asyncio.subprocess.Process | None = None
         self._restarting = False
+        self._release = ""
+
+    @property
+    def release(self) -> str:
+        """Of the etcd that was started last, "3.5.16"."""
+        return self._release
+
+    @property
+    def has_peers(self) -> bool:
+        """It is started as one of several members."""
+        return load_layout(self.directory) is not None
 
     @property
     def socket(self) -> Path:
@@ -113,11 +131,12 @@ class EtcdServer:
         Raises:
             Refused: another manager uses this state directory.
             RemovedFromCluster: the other members have removed it.
+            WrongRelease: the program is of a release that cannot use the data.
             Unavailable: the program cannot be started.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.directory.chmod(0o700)
-        with _locked(self.directory / "lock"):
+        with locked(self.directory / "lock"):
             await self._stop_stale_processes()
             self.written_at_ms = _last_written_ms(self.directory / "data")
             delay = MIN_DELAY_SECONDS
@@ -140,14 +159,24 @@ class EtcdServer:
         """Run etcd until it exits; returns for how many seconds it ran."""
         clock = asyncio.get_running_loop().time
         started = clock()
+        program = self._find_program()
+        release = await program_release(program)
+        self._check_data(release)
         self._prepare_directory()
+        self._release = str(release)
         with (self.directory / "log").open("wb") as log:
-            self._process = await self._start(log)
+            self._process = await self._start(program, release, log)
         try:
             await self._process.wait()
         finally:
             await self._stop(self._process)
         return clock() - started
+
+    def _check_data(self, release: EtcdRelease) -> None:
+        """Raises WrongRelease: it cannot use the data that are there."""
+        written = load_data_release(self.directory)
+        if written is not None and (self.directory / "data").exists():
+            check_data(release, written, str(self.directory))
 
     async def restart(self) -> None:
         """Stop etcd and start it again at once, as its layout says now. It responds later."""
@@ -171,6 +200,7 @@ class EtcdServer:
         kept_as = next(p for n in itertools.count(1) if not (p := self.directory / f"data.{reason}.{n}").exists())
         data.rename(kept_as)
         (self.directory / _INITIALIZED).unlink(missing_ok=True)
+        forget_data_release(self.directory)
         return kept_as
 
     def mark_initialized(self) -> None:
@@ -192,19 +222,23 @@ class EtcdServer:
         for name in (CLIENT_SOCKET, PEER_SOCKET):
             (self.directory / name).unlink(missing_ok=True)
 
-    async def _start(self, log: IO[bytes]) -> asyncio.subprocess.Process:
+    def _find_program(self) -> str:
         program = shutil.which(self._program)
         if program is None:
             raise Unavailable(
                 f"cannot start etcd: {self._program} not found; install it, e.g. with `apt-get install etcd-server`"
             )
+        return program
+
+    async def _start(self, program: str, release: EtcdRelease, log: IO[bytes]) -> asyncio.subprocess.Process:
         # setpriv: the kernel stops etcd when this process dies, even by SIGKILL.
         command = ("setpriv", "--pdeathsig", "TERM", program, f"--data-dir={self.directory / 'data'}")
         try:
             return await asyncio.create_subprocess_exec(
                 *command,
                 *_FLAGS,
-                *layout_flags(load_layout(self.directory), self.directory),
+                f"{flag('watch-progress-notify-interval', release)}=5s",
+                *layout_flags(load_layout(self.directory), self.directory, release),
                 *self._extra,
                 cwd=self.directory,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -235,7 +269,7 @@ class EtcdServer:
             late = asyncio.get_running_loop().time() > deadline
             for pid in pids:
                 _log.warning("stopping etcd (pid %d), left over from a previous run of this manager", pid)
-                _signal(pid, signal.SIGKILL if late else signal.SIGTERM)
+                send_signal(pid, signal.SIGKILL if late else signal.SIGTERM)
             await asyncio.sleep(0.1)
 
 
@@ -248,16 +282,22 @@ async def etcd_server(server: EtcdServer, meanwhile: Meanwhile | None = None) ->
     """
     async with TaskGroup() as group:
         running = group.create_task(server.run(), name="etcd")
+        recording = None
         try:
             async with own_member(server.socket) as members:
                 client = Etcd(members=members)
                 responding = group.create_task(first_answer(client), name="first response of etcd")
                 if meanwhile is not None and server.may_lack_majority:
                     await _wait_with(meanwhile, responding)
-                warn_if_old(await responding)
+                warn_if_old(await responding, several=server.has_peers)
                 server.mark_initialized()
+                recording = group.create_task(
+                    record_data_release(server.directory, server.socket), name="release of etcd"
+                )
                 yield client
         finally:
+            if recording is not None:
+                recording.cancel()
             running.cancel()
 
 
@@ -270,23 +310,6 @@ async def _wait_with(meanwhile: Meanwhile, responding: asyncio.Task[str]) -> Non
         serving = group.create_task(meanwhile(), name="while etcd has no majority")
         await asyncio.wait((responding,))
         serving.cancel()
-
-
-def warn_if_old(version: str) -> None:
-    """Log that an etcd before 3.5 should be replaced in production."""
-    if tuple(int(part) for part in version.split(".")[:2]) < (3, 5):
-        _log.warning(
-            "etcd %s is outdated; use a current 3.5 or 3.6 in production "
-            "(fixed since: watch events lost after compaction, leases revoked "
-            "by a former leader, access rules bypassed by nested transactions)",
-            version,
-        )
-
-
-def running_on(data: Path, proc: Path) -> Sequence[int]:
-    """Process ids of etcds whose data directory this is."""
-    argument = f"--data-dir={data}".encode()
-    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and argument in _arguments(entry)]
 
 
 async def first_answer(client: Etcd) -> str:
@@ -304,30 +327,3 @@ def _last_written_ms(data: Path) -> int:
     """Of the files of its log and its database; 0: there are none."""
     files = (each for each in data.rglob("*") if each.suffix == ".wal" or each.name == "db")
     return max((each.stat().st_mtime_ns // 1_000_000 for each in files), default=0)
-
-
-def _arguments(process: Path) -> Sequence[bytes]:
-    try:
-        return (process / "cmdline").read_bytes().split(b"\0")
-    except (FileNotFoundError, ProcessLookupError):
-        return ()  # It has exited.
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        _log.debug("process %d had ended already", pid)
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None]:
-    """Hold a file's lock, which the kernel releases when this process ends."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Refused(
-                f"another manager is using {path.parent}: stop it, or use a different state directory"
-            ) from error
-        yield

@@ -132,6 +132,7 @@ class Leadership:
             join_address=manager.join_address,
             version=manager.version,
             registered_at_ms=registered.registered_at_ms if registered is not None else manager.started_at_ms,
+            state_format=manager.state_format,
         )
         if registered != record:
             await self._store.commit([put_record(REGISTERED_MANAGER, manager.id, record)])

@@ -120,6 +120,8 @@ CLUSTER_SETTINGS = Kind("cluster settings", cluster_pb2.ClusterSettings, "settin
 # Singletons.
 BACKUP_SCHEDULE = Kind("backup schedule", cluster_pb2.BackupSchedule, "backup-schedule", "", "control API")
 BACKUP_STATUS = Kind("backup status", cluster_pb2.BackupStatus, "backup-status", "", "backup scheduler")
+# A singleton: which releases can read the records.
+STATE_FORMAT = Kind("state format", cluster_pb2.StateFormat, "state-format", "", "leader")
 LEADER = Kind("leader", cluster_pb2.Leader, "leader", "", "leadership")
 PLAN_SEQUENCE = Kind("plan sequence", cluster_pb2.PlanSequence, "plan-sequence", "", "planner")
 
@@ -158,6 +160,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     CLUSTER_SETTINGS,
     BACKUP_SCHEDULE,
     BACKUP_STATUS,
+    STATE_FORMAT,
     EPOCH,
     LEADER,
     PLAN_SEQUENCE,

@@ -26,6 +26,7 @@ from shoal.api.v1.cluster_pb2 import (
     OverlayKeys,
     RegisteredManager,
     RemovedManager,
+    StateFormat,
 )
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
@@ -56,6 +57,8 @@ class View(Protocol):
     def backup_schedule(self) -> BackupSchedule | None: ...
     @property
     def backup_status(self) -> BackupStatus | None: ...
+    @property
+    def state_format(self) -> StateFormat | None: ...
     @property
     def leader(self) -> Leader | None: ...
     @property
@@ -196,6 +199,10 @@ class Tables:
     @property
     def backup_status(self) -> BackupStatus | None:
         return self.rows(kinds.BACKUP_STATUS).get("")
+
+    @property
+    def state_format(self) -> StateFormat | None:
+        return self.rows(kinds.STATE_FORMAT).get("")
 
     @property
     def leader(self) -> Leader | None:

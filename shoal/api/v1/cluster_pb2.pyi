@@ -143,6 +143,8 @@ class Manager(_message.Message):
     ETCD_PEER_ADDRESS_FIELD_NUMBER: _builtins.int
     ETCD_PEERS_OPEN_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    STATE_FORMAT_FIELD_NUMBER: _builtins.int
+    ETCD_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     api_address: _builtins.str
     """host:port of the API with mutual TLS, as agents and users reach it."""
@@ -163,6 +165,10 @@ class Manager(_message.Message):
     """Its etcd listens there. Otherwise it listens on a Unix socket only, as that of a sole manager does."""
     certificate_expires_at_ms: _builtins.int
     """As `NodeDescription.certificate_expires_at_ms`, of the manager."""
+    state_format: _builtins.int
+    """The highest state format that it reads and writes; 0: a release before there were any."""
+    etcd_version: _builtins.str
+    """The release of its own etcd, "3.5.16"; empty with an external etcd."""
     def __init__(
         self,
         *,
@@ -177,10 +183,12 @@ class Manager(_message.Message):
         etcd_peer_address: _builtins.str = ...,
         etcd_peers_open: _builtins.bool = ...,
         certificate_expires_at_ms: _builtins.int = ...,
+        state_format: _builtins.int = ...,
+        etcd_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "certificate_expires_at_ms", b"certificate_expires_at_ms", "etcd_member_id", b"etcd_member_id", "etcd_peer_address", b"etcd_peer_address", "etcd_peers_open", b"etcd_peers_open", "host_address", b"host_address", "id", b"id", "join_address", b"join_address", "key_id", b"key_id", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "certificate_expires_at_ms", b"certificate_expires_at_ms", "etcd_member_id", b"etcd_member_id", "etcd_peer_address", b"etcd_peer_address", "etcd_peers_open", b"etcd_peers_open", "etcd_version", b"etcd_version", "host_address", b"host_address", "id", b"id", "join_address", b"join_address", "key_id", b"key_id", "started_at_ms", b"started_at_ms", "state_format", b"state_format", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,6 +207,7 @@ class RegisteredManager(_message.Message):
     JOIN_ADDRESS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     REGISTERED_AT_MS_FIELD_NUMBER: _builtins.int
+    STATE_FORMAT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     api_address: _builtins.str
     """host:port of the API with mutual TLS, as agents and users reach it."""
@@ -207,6 +216,8 @@ class RegisteredManager(_message.Message):
     version: _builtins.str
     registered_at_ms: _builtins.int
     """Milliseconds since the Unix epoch."""
+    state_format: _builtins.int
+    """As in its `Manager`: what the manager reads when it is started again."""
     def __init__(
         self,
         *,
@@ -215,14 +226,47 @@ class RegisteredManager(_message.Message):
         join_address: _builtins.str = ...,
         version: _builtins.str = ...,
         registered_at_ms: _builtins.int = ...,
+        state_format: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "id", b"id", "join_address", b"join_address", "registered_at_ms", b"registered_at_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "id", b"id", "join_address", b"join_address", "registered_at_ms", b"registered_at_ms", "state_format", b"state_format", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegisteredManager: _TypeAlias = RegisteredManager  # noqa: Y015
+
+@_typing.final
+class StateFormat(_message.Message):
+    """Key: /shoal/v1/state-format, written by the leader only. Absent: a release before there were state formats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """All records are of this format or an older one. It grows once every registered manager reads the next one, so that
+    managers of two releases run beside each other.
+    """
+    release: _builtins.str
+    """The release of the leader that wrote it."""
+    since_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        release: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "release", b"release", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateFormat: _TypeAlias = StateFormat  # noqa: Y015
 
 @_typing.final
 class ManagerMembership(_message.Message):

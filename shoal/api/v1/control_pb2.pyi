@@ -1946,6 +1946,7 @@ class ManagerView(_message.Message):
     NODES_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    ETCD_VERSION_FIELD_NUMBER: _builtins.int
     alive: _builtins.bool
     """Whether it holds its lease in etcd."""
     leader: _builtins.bool
@@ -1957,6 +1958,8 @@ class ManagerView(_message.Message):
     """When its certificate expires unless it is renewed, milliseconds since the Unix epoch; 0 while it is down, and of a
     release that does not report it.
     """
+    etcd_version: _builtins.str
+    """The release of its own etcd; empty while it is down, and with an external etcd."""
     @_builtins.property
     def manager(self) -> _cluster_pb2.RegisteredManager: ...
     @_builtins.property
@@ -1973,10 +1976,11 @@ class ManagerView(_message.Message):
         nodes: _builtins.int = ...,
         membership: _cluster_pb2.ManagerMembership | None = ...,
         certificate_expires_at_ms: _builtins.int = ...,
+        etcd_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["manager", b"manager", "membership", b"membership"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "certificate_expires_at_ms", b"certificate_expires_at_ms", "leader", b"leader", "manager", b"manager", "membership", b"membership", "nodes", b"nodes", "started_at_ms", b"started_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "certificate_expires_at_ms", b"certificate_expires_at_ms", "etcd_version", b"etcd_version", "leader", b"leader", "manager", b"manager", "membership", b"membership", "nodes", b"nodes", "started_at_ms", b"started_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from manager.etcd.server import EtcdServer, etcd_server, running_on
+from manager.etcd.left_processes import running_on
+from manager.etcd.server import EtcdServer, etcd_server
 from manager.store.backend import Put
 from manager.store.changes import put
 from manager.store.kinds import SERVICE

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode, aio
 
-from manager.etcd.server import running_on
+from manager.etcd.left_processes import running_on
 from shoal.api.v1.control_pb2 import (
     CreateNetworkRequest,
     CreateServiceRequest,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from grpc import StatusCode, aio
 
-from manager.etcd.server import running_on
+from manager.etcd.left_processes import running_on
 from shoal.api.v1.control_pb2 import CompactStoreRequest, CreateNetworkRequest, ListNetworksRequest
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.rpc.read_revisions import stale_since_ms

@@ -210,6 +210,7 @@ UNRELATED_KINDS = {
     kinds.MEMBERSHIP.name,
     kinds.REMOVED_MANAGER.name,
     kinds.MANAGER_CLOCK.name,
+    kinds.STATE_FORMAT.name,
     kinds.NODE.name,
     kinds.NODE_IMAGES.name,  # its identity is in the description of its status
     kinds.SECRET_VERSION.name,

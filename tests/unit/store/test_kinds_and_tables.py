@@ -20,6 +20,7 @@ SINGLETONS = (
     kinds.LEADER,
     kinds.OVERLAY_KEYS,
     kinds.PLAN_SEQUENCE,
+    kinds.STATE_FORMAT,
 )
 
 
