@@ -35,6 +35,13 @@ copy_tree() {
     tar -cf - -T -) | tar -xf - -C "$root/src"
 }
 
+# There is no repository: the release before this one comes along, for tests of upgrades.
+copy_previous() {
+  commit=$(cat "$top/tests/upgrade/PREVIOUS")
+  mkdir -p "$root/src/build/previous"
+  git -C "$top" archive --output "$root/src/build/previous/source-$commit.tar" "$commit" pyproject.toml README.md LICENSE shoal manager agent cli engine console
+}
+
 copy_settings() { # How this machine reaches package registries.
   for file in /etc/resolv.conf /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
     test ! -e "$file" || cp -L "$file" "$root$file"
@@ -50,6 +57,7 @@ if [ "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" ]; then
   echo "$stamp" > "$out/stamp"
 fi
 copy_tree
+copy_previous
 copy_settings
 # On disk, not in memory: all tests together write some ten GB.
 clear_tmp() { rm -rf --one-file-system "$root/tmp" && mkdir -m 1777 "$root/tmp"; }
