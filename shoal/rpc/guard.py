@@ -192,8 +192,8 @@ class _GuardedMethod:
     def _stale_since_ms(self) -> int:
         return self._revisions.stale_since_ms() if self._revisions is not None else 0
 
-    def _error_trailer(self, stale_ms: int) -> tuple[tuple[str, str], ...]:
-        return self._revisions.error_trailer(stale_ms) if self._revisions is not None else ()
+    def _error_trailer(self, stale_ms: int, error: Exception) -> tuple[tuple[str, str], ...]:
+        return self._revisions.error_trailer(stale_ms, error) if self._revisions is not None else ()
 
     async def _abort(self, error: Exception, context: Context, outcome: CallOutcome, stale_ms: int) -> NoReturn:
         error = _cause(error)
@@ -202,7 +202,8 @@ class _GuardedMethod:
             raise error
         outcome.code = code_of(error) if isinstance(error, ShoalError) else grpc.StatusCode.INTERNAL
         if isinstance(error, ShoalError):
-            await context.abort(code_of(error), details_of(error), (*trailer_of(error), *self._error_trailer(stale_ms)))
+            own = self._error_trailer(stale_ms, error)
+            await context.abort(code_of(error), details_of(error), (*trailer_of(error), *own))
         request = current_request() or new_request()
         serve(request)
         _log.error("%s failed", self.method, exc_info=error)

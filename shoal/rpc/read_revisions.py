@@ -35,6 +35,10 @@ _MAX_DIGITS = 19
 Metadata = Iterable[tuple[str, str | bytes]]
 
 
+class CacheBehind(Unavailable):
+    """The call asks for a newer view than this server has: nothing was done, and another server may have it."""
+
+
 @dataclass(frozen=True)
 class ReadRevisions:
     """What a server does with revisions.
@@ -56,7 +60,7 @@ class ReadRevisions:
         """Wait until the cache has what the call asks for.
 
         Raises:
-            InvalidInput: it asks for no revision. Unavailable: the cache did not have it in time.
+            InvalidInput: it asks for no revision. CacheBehind: the cache did not have it in time.
         """
         desired = min_revision(metadata)
         if not desired:
@@ -65,7 +69,7 @@ class ReadRevisions:
             async with asyncio.timeout(self.wait_seconds):
                 await self.reached(desired)
         except TimeoutError:
-            raise Unavailable(
+            raise CacheBehind(
                 f"this manager has seen the store up to revision {self.newest()} only, not yet {desired}; try again"
             ) from None
 
@@ -75,15 +79,16 @@ class ReadRevisions:
         stale = ((STALE_KEY, str(since_ms)),) if since_ms else ()
         return ((REVISION_KEY, str(self.newest())), *stale)
 
-    def error_trailer(self, stale_before_ms: int) -> tuple[tuple[str, str], ...]:
+    def error_trailer(self, stale_before_ms: int, error: Exception | None = None) -> tuple[tuple[str, str], ...]:
         """The trailing metadata of an error.
 
         Args:
             stale_before_ms: `stale_since_ms` when the call began.
+            error: one of `wait` came before the call was executed.
         """
         since_ms = self.stale_since_ms()
         was_silent = bool(stale_before_ms and since_ms) and abs(since_ms - stale_before_ms) <= SAME_SILENCE_MS
-        return (*self.trailer(), *(((NOT_MADE_KEY, "1"),) if was_silent else ()))
+        return (*self.trailer(), *(((NOT_MADE_KEY, "1"),) if was_silent or isinstance(error, CacheBehind) else ()))
 
 
 def min_revision(metadata: Metadata) -> int:

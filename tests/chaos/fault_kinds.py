@@ -33,8 +33,6 @@ AGENT_POINTS = (
     "agent.recover.links",
 )
 MANAGER_POINTS = (
-    "manager.leadership.elected",
-    "manager.leadership.caught-up",
     "manager.plan.decided",
     "manager.plan.committed",
     "manager.statuses.received",
@@ -131,7 +129,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     "kill-conmon": FaultKind(_HOST),
     "kill-both": FaultKind(_pair(AGENTS, MANAGERS)),
     "crash-agent": FaultKind(_HOST, _one_of(*AGENT_POINTS), weight=3),
-    "crash-manager": FaultKind(_MANAGER, _one_of(*MANAGER_POINTS)),
+    "crash-manager": FaultKind(_one_of(LEADER), _one_of(*MANAGER_POINTS)),
     # etcd.
     "etcd-slow-disk": FaultKind(_one_of(*MANAGERS, "all"), _one_of("20", "60")),
     "etcd-no-space": FaultKind(_one_of("")),

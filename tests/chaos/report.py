@@ -28,7 +28,7 @@ class ChaosReport:
 
     Attributes:
         faults: how many of each kind.
-        convergence_seconds: after the last fault; None: not in time.
+        convergence_seconds: after the last step's calm; None: not in time.
         history_gaps: revisions whose predecessors were compacted before the checker had seen them.
         errors: faults that could not be injected.
         notes: facts that are no violations.
@@ -74,7 +74,7 @@ def _traffic(report: ChaosReport) -> list[str]:
     lines[-1] += f"longest time between two acknowledgements {writes.longest_gap} s."
     end = "not in time" if report.convergence_seconds is None else f"{report.convergence_seconds:.1f} s"
     gaps = f", {len(report.history_gaps)} gaps" if report.history_gaps else ""
-    lines += [f"Converged after the last fault: {end}. Changes of records seen: {report.events}{gaps}."]
+    lines += [f"Converged after the last calm: {end}. Changes of records seen: {report.events}{gaps}."]
     return lines
 
 

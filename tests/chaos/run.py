@@ -25,6 +25,7 @@ from tests.chaos.checks.writes import check_writes
 from tests.chaos.cluster.chaos_cluster import ChaosCluster, Ended
 from tests.chaos.cluster.container_sampler import ContainerSampler
 from tests.chaos.cluster.etcd_reader import NoMember
+from tests.chaos.cluster.manager_view import await_managers
 from tests.chaos.cluster.services import BY_NAME, MESH_PORT, create_all, push_images
 from tests.chaos.cluster.watch_recorder import WatchRecorder
 from tests.chaos.fault_kinds import MANAGERS
@@ -115,6 +116,9 @@ class _Run:
         recorder = WatchRecorder(cluster.etcd, MANAGERS, start=1, copy=options.output / "records.jsonl")
         recorder.start()
         create_all(self._commands)
+        for name in MANAGERS:  # one after the other: each has a file of faults from now on
+            cluster.restart(name)
+            await_managers(cluster)
         evil = self._hostile_agent()
         runner = FaultRunner(cluster, self._history, evil)
         seconds, left = final_checks.await_convergence(cluster, CONVERGENCE_SECONDS * options.slowness)

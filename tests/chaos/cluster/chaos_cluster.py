@@ -17,6 +17,8 @@ from tests.chaos.cluster.etcd_reader import EtcdReader
 from tests.chaos.fault_kinds import ETCD_LEADER, LEADER, MANAGERS
 
 FIRST = "m1"
+_FAULTS = "SHOAL_FAULTS"
+_STOP_SECONDS = 10.0
 _PLAYGROUND_NAME = {FIRST: "manager"}
 
 
@@ -82,6 +84,15 @@ class ChaosCluster:
     def etcd_directory(self, manager: str) -> Path:
         return self.state(manager) / "etcd"
 
+    def fault_file(self, name: str) -> Path:
+        """Which a program that `start` has started reads at each of its fault points."""
+        return self.layout.state / f"faults-{name}"
+
+    def restart(self, name: str) -> None:
+        """End it in order, so that the others know, and start it again: by `start` from now on."""
+        with self.expected_down(name):
+            daemons.stop([self.pid(name)], grace_seconds=_STOP_SECONDS)
+
     def log(self, name: str) -> Path:
         return self.layout.state / "logs" / f"{_PLAYGROUND_NAME.get(name, name)}.log"
 
@@ -140,7 +151,7 @@ class ChaosCluster:
         """Start a manager or an agent that does not run, with these variables too; returns at once."""
         command = self._manager_command(name) if name in MANAGERS else self._agent_command(name)
         with self._lock:
-            with _environment(environment or {}):
+            with _environment({_FAULTS: f"@{self.fault_file(name)}", **(environment or {})}):
                 pid = daemons.spawn(self.namespace(name), command, self.log(name))
             self._starts[name] = self._starts.get(name, 0) + 1
             save_pids(self.layout, {**load_pids(self.layout), _PLAYGROUND_NAME.get(name, name): pid})

@@ -1,6 +1,7 @@
 """What one manager answers, and whether all has converged."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from google.protobuf.message import Message
@@ -20,8 +21,13 @@ from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.contexts.context_file import Context
+from shoal.errors import ShoalError
 from tests.chaos.checks.agreement import Records, ServiceCount, canonical, unconverged
-from tests.chaos.fault_kinds import AGENTS
+from tests.chaos.cluster.chaos_cluster import ChaosCluster
+from tests.chaos.fault_kinds import AGENTS, MANAGERS
+from tests.chaos.polling import until
+
+_READY_SECONDS = 90.0
 
 
 def client_of(context: Context, api: str) -> Client:
@@ -70,6 +76,19 @@ def _tasks(client: Client) -> Iterator[tuple[tuple[str, str], Message]]:
         yield ("task", task.task.id), task.task
         if task.HasField("status"):
             yield ("task status", task.task.id), task.status
+
+
+def await_managers(cluster: ChaosCluster) -> None:
+    """Until all managers run and one leads. Raises TimeoutError."""
+
+    def ready() -> bool:
+        with suppress(ShoalError), cluster.client() as client:
+            views = client.call(client.control.ListManagers, ListManagersRequest()).managers
+            return len(views) == len(MANAGERS) and all(each.alive for each in views) and any(v.leader for v in views)
+        return False
+
+    if not until(ready, _READY_SECONDS, 0.5):
+        raise TimeoutError("a manager that was started again does not run")
 
 
 def not_converged(client: Client) -> list[str]:

@@ -11,8 +11,6 @@ from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.cluster.host_state import conmons_of
 from tests.chaos.fault_kinds import MANAGERS, PlannedFault
 
-_FAULTS = "SHOAL_FAULTS"
-
 
 @contextmanager
 def paused(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
@@ -60,17 +58,22 @@ def conmon_killed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
 
 @contextmanager
 def crashed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
-    """The process is started anew so that it ends when it reaches the point; at the end it is started as ever."""
+    """The process ends when it reaches the point, if it does; at the end it is started again. An agent is started again
+    at first too, since some points are those of a start.
+    """
     name = fault.target
     with cluster.expected_down(name):
-        cluster.kill(name)
-        cluster.start(name, {_FAULTS: f"{fault.value}=kill@1"})
-        yield
-        # A point that was not reached stays armed until the process is another one.
-        if daemons.is_running(cluster.pid(name)):
-            cluster.kill(name)
-        else:
-            cluster.reached_points.append(f"{name} {fault.value}")
+        armed = cluster.fault_file(name)
+        armed.write_text(f"{fault.value}=kill@1")
+        try:
+            if name not in MANAGERS:
+                cluster.kill(name)
+                cluster.start(name)
+            yield
+            if not daemons.is_running(cluster.pid(name)):
+                cluster.reached_points.append(f"{name} {fault.value}")
+        finally:
+            armed.unlink()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Answers of a manager that is disconnected from the store say so, and the command line tells its user, once."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,11 +11,13 @@ from cli.client import Client
 from cli.commands.manager import list_managers
 from shoal.api.v1.cluster_pb2 import RegisteredManager
 from shoal.api.v1.control_pb2 import GetClusterRequest, ListManagersResponse, ScaleServicesRequest
+from shoal.errors import Unavailable
 from shoal.rpc.read_revisions import (
     MIN_REVISION_KEY,
     NOT_MADE_KEY,
     REVISION_KEY,
     STALE_KEY,
+    CacheBehind,
     Metadata,
     ReadRevisions,
     stale_since_ms,
@@ -39,6 +42,19 @@ def test_nothing_was_made_by_a_manager_that_was_disconnected_during_the_whole_ca
 ) -> None:
     revisions = ReadRevisions(newest=lambda: 7, reached=reached, stale_since_ms=lambda: now)
     assert (NOT_MADE_KEY in dict(revisions.error_trailer(before))) is not_made
+
+
+def test_a_change_that_its_manager_could_not_wait_for_was_not_made() -> None:
+    """So it is repeated at another manager, which may have seen what the user has read."""
+
+    async def never(_: int) -> None:
+        await asyncio.Event().wait()
+
+    behind = ReadRevisions(newest=lambda: 5, reached=never, wait_seconds=0.01)
+    with pytest.raises(CacheBehind, match="up to revision 5 only, not yet 7; try again") as raised:
+        asyncio.run(behind.wait([(MIN_REVISION_KEY, "7")]))
+    assert NOT_MADE_KEY in dict(behind.error_trailer(0, raised.value))
+    assert NOT_MADE_KEY not in dict(behind.error_trailer(0, Unavailable("etcd is away")))
 
 
 class Method:
