@@ -91,7 +91,7 @@ def _managers() -> ListManagersResponse:
         view = found.managers.add(alive=True, leader=number == 1, nodes=8, started_at_ms=_now_ms() - number * DAY_MS)
         view.manager.id, view.manager.version = f"m{number}q8x5c2v9k{number}", "0.1.0"
         view.manager.api_address = f"10.0.0.{number}:7440"
-        view.certificate_expires_at_ms = _now_ms() + (20 + 30 * number) * DAY_MS
+        view.certificate_expires_at_ms = _now_ms() + (20 + 20 * number) * DAY_MS
     return found
 
 

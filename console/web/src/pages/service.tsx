@@ -149,7 +149,7 @@ export const taskColumns = (store: Store): Column<Task>[] => [
   { title: "Revision", width: "5rem", cell: (each) => each.revision },
   {
     title: "Terminal", width: "5rem",
-    cell: (each) => each.state === "running" && <Link to={`/terminal/${part(each.id)}`} label={`Terminal in ${taskName(store, each)}`}>Open</Link>,
+    cell: (each) => each.state === "running" && <Link to={`/terminal/${part(each.id)}`} label={`Open terminal in ${taskName(store, each)}`}>Open</Link>,
   },
   { title: "Why", width: "3fr", cell: (each) => <Text of={each.message || (each.exit === null ? "" : `exit code ${each.exit}`)} /> },
 ];
