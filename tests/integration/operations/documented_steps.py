@@ -54,7 +54,7 @@ class DocumentedStep:
     @property
     def fails(self) -> bool:
         """Whether it is shown as one that is refused."""
-        return any(line.startswith("error:") for line in self.output)
+        return any(line.startswith(("error:", "shoal-manager:")) for line in self.output)
 
 
 def documented_steps(text: str) -> Iterator[DocumentedStep]:
