@@ -10,7 +10,8 @@ from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.cluster.cluster_feed import ClusterFeed
 from manager.cluster.cluster_handler import CheckRepository, ClusterHandler, StoreMaintenance
 from manager.cluster.manager_handler import ManagerHandler
-from manager.control_api.servicer import ControlService, Handlers
+from manager.control_api.control_handlers import Handlers
+from manager.control_api.servicer import ControlService
 from manager.diagnosis.cluster_diagnosis import ClusterDiagnosis
 from manager.events.event_log import EventLog
 from manager.file_contents.content_codec import EncryptedCodec, PlainCodec

@@ -64,7 +64,7 @@ class BuildImages(Protocol):
         ...
 
 
-class BuildNetworks(Protocol):
+class SandboxNetworks(Protocol):
     """`agent.network.node_network.NodeNetwork` is one."""
 
     async def attach(self, task: Task, options: NetworkOptions = ...) -> Sandbox:
@@ -104,7 +104,7 @@ class BuildHost:
 
     images: BuildImages
     cache: BuildCache
-    networks: BuildNetworks
+    networks: SandboxNetworks
     sandboxes: TaskSandboxes
     paths: ContainerPaths
     cgroup_parent: str

@@ -18,7 +18,7 @@ REFUSALS = 2
 _CONNECT_SECONDS = 1.0
 
 
-class Reach(Enum):
+class ConnectionAttempt(Enum):
     """What became of an attempt to connect."""
 
     CONNECTED = auto()
@@ -26,24 +26,24 @@ class Reach(Enum):
     UNKNOWN = auto()
 
 
-Probe = Callable[[str], Awaitable[Reach]]
+Probe = Callable[[str], Awaitable[ConnectionAttempt]]
 """Try to connect to `host:port`."""
 
 
-async def connect_once(address: str) -> Reach:
+async def connect_once(address: str) -> ConnectionAttempt:
     """Connect by TCP, and disconnect. A suspended process is connected to: its kernel answers."""
     try:
         target = parse(address)
         async with asyncio.timeout(_CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(target.host, target.port)
     except ConnectionRefusedError:
-        return Reach.REFUSED
+        return ConnectionAttempt.REFUSED
     except (OSError, TimeoutError):
-        return Reach.UNKNOWN
+        return ConnectionAttempt.UNKNOWN
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
-    return Reach.CONNECTED
+    return ConnectionAttempt.CONNECTED
 
 
 async def until_ended(address: str, *, probe: Probe = connect_once, period_seconds: float = PROBE_SECONDS) -> None:
@@ -54,6 +54,6 @@ async def until_ended(address: str, *, probe: Probe = connect_once, period_secon
     was_reached, refusals = False, 0
     while refusals < REFUSALS:
         reach = await probe(address)
-        was_reached = was_reached or reach is Reach.CONNECTED
-        refusals = refusals + 1 if reach is Reach.REFUSED and was_reached else 0
+        was_reached = was_reached or reach is ConnectionAttempt.CONNECTED
+        refusals = refusals + 1 if reach is ConnectionAttempt.REFUSED and was_reached else 0
         await asyncio.sleep(period_seconds)

@@ -54,7 +54,7 @@ class ImagePublisher(Protocol):
         ...
 
 
-class ImageNames(Protocol):
+class CommittedImageNames(Protocol):
     """`manager.images.image_handler.ImageHandler` is one."""
 
     async def set(self, request: SetImageRequest, caller: Caller) -> Image:
@@ -71,7 +71,7 @@ class ContainerCommit:
         store: RecordReader,
         agents: LayerCommitter,
         publisher: ImagePublisher,
-        names: ImageNames,
+        names: CommittedImageNames,
         now_ms: NowMs,
     ) -> None:
         self._store = store

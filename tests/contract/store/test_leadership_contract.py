@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from manager.leadership.leader_probe import Reach
+from manager.leadership.leader_probe import ConnectionAttempt
 from manager.leadership.leadership import Leadership
 from manager.store.backend import Put
 from manager.store.changes import put
@@ -87,10 +87,10 @@ def test_restarted_manager_takes_over_from_its_former_life_at_once(run: Run) -> 
 
 
 def test_a_leader_whose_process_has_ended_is_followed_at_once(run: Run) -> None:
-    reaches = [Reach.REFUSED] * 3 + [Reach.CONNECTED] + [Reach.REFUSED] * 2
+    reaches = [ConnectionAttempt.REFUSED] * 3 + [ConnectionAttempt.CONNECTED] + [ConnectionAttempt.REFUSED] * 2
     asked: list[str] = []
 
-    async def probe(address: str) -> Reach:
+    async def probe(address: str) -> ConnectionAttempt:
         asked.append(address)
         return reaches[len(asked) - 1]
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from manager.cluster.cluster_handler import ClusterHandler
+from manager.control_api.control_handlers import Handlers
 from manager.control_api.images_servicer import ImagesService
-from manager.control_api.servicer import ControlService, Handlers
+from manager.control_api.servicer import ControlService
 from manager.images.image_handler import ImageHandler
 from manager.images.image_repository_client import ImageRepositoryClient
 from manager.store.changes import put

@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
-from manager.control_api.servicer import ControlService, Handlers
+from manager.control_api.control_handlers import Handlers
+from manager.control_api.servicer import ControlService
 from shoal.api.v1.control_pb2 import (
     ListNodesRequest,
     ListNodesResponse,

@@ -9,7 +9,8 @@ from grpc import aio
 
 from engine.app import user_for
 from engine.server.callers import ApiCaller, local_caller
-from manager.control_api.servicer import ControlService, Handlers
+from manager.control_api.control_handlers import Handlers
+from manager.control_api.servicer import ControlService
 from shoal.api.v1.certificate_authority_pb2 import RenewRequest
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, ListNodesRequest, WatchEventsRequest, WatchEventsResponse

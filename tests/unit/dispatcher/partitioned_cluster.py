@@ -18,7 +18,7 @@ from manager.dispatcher.dispatcher import Context, Dispatcher
 from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
 from manager.etcd.majority import SILENT_SECONDS
 from manager.file_contents.content_codec import PlainCodec
-from manager.leadership.leader_probe import Reach
+from manager.leadership.leader_probe import ConnectionAttempt
 from manager.leadership.leadership import Leadership
 from manager.store.backend import Batch, Compare, Delete, OutcomeUnknown, Page, Put, Reading, TxnResult
 from manager.store.changes import put
@@ -203,8 +203,8 @@ def copied(record: Manager) -> Manager:
     return Manager.FromString(record.SerializeToString())
 
 
-async def _unknown(_: str) -> Reach:
-    return Reach.UNKNOWN
+async def _unknown(_: str) -> ConnectionAttempt:
+    return ConnectionAttempt.UNKNOWN
 
 
 @asynccontextmanager

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from manager.leadership.leader_probe import Reach, connect_once, until_ended
+from manager.leadership.leader_probe import ConnectionAttempt, connect_once, until_ended
 
-C, R, U = Reach.CONNECTED, Reach.REFUSED, Reach.UNKNOWN
+C, R, U = ConnectionAttempt.CONNECTED, ConnectionAttempt.REFUSED, ConnectionAttempt.UNKNOWN
 
 
-async def ends(*reaches: Reach) -> bool:
+async def ends(*reaches: ConnectionAttempt) -> bool:
     """Whether it counts as ended by the time that all these attempts were made."""
     left = list(reaches)
 
-    async def probe(_: str) -> Reach:
+    async def probe(_: str) -> ConnectionAttempt:
         if not left:
             await asyncio.Event().wait()
         return left.pop(0)
@@ -40,7 +40,9 @@ async def ends(*reaches: Reach) -> bool:
         ([R, R, R, R, R], False),  # a firewall
     ],
 )
-def test_ended_is_what_refuses_connections_and_took_them_before(reaches: Sequence[Reach], ended: bool) -> None:
+def test_ended_is_what_refuses_connections_and_took_them_before(
+    reaches: Sequence[ConnectionAttempt], ended: bool
+) -> None:
     assert asyncio.run(ends(*reaches)) is ended
 
 
