@@ -27,6 +27,7 @@ from console.handlers.image_handlers import ImageHandlers
 from console.handlers.log_handlers import LogHandlers
 from console.handlers.node_handlers import NodeHandlers
 from console.handlers.object_handlers import ObjectHandlers
+from console.handlers.resource_handlers import ResourceHandlers
 from console.handlers.service_handlers import ServiceHandlers
 from console.handlers.session_handlers import SessionHandlers
 from console.handlers.stack_handlers import StackHandlers
@@ -187,6 +188,7 @@ def build(
         StackHandlers(managers),
         CreationHandlers(managers),
         ObjectHandlers(managers),
+        ResourceHandlers(managers),
         ContainerHandlers(managers),
         FileHandlers(managers),
         ImageHandlers(managers, streams, registries),

@@ -55,6 +55,13 @@ class FormFields:
         found = (self._parsed(name, line, parse) for line in self.lines(name))
         return [each for each in found if each is not None]
 
+    def check(self, name: str, apply: Callable[[], None]) -> None:
+        """Do what may find that a field is wrong."""
+        try:
+            apply()
+        except InvalidInput as error:
+            self.faults.extend(Fault(name, each.message) for each in error.faults)
+
     def raise_faults(self, more: Sequence[Fault] = ()) -> None:
         """Raises InvalidInput if anything is wrong."""
         if self.faults or more:

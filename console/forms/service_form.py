@@ -1,11 +1,11 @@
 """The form of a service: what `shoal service create` does with the same texts."""
 
 from collections.abc import Callable
+from functools import partial
 
 from console.forms.container_form import read_container, read_limits
 from console.forms.form_fields import Document, FormFields, pair
 from shoal.api.v1.service_pb2 import RestartPolicy, ServiceSpec, UpdateConfig
-from shoal.errors import Fault, InvalidInput
 from shoal.spec_parsers.choices import RESTART_CONDITIONS, parse_choice
 from shoal.spec_parsers.integers import parse_count
 from shoal.spec_parsers.mode_parser import set_cron, set_mode, set_replicas
@@ -72,6 +72,24 @@ def service_spec(document: Document) -> ServiceSpec:
     return spec
 
 
+def change_service(spec: ServiceSpec, document: Document) -> None:
+    """Change what the form of an update names: replicas, limits, parallelism; fields that are empty stay as they are.
+
+    Raises:
+        InvalidInput: with all faults, by field.
+    """
+    fields, limits = FormFields(document), spec.task.limits
+    if replicas := fields.text("replicas"):
+        fields.check("replicas", lambda: set_replicas(spec, parse_count(replicas)))
+    if (cpus := fields.read("cpus", parse_nano_cpus)) is not None:
+        limits.nano_cpus = cpus
+    if (memory := fields.read("memory", parse_bytes)) is not None:
+        limits.memory_bytes = memory
+    if (parallelism := fields.read("parallelism", parse_parallelism)) is not None:
+        spec.update.parallelism = parallelism
+    fields.raise_faults()
+
+
 def _read_mode(fields: FormFields, spec: ServiceSpec) -> None:
     """The mode, before what is possible with some of them alone."""
     steps: tuple[tuple[str, Callable[[str], None]], ...] = (
@@ -81,8 +99,5 @@ def _read_mode(fields: FormFields, spec: ServiceSpec) -> None:
     )
     for name, apply in steps:
         text = fields.text(name) or ("replicated" if name == "mode" else "")
-        try:
-            if text:
-                apply(text)
-        except InvalidInput as error:
-            fields.faults.extend(Fault(name, each.message) for each in error.faults)
+        if text:
+            fields.check(name, partial(apply, text))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from console.forms.form_fields import faults_by_field
-from console.forms.service_form import FIELD_OF, service_spec
+from console.forms.service_form import FIELD_OF, change_service, service_spec
 from console.json_text import message_document
 from console.server.json_answers import answer, body_of, number_of, text_of
 from shoal.api.v1.control_pb2 import (
@@ -84,7 +84,7 @@ class ServiceHandlers:
         return answer({})
 
     async def update(self, request: web.Request) -> web.StreamResponse:
-        """Change image and environment; `dry_run` answers with what would be stored, and where tasks would go."""
+        """Change image, environment, replicas and limits; `dry_run` answers with what would be stored, and moves."""
         document, name = await body_of(request), request.match_info["service"]
         view = await self._managers.call(self._control.GetService, GetServiceRequest(service=name))
         container = view.service.spec.task.container
@@ -95,6 +95,7 @@ class ServiceHandlers:
             if not isinstance(env, list) or not all(isinstance(each, str) for each in env):
                 raise InvalidInput("env: must be a list of texts NAME=VALUE")
             container.env[:] = env
+        change_service(view.service.spec, document)
         done = await self._managers.call(
             self._control.UpdateService,
             UpdateServiceRequest(

@@ -12,6 +12,7 @@ import { Search } from "./parts/search";
 import { ContainerPage } from "./pages/container";
 import { CreateService } from "./pages/create-service";
 import { Events } from "./pages/events";
+import { FilePage } from "./pages/file";
 import { ImagePage } from "./pages/image";
 import { Health } from "./pages/health";
 import { Jobs } from "./pages/jobs";
@@ -25,6 +26,7 @@ import { Service } from "./pages/service";
 import { Services } from "./pages/services";
 import { Deploy, StackPage, Stacks } from "./pages/stacks";
 import { TaskPage } from "./pages/task";
+import { VolumePage } from "./pages/volume";
 import { Link, useAddress } from "./router";
 import { shellWord, visible } from "./text";
 
@@ -148,6 +150,8 @@ function pageOf(path: string[]) {
   if (page === "containers" && name) return <ContainerPage key={name} name={name} />;
   if (page === "images" && name) return <ImagePage key={name} name={name} />;
   if (page === "networks" && name) return <NetworkPage key={name} name={name} />;
+  if (page === "volumes" && name) return <VolumePage key={name} name={name} />;
+  if ((page === "secrets" || page === "configs") && name) return <FilePage key={`${page}/${name}`} kind={page} name={name} />;
   if (page in KINDS) return <Objects key={page} kind={page} />;
   return <><h1>There is no such page</h1><p><Link to="/">Overview</Link></p></>;
 }

@@ -129,6 +129,8 @@ def test_an_update_changes_what_it_names_and_no_more() -> None:
     view.service.meta.id, view.service.meta.version = "s1", 7
     view.service.spec.task.container.image = "hello:1"
     view.service.spec.task.container.env.append("A=1")
+    view.service.spec.replicated.replicas, view.service.spec.update.parallelism = 2, 3
+    view.service.spec.task.limits.pids = 50
     managers = FakeManagers({"GetService": view, "UpdateService": UpdateServiceResponse()})
 
     async def scenario(page: Browser) -> None:
@@ -140,6 +142,15 @@ def test_an_update_changes_what_it_names_and_no_more() -> None:
         assert (sent.version, sent.dry_run, sent.spec.task.container.image) == (7, True, "hello:2")
         assert list(sent.spec.task.container.env) == ["A=1"]
         assert (await page.post("/api/services/web/update", {"env": "A=1"})).status == 400
+        form = {"replicas": "5", "cpus": "0.5", "memory": "64M", "parallelism": ""}
+        await page.post("/api/services/web/update", form)
+        sent = managers.requests[-1][1]
+        assert isinstance(sent, UpdateServiceRequest)
+        limits = sent.spec.task.limits
+        assert (limits.nano_cpus, limits.memory_bytes, limits.pids) == (500_000_000, 64 << 20, 50)
+        assert (sent.spec.replicated.replicas, sent.spec.update.parallelism) == (5, 3)
+        refused = await (await page.post("/api/services/web/update", {"cpus": "many", "parallelism": "x"})).json()
+        assert [each["path"] for each in refused["faults"]] == ["cpus", "parallelism"]
 
     with_browser(managers, scenario)
 

@@ -6,6 +6,7 @@ import { get, part, post, textOf } from "../api";
 import { Link, setQuery, useAddress } from "../router";
 import { Action, ConfirmByName, Dot, Text } from "../parts/basics";
 import { CreateDialog, FORMS } from "../parts/create-dialog";
+import { namesAsLinks } from "../parts/users";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { ageText, count, memoryText, shellWord, visible } from "../text";
 import { LOOK_OF } from "../feed/rows";
@@ -34,7 +35,10 @@ interface Kind {
 const text = (field: string) => (row: Row) => <Text of={String(row[field] ?? "")} />;
 const list = (field: string) => (row: Row) => <Text of={((row[field] as string[] | undefined) ?? []).join(", ")} />;
 const age = (field: string) => (row: Row) => ageText(Number(row[field] ?? 0));
-const name: Kind["columns"][number] = ["Name", "2fr", text("name")];
+const nameOf = (kind: string): Kind["columns"][number] => ["Name", "2fr", (row) => <Link to={`/${kind}/${part(row.name)}`}><Text of={row.name} /></Link>];
+/** Of a volume: services, and "container NAME". */
+const users = (row: Row) => ((row.services as string[] | undefined) ?? []).map((each) => (each.startsWith("container ") ? namesAsLinks([each.slice(10)], "containers") : namesAsLinks([each], "services")));
+const SERVICES: Kind["columns"][number] = ["Services", "2fr", (row) => namesAsLinks((row.services as string[] | undefined) ?? [], "services")];
 
 const state = (row: Row) => (
   <span class="state"><Dot look={LOOK_OF[String(row.state)] ?? "ended"} />{String(row.state)}</span>
@@ -80,19 +84,19 @@ export const KINDS: Record<string, Kind> = {
   volumes: {
     title: "Volumes", one: "volume",
     columns: [
-      name, ["Driver", "8rem", text("driver")], ["Nodes", "2fr", list("nodes")], ["Services", "2fr", list("services")],
+      nameOf("volumes"), ["Driver", "8rem", text("driver")], ["Nodes", "2fr", list("nodes")], ["Used by", "2fr", users],
       ["Problem", "2fr", text("problem")],
     ],
     remove: (each) => `shoal volume rm ${shellWord(each)}`,
   },
-  secrets: { title: "Secrets", one: "secret", columns: fileColumns(), remove: (each) => `shoal secret rm ${shellWord(each)}` },
-  configs: { title: "Configs", one: "config", columns: fileColumns(), remove: (each) => `shoal config rm ${shellWord(each)}` },
+  secrets: { title: "Secrets", one: "secret", columns: fileColumns("secrets"), remove: (each) => `shoal secret rm ${shellWord(each)}` },
+  configs: { title: "Configs", one: "config", columns: fileColumns("configs"), remove: (each) => `shoal config rm ${shellWord(each)}` },
 };
 
-function fileColumns(): Kind["columns"] {
+function fileColumns(kind: string): Kind["columns"] {
   return [
-    name, ["Stack", "1fr", text("stack")], ["Size", "6rem", (row) => memoryText(Number(row.size))],
-    ["Versions", "6rem", text("versions")], ["Services", "2fr", list("services")], ["Changed", "5rem", age("updated")],
+    nameOf(kind), ["Stack", "1fr", text("stack")], ["Size", "6rem", (row) => memoryText(Number(row.size))],
+    ["Versions", "6rem", text("versions")], SERVICES, ["Changed", "5rem", age("updated")],
   ];
 }
 

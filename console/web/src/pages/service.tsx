@@ -7,6 +7,7 @@ import { Link, navigate, useAddress } from "../router";
 import { Action, CommandLine, ConfirmByName, TaskState, Text } from "../parts/basics";
 import { nodeName, taskName } from "../parts/names";
 import { Ports } from "../parts/ports";
+import { UsedBy } from "../parts/users";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { Difference } from "../parts/difference";
 import { Logs } from "./logs";
@@ -51,6 +52,7 @@ function Found({ id }: { id: string }) {
       </p>
       {!!service.problems.length && <ul class="problems">{service.problems.map((each) => <li key={each}><Text of={each} /></li>)}</ul>}
       {!!service.ports.length && <p class="ports">Ports: <Ports store={store} ports={service.ports} /></p>}
+      <UsedBy service={service} />
       {service.mode === "replicated" && !service.autoscale && <Scale service={service} />}
       {service.update && <Update store={store} service={service} />}
       <nav class="tabs" aria-label="Parts of the service">

@@ -40,7 +40,6 @@ interface Row {
 
 /** Objects that the feed does not have, by the kind of their list. */
 type Listed = Record<string, Row[]>;
-const HAVE_PAGES = new Set(["containers", "images", "networks"]);
 const LISTS = ["containers", "images", "networks", "volumes", "secrets", "configs"];
 
 export function Search({ close }: { close: () => void }) {
@@ -126,6 +125,4 @@ function find(text: string, listed: Listed): Hit[] {
   return found.sort((a, b) => rank(a) - rank(b)).slice(0, SHOWN);
 }
 
-function addressOf(kind: string, row: Row): string {
-  return HAVE_PAGES.has(kind) ? `/${kind}/${encodeURIComponent(row.name)}` : `/${kind}?q=${encodeURIComponent(row.name)}`;
-}
+const addressOf = (kind: string, row: Row): string => `/${kind}/${encodeURIComponent(row.name)}`;

@@ -261,7 +261,7 @@ def test_the_search_box_finds_objects_and_actions(clean: Cluster, open_page: Ope
     clean.shoal("volume", "create", "records")
     page = open_page("/")
     for text, found, address in (
-        ("rec", "records volume", "/volumes?q=records"),
+        ("rec", "records volume", "/volumes/records"),
         ("drain h2", "Drain h2 action", "/nodes/h2"),
         ("run a cont", "Run a container action", "/run"),
         ("create a conf", "Create a config action", "/configs"),
@@ -294,8 +294,22 @@ def test_nothing_keeps_a_person_from_any_page(clean: Cluster, open_page: OpenPag
     axe = (files("axe_playwright_python") / "axe.min.js").read_text()
     found = []
     clean.shoal("run", "-d", "--name", "box", HELLO)
+    clean.shoal("volume", "create", "records")
+    clean.shoal("config", "create", "site", __file__)
     own = ("run", "create-service", "containers/box", "containers/box?tab=files", f"images/{quote(HELLO, safe='')}")
-    for path in ("", "services/web", "deploy/shop", "containers", "networks", "nodes/h1", "managers", "events", *own):
+    resources = ("volumes/records", "configs/site")
+    for path in (
+        "",
+        "services/web",
+        "deploy/shop",
+        "containers",
+        "networks",
+        "nodes/h1",
+        "managers",
+        "events",
+        *own,
+        *resources,
+    ):
         page.goto(f"/{path}")
         page.locator("#content h1").wait_for()
         page.wait_for_load_state("networkidle")

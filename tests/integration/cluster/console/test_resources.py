@@ -1,0 +1,95 @@
+"""What services use, and stacks on their way, in a real browser."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.integration.cluster.console.conftest import HELLO, OpenPage
+from tests.integration.cluster.harness import Cluster
+
+STACK = """\
+services:
+  web:
+    image: registry:5000/hello:1
+  late:
+    image: registry:5000/hello:1
+    deploy:
+      replicas: 2
+      placement:
+        constraints: [node.labels.disk == ssd]
+"""
+
+
+def create_with_resources(cluster: Cluster, directory: Path) -> None:
+    """A service, and a container, that use a volume; the service uses a secret and a config too."""
+    (directory / "file").write_text("first: <b>1</b>\n")
+    cluster.shoal("volume", "create", "--label", "team=data", "records")
+    for kind, name in (("secret", "key"), ("config", "site")):
+        cluster.shoal(kind, "create", name, str(directory / "file"))
+    mount = ("--mount", "type=volume,source=records,target=/data")
+    cluster.shoal("service", "create", "--name", "web", *mount, "--secret", "key", "--config", "site", HELLO)
+    cluster.shoal("run", "-d", "--name", "box", "-v", "records:/data", HELLO)
+
+
+def update(page: Page, label: str, content: str) -> None:
+    page.get_by_role("button", name="Update…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label(label, exact=True).fill(content)
+    dialog.get_by_label("Labels, a NAME=VALUE a line").fill("team=web")
+    expect(dialog.locator("code")).to_contain_text("update --label-add team=web")
+    dialog.get_by_role("button", name="Update", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="Services that get the new version: web")).to_be_visible()
+    expect(page.get_by_role("table", name="Versions")).to_contain_text("newest")
+
+
+def test_what_a_service_uses_has_pages(clean: Cluster, open_page: OpenPage, tmp_path: Path) -> None:
+    create_with_resources(clean, tmp_path)
+    page = open_page("/services/web")
+    main = page.locator("main")
+    main.get_by_role("link", name="records").click()
+    expect(page).to_have_url(re.compile("/volumes/records$"))
+    expect(main).to_contain_text("team=data")
+    expect(main.locator("dl").get_by_role("link", name="box")).to_be_visible()
+    data = page.get_by_role("table", name="Nodes with its data")
+    expect(data).to_contain_text(re.compile("h[123].*home.*[0-9] (B|KiB)"))
+    expect(page.get_by_role("table", name="Tasks").get_by_role("link", name="web.1")).to_be_visible()
+    page.go_back()
+    main.get_by_role("link", name="site").click()
+    expect(page.get_by_role("region", name="Content")).to_have_text("first: <b>1</b>\n")
+    update(page, "Content", "second: 2\n")
+    expect(page.get_by_role("region", name="Content")).to_have_text("second: 2\n")
+    page.goto("/secrets")
+    page.get_by_role("table", name="Secrets").get_by_role("link", name="key").click()
+    update(page, "New content", "very secret")
+    page.reload()
+    expect(main).to_contain_text("team=web")
+    for never in ("first:", "very secret"):
+        expect(page.locator("body")).not_to_contain_text(never)
+
+
+def test_a_volume_is_removed_from_its_page_by_name(clean: Cluster, open_page: OpenPage) -> None:
+    clean.shoal("volume", "create", "records")
+    page = open_page("/volumes/records")
+    page.get_by_role("button", name="Remove…").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Remove volume")).to_be_disabled()
+    dialog.get_by_role("textbox").fill("records")
+    dialog.get_by_role("button", name="Remove volume").click()
+    expect(page).to_have_url(re.compile("/volumes$"))
+    expect(page.get_by_text("There is no volume yet.")).to_be_visible()
+
+
+def test_a_stack_shows_how_far_it_is(clean: Cluster, open_page: OpenPage) -> None:
+    page = open_page("/deploy/shop")
+    page.get_by_label("Compose file").fill(STACK)
+    page.get_by_role("button", name="Show the plan").click()
+    page.get_by_role("button", name="Deploy", exact=True).click()
+    progress = page.get_by_role("region", name="Progress")
+    expect(progress.get_by_role("status")).to_have_text("1 of 3 tasks running")
+    bar = progress.get_by_role("progressbar", name="Running tasks")
+    assert (bar.get_attribute("value"), bar.get_attribute("max")) == ("1", "3")
+    clean.shoal("node", "update", "--label-add", "disk=ssd", "h2")
+    expect(progress).to_have_count(0)
+    expect(page.get_by_role("table", name="Services")).to_contain_text("2/2")
+    clean.shoal("node", "update", "--label-rm", "disk", "h2")
