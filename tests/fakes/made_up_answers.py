@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from google.protobuf.message import Message
 
 from shoal.api.v1.control_pb2 import (
+    FileView,
     ListFilesResponse,
     ListManagersResponse,
     ListNetworksResponse,
@@ -17,6 +18,7 @@ from shoal.api.v1.control_pb2 import (
     NetworkView,
     StatsResponse,
     StoreView,
+    VolumeView,
     WatchEventsResponse,
 )
 from shoal.api.v1.engine_pb2 import ListContainersResponse, ListImagesResponse
@@ -45,6 +47,9 @@ def answers(mark: str = "") -> dict[str, Message | Exception]:
         "ListNetworks": _networks(mark),
         "GetNetwork": _network(mark),
         "ListVolumes": _volumes(mark),
+        "GetVolume": _volume(mark),
+        "GetSecret": _file(mark),
+        "GetConfig": _file(mark),
         "ListSecrets": _files(mark),
         "ListConfigs": _files(mark),
         "ListRevisions": _revisions(mark),
@@ -180,6 +185,30 @@ def _files(mark: str) -> ListFilesResponse:
         view.meta.id, view.meta.updated_at_ms = f"file{number}", _now_ms() - number * DAY_MS
         view.spec.name, view.spec.stack = f"{name}{mark}", "shop"
         view.versions.add(size_bytes=1200 + number)
+    return found
+
+
+def _volume(mark: str) -> VolumeView:
+    """With its data on one node, and a container that uses it too."""
+    found = _volumes(mark).volumes[0]
+    found.services.append(f"container db{mark}")
+    found.volume.meta.created_at_ms = _now_ms() - DAY_MS
+    for texts in (found.volume.spec.options, found.volume.spec.labels):
+        texts[f"note{mark}"] = f"made up{mark}"
+    found.locations[0].home, found.locations[0].used_bytes = True, SIZE
+    return found
+
+
+def _file(mark: str) -> FileView:
+    """Of two versions, with content; a secret's is shown nowhere."""
+    found = _files(mark).files[0]
+    found.content = f"listen 80;  # {mark}\n".encode()
+    found.spec.labels[f"note{mark}"] = f"made up{mark}"
+    del found.versions[:]
+    for number in range(2):
+        digest = f"{number}f" * 16
+        found.versions.add(version=digest, size_bytes=1200, created_at_ms=_now_ms() - number * DAY_MS)
+    found.version = found.versions[0].version
     return found
 
 

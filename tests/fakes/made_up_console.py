@@ -40,8 +40,11 @@ PAGES = {
     "networks": "/networks",
     "network": "/networks/shop_front",
     "volumes": "/volumes",
+    "volume": "/volumes/shop_data",
     "secrets": "/secrets",
+    "secret": "/secrets/shop_key",
     "configs": "/configs",
+    "config": "/configs/shop_key",
     "health": "/health",
     "events": "/events",
 }
