@@ -30,6 +30,7 @@ class SignIns:
         self._now = now
         self._used: dict[str, datetime] = {}
         self._one_time: dict[str, tuple[str, Role, datetime]] = {}
+        self._opened: set[str] = set()
 
     def one_time_token(self, user: str, role: Role, *, certificate_until: datetime) -> str:
         """A new token for the address that is opened in a browser of this machine's user.
@@ -48,13 +49,20 @@ class SignIns:
             Unauthenticated: it is not good, or was used. Busy: too many people sign in at once.
         """
         now = self._now()
-        for known in list(self._one_time):
+        for known in self._one_time:
             if hmac.compare_digest(known.encode(), token.encode(errors="replace")):
-                user, role, until = self._one_time.pop(known)
-                return session_for(user, role, now=now, certificate_until=until)
+                return self._open(known, now)
         found = sign_in_token.check(token, authority=self._authority, now=now)
         self._use(found, now)
         return session_for(found.subject.id, found.subject.role, now=now, certificate_until=found.certificate_until)
+
+    def _open(self, token: str, now: datetime) -> Session:
+        """By the token of an address."""
+        if token in self._opened:
+            raise Unauthenticated("the address was used already; `shoal console token` prints a token to sign in with")
+        self._opened.add(token)
+        user, role, until = self._one_time[token]
+        return session_for(user, role, now=now, certificate_until=until)
 
     def _use(self, found: sign_in_token.SignIn, now: datetime) -> None:
         self._used = {number: until for number, until in self._used.items() if until >= now}

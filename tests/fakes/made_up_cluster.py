@@ -63,6 +63,10 @@ class MadeUpCluster:
         changes.nodes[0].spec.availability = availability
         self._asked.put_nowait(changes)
 
+    def set_state(self, number: int, state: "TaskState.ValueType") -> None:
+        """Change a task, at once."""
+        self._asked.put_nowait(ClusterChanges(tasks=[self._task(number, state)]))
+
     def snapshot(self) -> Iterator[ClusterChanges]:
         first = ClusterChanges()
         for number in range(self._nodes):

@@ -58,7 +58,7 @@ def test_the_token_in_an_address_is_good_once() -> None:
     signed = sign_ins()
     token = signed.one_time_token("ada", Role.ADMIN, certificate_until=NOW + MAX_AGE)
     assert signed.sign_in(token).user == "ada"
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(Unauthenticated, match="the address was used already"):
         signed.sign_in(token)
 
 
