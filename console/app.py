@@ -23,7 +23,7 @@ from console.handlers.container_handlers import ContainerHandlers
 from console.handlers.creation_handlers import CreationHandlers
 from console.handlers.feed_handlers import FeedHandlers
 from console.handlers.file_handlers import FileHandlers
-from console.handlers.image_handlers import ImageHandlers
+from console.handlers.image_handlers import ImageHandlers, Logins
 from console.handlers.log_handlers import LogHandlers
 from console.handlers.node_handlers import NodeHandlers
 from console.handlers.object_handlers import ObjectHandlers
@@ -59,6 +59,8 @@ from shoal.manager_calls.managers import Managers
 from shoal.manager_calls.monitoring import ClientMonitor
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.monitoring.server import monitoring_server
+from shoal.registry_logins.docker_config import DockerConfig, config_path
+from shoal.registry_logins.with_logins import with_logins
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.on_behalf import ActingUser
 from shoal.task_group import TaskGroup
@@ -191,7 +193,7 @@ def build(
         ResourceHandlers(managers),
         ContainerHandlers(managers),
         FileHandlers(managers),
-        ImageHandlers(managers, streams, registries),
+        ImageHandlers(managers, streams, registries, logins_of(settings)),
         TerminalHandlers(managers, streams),
     )
     app = http_app(
@@ -225,6 +227,13 @@ def _names(settings: ConsoleSettings) -> Callable[[], frozenset[str]]:
         return lambda: LOOPBACK_NAMES
     names = frozenset(each.lower() for each in host_names(settings.host, settings.names))
     return lambda: names
+
+
+def logins_of(settings: ConsoleSettings) -> Logins:
+    """Of registries: on one's own machine those of `shoal login`. A console for a team lends its own to nobody."""
+    if not settings.local:
+        return lambda registries, _: registries
+    return lambda registries, domains: with_logins(registries, domains, DockerConfig(config_path(os.environ)))
 
 
 def _session_key(path: Path | None) -> bytes:

@@ -11,8 +11,6 @@ from cli.builds.build_report import BuildFiles, execute
 from cli.builds.build_source import BuildSource
 from cli.client import Client
 from cli.images.cluster_repository import ClusterRepository
-from cli.images.docker_config import DockerConfig, config_path
-from cli.images.registry_logins import with_logins
 from cli.render.build_progress.display import Mode
 from shoal.api.v1.builds_pb2 import BuildResult, BuildStart, NameIndexRequest
 from shoal.api.v1.control_pb2 import GetClusterRequest
@@ -20,6 +18,8 @@ from shoal.distribution.registries import Registries
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.images.progress import LayerProgress
+from shoal.registry_logins.docker_config import DockerConfig, config_path
+from shoal.registry_logins.with_logins import with_logins
 
 INDEX_SECONDS = 60.0
 

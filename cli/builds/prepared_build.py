@@ -9,10 +9,10 @@ from cli.builds.build_source import BuildSource
 from cli.builds.known_dockerfiles import dockerfile_key, known_images, remember_images
 from cli.builds.local_caches import take_local_caches
 from cli.builds.registry_credentials import credentials_for, domains_of
-from cli.images.docker_config import DockerConfig, config_path
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.registries import Registries
 from shoal.errors import InvalidInput
+from shoal.registry_logins.docker_config import DockerConfig, config_path
 from shoal.spec_parsers.csv_fields import csv_fields
 
 MAX_PATTERN_CHARACTERS = 1 << 16

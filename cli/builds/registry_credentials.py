@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 
-from cli.images.docker_config import DockerConfig
-from cli.images.registry_logins import with_logins
 from shoal.api.v1.builds_pb2 import RegistryCredentials
 from shoal.distribution.credentials import read_password
 from shoal.distribution.registries import Registries, read_registries
 from shoal.errors import InvalidInput, NotFound
 from shoal.image_reference import parse
+from shoal.registry_logins.docker_config import DockerConfig
+from shoal.registry_logins.with_logins import with_logins
 
 
 def registries_of_context(name: str | None) -> Registries:

@@ -8,10 +8,10 @@ import click
 
 from cli.commands.common.common_options import examples
 from cli.commands.image.image_options import registries_option, run, settings_of
-from cli.images.docker_config import DockerConfig, Login, config_path, domain_of
 from cli.render.error_lines import warn
 from shoal.distribution.registries import Registries
 from shoal.errors import InvalidInput, Unauthenticated
+from shoal.registry_logins.docker_config import DockerConfig, Login, config_path, domain_of
 
 
 @click.command(

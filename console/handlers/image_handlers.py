@@ -7,7 +7,7 @@ A pull or a push is a WebSocket. The browser's first message says what is to be 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,9 @@ MAX_COPIES = 16
 FIRST_SECONDS = 10.0
 """For the browser's first message."""
 
+Logins = Callable[[Registries, Sequence[str]], Registries]
+"""Settings with logins for these registries, where they have none. It may block, and raise ShoalError."""
+
 Copy = Callable[[dict[str, Any], Registries, "LayerChanges"], Awaitable[dict[str, str]]]
 
 
@@ -63,13 +66,15 @@ class ImageHandlers:
 
     Args:
         registries: settings of registries; a pull or a push may add credentials for one.
+        logins: what else has credentials, asked for each copy.
     """
 
-    def __init__(self, managers: Managers, streams: Streams, registries: Registries) -> None:
+    def __init__(self, managers: Managers, streams: Streams, registries: Registries, logins: Logins) -> None:
         self._managers = managers
         self._images = managers.images
         self._streams = streams
         self._registries = registries
+        self._logins = logins
         self._copies = 0
 
     def routes(self) -> Iterable[web.RouteDef]:
@@ -136,7 +141,7 @@ class ImageHandlers:
 
     async def _pull(self, document: dict[str, Any], registries: Registries, progress: LayerChanges) -> dict[str, str]:
         reference, platform = parse(text_of(document, "name")).with_default_tag(), _platform(document)
-        async with self._opened(registries) as (distribution, repository):
+        async with self._opened(registries, reference) as (distribution, repository):
             source = distribution.repository(reference)
             image = await repository.pull(source, reference, progress, platform=platform)
         await self._managers.call(self._images.SetImage, SetImageRequest(image=image))
@@ -145,7 +150,7 @@ class ImageHandlers:
     async def _push(self, document: dict[str, Any], registries: Registries, progress: LayerChanges) -> dict[str, str]:
         reference = _tagged(text_of(document, "name"))
         image = (await self._find(str(reference))).image
-        async with self._opened(registries) as (distribution, repository):
+        async with self._opened(registries, reference) as (distribution, repository):
             target = distribution.repository(reference)
             await repository.push(image.digest, target, reference.tag, progress, source=image.source)
         return {"name": reference.familiar, "digest": image.digest}
@@ -182,15 +187,19 @@ class ImageHandlers:
         return cluster.image_repository
 
     @asynccontextmanager
-    async def _opened(self, registries: Registries) -> AsyncGenerator[tuple["Distribution", "ImageRepository"]]:
-        """Raises Refused: the cluster has no image repository."""
+    async def _opened(
+        self, registries: Registries, reference: ImageReference
+    ) -> AsyncGenerator[tuple["Distribution", "ImageRepository"]]:
+        """Raises Refused: the cluster has no image repository. What `Logins` raises."""
         from shoal.distribution.registry_client import Distribution  # httpx: most consoles copy no image
         from shoal.images.image_repository import ImageRepository
 
         name = await self._repository_name()
         if not name:
             raise Refused("the cluster has no image repository; set one with `shoal cluster update --image-repository`")
-        async with Distribution(registries) as distribution:
+        domains = (reference.domain, parse(name).domain)
+        known = await asyncio.to_thread(self._logins, registries, domains)
+        async with Distribution(known) as distribution:
             yield distribution, ImageRepository(distribution, name)
 
     def _with_login(self, document: dict[str, Any]) -> Registries:

@@ -85,8 +85,8 @@ def repository_name(client: Client) -> str:
 
 def registries_with_logins(ctx: click.Context, path: Path | None, references: Iterable[ImageReference]) -> Registries:
     """Settings of registries, with logins for those of the references. Raises as `with_logins` does."""
-    from cli.images.docker_config import DockerConfig, config_path
-    from cli.images.registry_logins import with_logins
+    from shoal.registry_logins.docker_config import DockerConfig, config_path
+    from shoal.registry_logins.with_logins import with_logins
 
     config = DockerConfig(config_path(os.environ))
     return with_logins(settings_of(ctx, path), [each.domain for each in references], config)

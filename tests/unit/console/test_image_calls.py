@@ -1,18 +1,24 @@
 """Images: what they are, their names, and copies with progress that end with their page."""
 
 import asyncio
+import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from console.app import logins_of
 from console.handlers import image_handlers
 from console.handlers.image_handlers import LayerChanges
+from console.settings import ConsoleSettings
 from shoal.api.v1.control_pb2 import ClusterView
 from shoal.api.v1.engine_pb2 import ImageView, RemoveImageRequest, RemoveImagesResponse, SetImageRequest
 from shoal.api.v1.standalone_pb2 import Image
+from shoal.distribution.registries import Registries
 from shoal.errors import NotFound
 from shoal.images.progress import LayerProgress, LayerState
+from shoal.registry_logins.docker_config import DockerConfig, Login
 from tests.unit.console.console_rig import Browser, FakeManagers
 from tests.unit.console.test_handlers import with_browser
 
@@ -116,12 +122,24 @@ def test_what_cannot_be_copied_is_said() -> None:
     with_browser(fake, scenario)
 
 
-def test_a_pull_uses_its_own_login_and_ends_when_its_page_is_closed() -> None:
+TYPED = {"username": "ada", "password": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "typed"),
+    [("ada:secret", {}), ("old:x", TYPED), ("", TYPED)],
+)
+def test_a_pull_uses_the_login_that_is_typed_else_the_persons_own_and_ends_when_its_page_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str, typed: dict[str, str]
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    expected = b"Basic " + base64.b64encode(b"ada:secret")
+
     async def scenario(page: Browser) -> None:
         logged_in, gone = asyncio.Event(), asyncio.Event()
 
         async def registry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            while b"Basic YWRhOnNlY3JldA==" not in await reader.readuntil(b"\r\n\r\n"):
+            while expected not in await reader.readuntil(b"\r\n\r\n"):
                 writer.write(b'HTTP/1.1 401 no\r\nWWW-Authenticate: Basic realm="r"\r\nContent-Length: 0\r\n\r\n')
             logged_in.set()
             await reader.read()  # it answers no more; the end comes with the client
@@ -130,12 +148,37 @@ def test_a_pull_uses_its_own_login_and_ends_when_its_page_is_closed() -> None:
 
         async with await asyncio.start_server(registry, "127.0.0.1") as server, asyncio.timeout(10):
             host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            if kept:
+                user, _, password = kept.partition(":")
+                DockerConfig(tmp_path / "config.json").store(host, Login(user, password))
             fake.answers["GetCluster"] = ClusterView(image_repository=f"{host}/pool")
             socket = await page.open("/api/images/pull")
-            await socket.send_json({"name": f"{host}/web:1", "username": "ada", "password": "secret"})
+            await socket.send_json({"name": f"{host}/web:1", **typed})
             await logged_in.wait()
             await socket.close()
             await gone.wait()
 
     fake = FakeManagers()
+    with_browser(fake, scenario)
+
+
+def test_a_console_for_a_team_lends_the_logins_of_its_own_user_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    DockerConfig(tmp_path / "config.json").store("r:1", Login("ada", "secret"))
+    for local, listen, user in ((True, "127.0.0.1:0", "ada"), (False, "[::]:0", "")):
+        found = logins_of(ConsoleSettings(local=local, listen=listen))(Registries(), ["r:1"])
+        assert found.find("r:1").username == user
+
+
+def test_a_file_of_logins_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    fake = FakeManagers({"GetCluster": ClusterView(image_repository="127.0.0.1:1/pool")})
+
+    async def scenario(page: Browser) -> None:
+        found = await last_message(page, "/api/images/pull", {"name": "redis"})
+        assert "cannot read" in found["error"] and "config.json" in found["error"]
+
     with_browser(fake, scenario)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from cli.images.docker_config import DockerConfig
 from shoal.distribution.registries import Registries
+from shoal.registry_logins.docker_config import DockerConfig
 
 
 def with_logins(registries: Registries, domains: Iterable[str], config: DockerConfig) -> Registries:

@@ -1,0 +1,1 @@
+"""Logins of registries, as Docker keeps them."""
