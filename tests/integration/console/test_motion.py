@@ -17,13 +17,12 @@ TIMEOUT_MS = 15_000
 WATCH = """() => {
   const canvas = document.querySelector('main canvas');
   const seen = window.seen = [canvas.toDataURL()];
-  const look = () => {
+  setInterval(() => {
     const shown = canvas.toDataURL();
     if (shown !== seen.at(-1)) seen.push(shown);
-    requestAnimationFrame(look);
-  };
-  look();
+  }, 20);
 }"""
+"""Pictures that there are, one after the other. Between a mark and its end, a timer comes even where frames do not."""
 SEEN = "seen.length"
 ANIMATED = """() => {
   const roots = [document, ...[...document.querySelectorAll('*')].map(each => each.shadowRoot).filter(Boolean)];
