@@ -16,8 +16,20 @@ const licences = {
   },
 };
 
+/** What the first script loads is asked for with it. */
+const preload = {
+  name: "preload",
+  transformIndexHtml: {
+    order: "post",
+    handler: (_, { bundle }) =>
+      Object.values(bundle)
+        .filter((each) => each.type === "chunk" && each.name === "main")
+        .map((each) => ({ tag: "link", attrs: { rel: "modulepreload", crossorigin: true, href: `/${each.fileName}` }, injectTo: "head" })),
+  },
+};
+
 export default {
-  plugins: [licences],
+  plugins: [licences, preload],
   build: {
     outDir: "../built",
     emptyOutDir: true,
@@ -29,6 +41,17 @@ export default {
     // It would add code that makes requests of its own; browsers of es2022 need none.
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    rolldownOptions: {
+      output: {
+        // Two scripts make the first page, each with all that it imports: the one that asks, and the one that draws.
+        codeSplitting: {
+          groups: [
+            { name: "begin", test: /src\/begin\.ts$/, priority: 2 },
+            { name: "main", test: /src\/main\.tsx$/, priority: 1 },
+          ],
+        },
+      },
+    },
   },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
 };

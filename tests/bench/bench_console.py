@@ -1,7 +1,7 @@
 """The console's pages in Chromium, over a cluster that is made up: 1,000 nodes, 10,000 tasks, 500 changes a second; and
 how soon a change of a real cluster is on the screen.
 
-Run `python -m tests.bench.bench_console [NODES TASKS CHANGES]`; with numbers, the made-up cluster alone. Times are
+Run `python -m tests.bench.bench_console [NODES TASKS CHANGES]`; with numbers, made-up clusters alone. Times are
 those of this machine with what else it does; processor time beside them says what the console itself costs. Chromium
 has no graphics processor here: it paints with the machine's processors.
 """
@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from playwright.async_api import Page
+from playwright.async_api import CDPSession, Page
 
 from cli.playground import console_server
 from console.app import Console
@@ -30,9 +30,11 @@ from tests.fakes.made_up_cluster import INTERVAL_SECONDS, MadeUpCluster
 from tests.fakes.made_up_console import made_up_console
 
 NODES, TASKS, CHANGES = 1_000, 10_000, 500
+FEW_NODES, FEW_TASKS = 3, 10
 ROUNDS, CHANGE_ROUNDS, INCREMENTS = 7, 30, 200
 SECONDS = 10.0
 SETTLE_SECONDS = 3.0
+WINDOW_SECONDS = 1.5
 VIEWPORT: Any = {"width": 1600, "height": 1000}
 MADE_UP, PART = f"{NODES:,} nodes, {TASKS:,} tasks", "of one part"
 
@@ -46,11 +48,37 @@ FRAMES = """seconds => new Promise(done => {
   };
   requestAnimationFrame(frame);
 })"""
+STAGES = """
+const usable = USABLE;
+window.WebSocket = class extends WebSocket {
+  constructor(address) {
+    super(address);
+    performance.mark('stream asked for');
+    this.addEventListener('message', event => event.data === '{"type":"complete"}' && performance.mark('snapshot'));
+  }
+};
+const look = () => usable() ? performance.mark('usable') : requestAnimationFrame(look);
+requestAnimationFrame(look);
+"""
+TIMES = """() => {
+  const of = (type, name) => performance.getEntriesByType(type).filter(each => each.name.includes(name));
+  const files = performance.getEntriesByType('resource').filter(each => /[.](js|css)$/.test(each.name));
+  return {
+    'first byte': performance.getEntriesByType('navigation')[0].responseStart,
+    'scripts and styles': Math.max(...files.filter(each => each.startTime < of('mark', 'usable')[0].startTime)
+      .map(each => each.responseEnd)),
+    'session': of('resource', '/api/session')[0].responseEnd,
+    'stream asked for': of('mark', 'stream')[0].startTime,
+    'first paint with content': of('paint', 'contentful')[0].startTime,
+    'snapshot': of('mark', 'snapshot')[0].startTime,
+    'usable': of('mark', 'usable')[0].startTime,
+  };
+}"""
+"""When each stage of the first page has ended, milliseconds since the navigation's start."""
 USABLE = """() => document.querySelectorAll('.picture a').length
-  && !document.querySelector('main [role=status]') && performance.now()"""
-"""Boxes are there, with all of their tasks; since the address was entered (User Timing: the navigation's start)."""
-FILES = """async () => performance.getEntries().filter(each => ['navigation', 'resource'].includes(each.entryType))
-  .map(each => [each.name, each.encodedBodySize, each.responseStart - each.requestStart])"""
+  && !document.querySelector('main [role=status]')"""
+"""Boxes are there, with all of their tasks."""
+BYTES = """() => performance.getEntries().reduce((sum, each) => sum + (each.encodedBodySize ?? 0), 0)"""
 SEEN = """paused => new Promise(done => {
   const look = () => document.querySelector('.picture a').ariaLabel.includes('pause') === paused
     ? done(performance.timeOrigin + performance.now()) : requestAnimationFrame(look);
@@ -73,7 +101,7 @@ WRITTEN = """async ([node, availability]) => {
 
 def measure() -> list[Figure]:
     """All figures of this file."""
-    return [*measure_feed(), *asyncio.run(measure_pages()), *measure_changes()]
+    return [*measure_feed(), *asyncio.run(measure_small()), *asyncio.run(measure_pages()), *measure_changes()]
 
 
 def measure_feed() -> list[Figure]:
@@ -125,13 +153,21 @@ async def _feed_seconds(made_up: MadeUpCluster) -> float:
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def measure_small() -> list[Figure]:
+    """The first page of a cluster as people begin with."""
+    made_up = MadeUpCluster(nodes=FEW_NODES, tasks=FEW_TASKS, services=1, changes=0)
+    async with made_up_console(made_up) as (console, address), chromium() as browser:
+        await asyncio.sleep(SETTLE_SECONDS)
+        return await _first_pages(browser, console, address, f"first page, {FEW_NODES} nodes and {FEW_TASKS} tasks")
+
+
 async def measure_pages(nodes: int = NODES, tasks: int = TASKS, changes: int = CHANGES) -> list[Figure]:
     """The first page, frames, memory and changes over a cluster that is made up."""
     made_up = MadeUpCluster(nodes=nodes, tasks=tasks, services=max(1, tasks // 100), changes=changes)
     async with made_up_console(made_up) as (console, address), chromium() as browser:
         await asyncio.sleep(SETTLE_SECONDS)
         found = await _empty_page(browser, address)
-        found += await _first_pages(browser, console, address)
+        found += await _first_pages(browser, console, address, "first page")
         page = await _open(browser, f"{address}#token={console.one_time_token()}")
         await page.wait_for_function(USABLE)
         await asyncio.sleep(SETTLE_SECONDS)
@@ -166,39 +202,50 @@ async def _empty_page(browser: Chromium, address: str) -> list[Figure]:
     return found
 
 
-async def _first_pages(browser: Chromium, console: Console, address: str) -> list[Figure]:
+async def _first_pages(browser: Chromium, console: Console, address: str, title: str) -> list[Figure]:
     """From the address to a picture of everything, in a window that has nothing yet; signing in included."""
-    seconds, costs, first_bytes, kilobytes = [], [], [], 0.0
-    for _ in range(ROUNDS):
-        before = browser.processor_seconds()
-        page = await _open(browser, f"{address}#token={console.one_time_token()}")
-        usable = await page.wait_for_function(USABLE, polling="raf")
-        seconds.append(await usable.json_value() / 1000)
-        costs.append(browser.processor_seconds() - before)
-        files = await page.evaluate(FILES)
-        first_bytes.append(files[0][2])
-        kilobytes = sum(size for _, size, _ in files) / 1000
-        await page.context.close()
+    rounds = [await _first_page(browser, f"{address}#token={console.one_time_token()}") for _ in range(1 + ROUNDS)][1:]
+    middle = {name: p50([each[name] for each in rounds]) for name in rounds[0]}
+    stages = [each for each in middle if each not in ("usable", "browser", "thread", "bytes")]
     return [
-        Figure("first page usable, median", p50(seconds), "s", at_most=0.3),
-        Figure("first page, processor of the browser, median", p50(costs) * 1000, "ms"),
-        Figure("first page, first byte, median", p50(first_bytes), "ms", scope=PART),
-        Figure("first page, compressed", kilobytes, "kB", at_most=250),
+        Figure(f"{title} usable, median", middle["usable"] / 1000, "s", at_most=0.3),
+        *(Figure(f"{title}, until {each}, median", middle[each], "ms", scope=PART) for each in stages),
+        Figure(f"{title}, processor of the page's thread, median", middle["thread"], "ms"),
+        Figure(f"{title}, processor of the browser, median", middle["browser"], "ms"),
+        Figure(f"{title}, compressed", middle["bytes"] / 1000, "kB", at_most=250),
     ]
+
+
+async def _first_page(browser: Chromium, address: str) -> dict[str, float]:
+    """When its stages have ended, and what it costs. The window is open before: Chromium makes its own parts then."""
+    page = await _open(browser, "about:blank")
+    await page.add_init_script(STAGES.replace("USABLE", USABLE))
+    session = await page.context.new_cdp_session(page)
+    await session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    await asyncio.sleep(WINDOW_SECONDS)
+    before = browser.processor_seconds()
+    await page.goto(address)
+    await page.wait_for_function("() => performance.getEntriesByName('usable').length", polling=50)
+    cost, thread = browser.processor_seconds() - before, await _thread_seconds(session)
+    found: dict[str, float] = await page.evaluate(TIMES)
+    found |= {"browser": cost * 1000, "thread": thread * 1000, "bytes": await page.evaluate(BYTES)}
+    await page.context.close()
+    return found
+
+
+async def _thread_seconds(session: CDPSession) -> float:
+    """That the page's own thread has used."""
+    metrics = (await session.send("Performance.getMetrics"))["metrics"]
+    return next(float(each["value"]) for each in metrics if each["name"] == "TaskDuration")
 
 
 async def _frames(browser: Chromium, page: Page) -> list[Figure]:
     """While tasks change. A thread's time is the page's own; the other processes compose and paint."""
     session = await page.context.new_cdp_session(page)
     await session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    async def page_seconds() -> float:
-        metrics = (await session.send("Performance.getMetrics"))["metrics"]
-        return next(float(each["value"]) for each in metrics if each["name"] == "TaskDuration")
-
-    own, all_of_it = await page_seconds(), browser.processor_seconds()
+    own, all_of_it = await _thread_seconds(session), browser.processor_seconds()
     times = await page.evaluate(FRAMES, SECONDS)
-    own, all_of_it = await page_seconds() - own, browser.processor_seconds() - all_of_it
+    own, all_of_it = await _thread_seconds(session) - own, browser.processor_seconds() - all_of_it
     title = f"overview, {CHANGES} changes a second"
     return [
         Figure(f"{title}, frames a second", len(times) / SECONDS, "frames/s", at_least=30),
@@ -249,4 +296,4 @@ async def _changes(address: str) -> list[float]:
 
 if __name__ == "__main__":
     given = [int(each) for each in sys.argv[1:4]]
-    print(table(asyncio.run(measure_pages(*given)) if given else measure()))
+    print(table([*asyncio.run(measure_small()), *asyncio.run(measure_pages(*given))] if given else measure()))

@@ -1,7 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, signOut } from "./api";
 import icon from "./icon.svg";
-import { connect } from "./feed/connection";
 import { store } from "./feed/store";
 import { useStore } from "./feed/use-store";
 import { Text } from "./parts/basics";
@@ -9,37 +8,17 @@ import { themeChanged } from "./picture/palette";
 import { LastCommand } from "./parts/last-command";
 import { Later } from "./parts/later";
 import { Search } from "./parts/search";
-import { ContainerPage } from "./pages/container";
-import { CreateService } from "./pages/create-service";
-import { Events } from "./pages/events";
-import { FilePage } from "./pages/file";
-import { ImagePage } from "./pages/image";
-import { Health } from "./pages/health";
-import { Jobs } from "./pages/jobs";
-import { Logs } from "./pages/logs";
-import { KINDS, Objects } from "./pages/objects";
-import { NetworkPage } from "./pages/network";
-import { NodePage, Nodes } from "./pages/nodes";
 import { Overview } from "./pages/overview";
-import { Run } from "./pages/run";
-import { Service } from "./pages/service";
-import { Services } from "./pages/services";
-import { Deploy, StackPage, Stacks } from "./pages/stacks";
-import { TaskPage } from "./pages/task";
-import { VolumePage } from "./pages/volume";
 import { Link, useAddress } from "./router";
-import { shellWord, visible } from "./text";
-
-export interface Session {
-  user: string;
-  role: string;
-  until: number;
-  context: string;
-  cluster: string;
-  version: string;
-}
+import type { Session } from "./session";
+import { visible } from "./text";
+import { applyTheme, savedTheme, saveTheme } from "./theme";
 
 const WARNINGS_FIRST_MS = 1000, WARNINGS_AGAIN_MS = 15_000;
+
+const loadOtherPages = () => import("./pages/other-pages");
+/** Well before somebody has found the link to one, and after the first picture. */
+const OTHER_PAGES_MS = 1000;
 
 const GROUPS: readonly { title: string; pages: readonly (readonly [page: string, title: string])[] }[] = [
   { title: "Cluster", pages: [["", "Overview"], ["nodes", "Nodes"], ["health", "Health"], ["events", "Events"]] },
@@ -57,7 +36,6 @@ export function App({ session, ended }: { session: Session; ended: () => void })
   const { path } = useAddress();
   const [searching, setSearching] = useState(false);
   const [menu, setMenu] = useState(false);
-  useEffect(() => connect(store, ended), []);
   useEffect(() => {
     const load = (): void => {
       if (!document.hidden) get<Record<string, string[]>>("/api/node-warnings").then((found) => store.setWarnings(found), () => undefined);
@@ -78,6 +56,10 @@ export function App({ session, ended }: { session: Session; ended: () => void })
     };
     window.addEventListener("keydown", key);
     return () => window.removeEventListener("keydown", key);
+  }, []);
+  useEffect(() => {
+    const timer = setTimeout(() => void loadOtherPages().catch(() => undefined), OTHER_PAGES_MS);
+    return () => clearTimeout(timer);
   }, []);
   const page = path[0] ?? "";
   useEffect(() => setMenu(false), [path.join("/")]);
@@ -115,45 +97,12 @@ export function App({ session, ended }: { session: Session; ended: () => void })
       </header>
       <div class="side">
         <Connection />
-        <main id="content" tabIndex={-1}>{pageOf(path)}</main>
+        <main id="content" tabIndex={-1}>{page ? <Later load={loadOtherPages} props={{ path }} /> : <Overview />}</main>
         <LastCommand />
       </div>
       {searching && <Search close={() => setSearching(false)} />}
     </>
   );
-}
-
-function pageOf(path: string[]) {
-  const [page, name] = path;
-  if (!page) return <Overview />;
-  if (page === "services") return name ? <Service name={name} /> : <Services />;
-  if (page === "nodes") return name ? <NodePage name={name} /> : <Nodes />;
-  if (page === "stacks") return name ? <StackPage name={name} /> : <Stacks />;
-  if (page === "deploy") return <Deploy key={name ?? ""} stack={name ?? ""} />;
-  if (page === "logs" && name) {
-    return (
-      <>
-        <h1>Logs of <Text of={name} /></h1>
-        <Logs query={`stack=${encodeURIComponent(name)}`} line={`shoal stack logs --follow ${shellWord(name)}`} />
-      </>
-    );
-  }
-  if (page === "terminal" && name) {
-    return <Later key={name} load={() => import("./pages/terminal")} props={{ id: name }} />;
-  }
-  if (page === "tasks" && name) return <TaskPage key={name} id={name} />;
-  if (page === "events") return <Events />;
-  if (page === "health") return <Health />;
-  if (page === "jobs") return <Jobs />;
-  if (page === "run") return <Run />;
-  if (page === "create-service") return <CreateService />;
-  if (page === "containers" && name) return <ContainerPage key={name} name={name} />;
-  if (page === "images" && name) return <ImagePage key={name} name={name} />;
-  if (page === "networks" && name) return <NetworkPage key={name} name={name} />;
-  if (page === "volumes" && name) return <VolumePage key={name} name={name} />;
-  if ((page === "secrets" || page === "configs") && name) return <FilePage key={`${page}/${name}`} kind={page} name={name} />;
-  if (page in KINDS) return <Objects key={page} kind={page} />;
-  return <><h1>There is no such page</h1><p><Link to="/">Overview</Link></p></>;
 }
 
 /** Says when what is shown may be old, and nothing else. */
@@ -165,17 +114,12 @@ function Connection() {
 
 const THEMES = ["system", "light", "dark"] as const;
 
-export function applyTheme(theme: string): void {
-  if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-  else delete document.documentElement.dataset.theme;
-  themeChanged();
-}
-
 function Theme() {
-  const [theme, setTheme] = useState(localStorage.getItem("theme") ?? "system");
+  const [theme, setTheme] = useState(savedTheme);
   const choose = (chosen: string): void => {
-    localStorage.setItem("theme", chosen);
+    saveTheme(chosen);
     applyTheme(chosen);
+    themeChanged();
     setTheme(chosen);
   };
   return (

@@ -1,35 +1,32 @@
 import { render } from "preact";
-import { useState } from "preact/hooks";
-import { ApiError, get, post, textOf } from "./api";
-import { App, applyTheme, type Session } from "./app";
-import "./pages.css";
+import { App } from "./app";
+import { connect } from "./feed/connection";
+import type { FirstStream } from "./feed/first-stream";
+import { store } from "./feed/store";
 import { SignIn } from "./pages/sign-in";
+import type { Begun, Session } from "./session";
 
-const TOKEN = "#token=";
+const root = document.getElementById("app")!;
 
-/** The session: by the token of the address, which leaves it at once, else the one that there is. */
-async function begin(): Promise<{ session: Session | null; problem: string }> {
-  try {
-    if (location.hash.startsWith(TOKEN)) {
-      const token = location.hash.slice(TOKEN.length);
-      history.replaceState(null, "", location.pathname + location.search);
-      return { session: await post<Session>("/api/session", { token }), problem: "" };
-    }
-    return { session: await get<Session>("/api/session"), problem: "" };
-  } catch (error) {
-    // An address that was used already, in a browser that has signed in: its session is still good.
-    const session = await get<Session>("/api/session").catch(() => null);
-    const unexpected = !(error instanceof ApiError) || error.status !== 401 || error.message !== "sign in first";
-    return { session, problem: !session && unexpected ? textOf(error) : "" };
-  }
+/** Draw the pages.
+ *
+ * @param begun the stream is that of the session, and has been opened already.
+ */
+export function start({ session, problem, stream }: Begun & { stream: FirstStream | null }): void {
+  if (session) showPages(session, stream);
+  else showSignIn(problem);
 }
 
-function Root(props: { session: Session | null; problem: string }) {
-  const [session, setSession] = useState(props.session);
-  if (!session) return <SignIn problem={props.problem} done={setSession} />;
-  return <App session={session} ended={() => setSession(null)} />;
+function showSignIn(problem: string): void {
+  render(<SignIn problem={problem} done={(session) => showPages(session, null)} />, root);
 }
 
-applyTheme(localStorage.getItem("theme") ?? "system");
-const root = document.getElementById("app");
-if (root) begin().then((found) => render(<Root {...found} />, root));
+/** What has come by the stream so far is in the first picture. */
+function showPages(session: Session, stream: FirstStream | null): void {
+  const ended = (): void => {
+    disconnect();
+    showSignIn("");
+  };
+  const disconnect = connect(store, ended, stream);
+  render(<App session={session} ended={ended} />, root);
+}

@@ -14,8 +14,8 @@ from deploy import check_console
 ROOT = Path(__file__).parents[3]
 BUDGET_BYTES = 250 << 10
 """Compressed, of the first page, whichever it is."""
-COMMON_BYTES = 64 << 10
-"""Compressed, of what every page loads."""
+COMMON_BYTES, OTHER_BYTES = 32 << 10, 32 << 10
+"""Compressed, of what every page loads, which is the overview; and of what all others load."""
 
 
 @pytest.fixture
@@ -60,8 +60,21 @@ def test_the_first_page_is_within_its_budget() -> None:
     parts = Counter[str]()
     for name in set(files) - named - {"index.html", "licences.txt"}:
         parts[re.sub(r"-.{8}\.\w+$", "", name)] += size(files[name])  # "terminal-Ju14E6Kh.js" and its style sheet
-    assert set(parts) == {"terminal", "yaml-editor"}
-    assert common + max(parts.values()) < BUDGET_BYTES
+    assert set(parts) == {"other-pages", "terminal", "yaml-editor"}
+    other = parts.pop("other-pages")
+    assert other < OTHER_BYTES
+    assert common + other + max(parts.values()) < BUDGET_BYTES
+
+
+def test_no_script_of_the_overview_waits_for_another_to_be_found() -> None:
+    """The document names all that they import, and the one that the first script loads as well."""
+    built = ROOT / check_console.BUILT
+    named = set(re.findall(r"/assets/([\w.-]+)", (built / "index.html").read_text()))
+    texts = {each: (built / "assets" / each).read_text() for each in named if each.endswith(".js")}
+    imported = {each for text in texts.values() for each in re.findall(r'\bfrom\s*"\./([^"]+)"', text)}
+    main = [name for text in texts.values() for name in re.findall(r"import\(`\./(main-[^`]+)`\)", text)]
+    assert len(main) == 1
+    assert imported | set(main) <= named
 
 
 def size(content: bytes) -> int:

@@ -36,6 +36,9 @@ export class Group {
   readonly tasks = new Map<string, Task>();
 }
 
+/** The first snapshot is drawn so often while it arrives: whole, where it arrives sooner. */
+const PART_MS = 120;
+
 type Listener = () => void;
 type Kind = "nodes" | "services" | "containers" | "tasks";
 const KINDS: readonly Kind[] = ["nodes", "services", "containers", "tasks"];
@@ -70,6 +73,8 @@ export class Store {
   /** While a snapshot arrives: what it had so far. */
   private arrived: Record<Kind, Set<string>> | null = null;
   private scheduled = false;
+  /** Of a picture of a snapshot that is not complete. */
+  private partTimer = 0;
 
   /** Tasks on a node; those without one are at "". */
   onNode(id: string): Group {
@@ -92,6 +97,7 @@ export class Store {
       for (const id of [...this[kind].keys()]) if (!arrived?.[kind].has(id)) this.remove(kind, id);
     }
     this.complete = true;
+    this.flushSoon();
     this.touch("connection", "problems", "nodes", "services", "tasks");
   }
 
@@ -194,10 +200,24 @@ export class Store {
   }
 
   private touch(...topics: string[]): void {
+    if (!this.listeners.size && !this.frameListeners.size) return this.forget();
     for (const topic of topics) this.changed.add(topic);
     if (this.scheduled) return;
     this.scheduled = true;
-    // Hidden pages get no frames, and need none.
+    if (this.complete) this.flushNextFrame();
+    else this.partTimer = window.setTimeout(() => this.flushSoon(), PART_MS);
+  }
+
+  /** Tell now what waits for the rest of a snapshot. */
+  private flushSoon(): void {
+    if (!this.partTimer) return;
+    clearTimeout(this.partTimer);
+    this.partTimer = 0;
+    this.flushNextFrame();
+  }
+
+  /** Hidden pages get no frames, and need none. */
+  private flushNextFrame(): void {
     requestAnimationFrame(() => this.flush());
   }
 
@@ -211,11 +231,15 @@ export class Store {
     for (const id of nodes) add(`node:${id}`);
     for (const id of this.changedServices) add(`service:${id}`);
     const membership = this.changed.has("nodes");
+    this.forget();
+    for (const listener of this.frameListeners) listener({ nodes, membership });
+    for (const listener of due) listener();
+  }
+
+  private forget(): void {
     this.changed.clear();
     this.changedServices.clear();
     this.changedNodes = new Set();
-    for (const listener of this.frameListeners) listener({ nodes, membership });
-    for (const listener of due) listener();
   }
 }
 

@@ -1,6 +1,6 @@
 // Components that follow the store.
 
-import { useEffect, useReducer } from "preact/hooks";
+import { useLayoutEffect, useReducer } from "preact/hooks";
 import { store, type Store } from "./store";
 
 /** A change shows at once, those that follow it at most so often: eyes see no more, and lists of thousands cost. */
@@ -9,7 +9,8 @@ const PAUSE_MS = 100;
 /** The store; the component is rendered again when one of the topics changes. */
 export function useStore(...topics: string[]): Store {
   const [, renderAgain] = useReducer((count: number) => count + 1, 0);
-  useEffect(() => {
+  // Before anything else can change the store, so that nothing is missed and nothing is rendered twice.
+  useLayoutEffect(() => {
     let last = 0, timer = 0;
     const render = (): void => {
       timer = 0;
@@ -21,7 +22,6 @@ export function useStore(...topics: string[]): Store {
       if (wait <= 0) render();
       else if (!timer) timer = window.setTimeout(render, wait);
     });
-    renderAgain(undefined as never); // what has changed between rendering and subscribing
     return () => {
       stop();
       clearTimeout(timer);

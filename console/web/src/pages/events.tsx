@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { openStream } from "../feed/connection";
+import { openStream } from "../feed/first-stream";
 import { Text } from "../parts/basics";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { setQuery, useAddress } from "../router";

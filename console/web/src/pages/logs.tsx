@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { openStream } from "../feed/connection";
+import { openStream } from "../feed/first-stream";
 import { CommandLine, Text } from "../parts/basics";
 import { count, timeText, visibleLine } from "../text";
 

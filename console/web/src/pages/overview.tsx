@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { store as theStore } from "../feed/store";
 import { useStore } from "../feed/use-store";
 import { isLive, lookOf, type Look, type Node } from "../feed/rows";
@@ -9,7 +9,7 @@ import { Link, navigate, setQuery, useAddress } from "../router";
 import { Dot, Meter, Text } from "../parts/basics";
 import { Problems } from "../parts/problems";
 import { VirtualTable, type Column } from "../parts/virtual-list";
-import { byName, count, cpuText, memoryText } from "../text";
+import { byName, count, cpuText, memoryText, numberText } from "../text";
 
 const LEGEND: readonly Look[] = ["running", "warning", "starting", "waiting", "stopping"];
 
@@ -40,7 +40,7 @@ function Totals() {
 }
 
 const Total = ({ value, unit }: { value: number; unit: string }) => (
-  <p><strong>{value.toLocaleString("en")}</strong> {value === 1 ? unit : `${unit}s`}</p>
+  <p><strong>{numberText(value)}</strong> {value === 1 ? unit : `${unit}s`}</p>
 );
 
 function capacity(nodes: Iterable<Node>): { cpus: number; memory: number } {
@@ -91,12 +91,12 @@ function Cluster() {
 
 function Picture({ size }: { size: SizeName | null }) {
   const host = useRef<HTMLDivElement>(null), picture = useRef<ClusterPicture>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!host.current) return;
     const made = (picture.current = new ClusterPicture(host.current, theStore, navigate));
     return () => made.close();
   }, []);
-  useEffect(() => picture.current?.setSize(size), [size]);
+  useLayoutEffect(() => picture.current?.setSize(size), [size]);
   return <div ref={host} class="picture" />;
 }
 

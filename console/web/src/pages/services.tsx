@@ -6,7 +6,7 @@ import { Link, setQuery, useAddress } from "../router";
 import { Dot, Text } from "../parts/basics";
 import { desiredOf, isChanging } from "../parts/problems";
 import { VirtualTable, type Column } from "../parts/virtual-list";
-import { ageText, byName, count, visible } from "../text";
+import { ageText, byName, count, numberText, visible } from "../text";
 
 export function Services() {
   const store = useStore("services", "tasks");
@@ -66,7 +66,7 @@ export function Running({ store, service }: { store: Store; service: Service }) 
   return (
     <span class="state">
       <Dot look={!isTroubled(store, service) ? "running" : isChanging(store, service) ? "starting" : "failed"} />
-      {running.toLocaleString("en")}{desired === null ? "" : `/${desired.toLocaleString("en")}`}
+      {numberText(running)}{desired === null ? "" : `/${numberText(desired)}`}
     </span>
   );
 }

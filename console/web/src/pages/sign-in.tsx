@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { post, textOf } from "../api";
-import type { Session } from "../app";
 import { CommandLine } from "../parts/basics";
+import type { Session } from "../session";
 
 export function SignIn({ problem, done }: { problem: string; done: (session: Session) => void }) {
   const [token, setToken] = useState("");

@@ -4,7 +4,7 @@ import { FitAddon } from "@xterm/addon-fit";
 import { Terminal as Screen } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { openStream } from "../feed/connection";
+import { openStream } from "../feed/first-stream";
 import { useStore } from "../feed/use-store";
 import { CommandLine, Text } from "../parts/basics";
 import { adoptStyles } from "../parts/adopted-styles";

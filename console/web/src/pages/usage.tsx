@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { openStream } from "../feed/connection";
+import { openStream } from "../feed/first-stream";
 import { Text } from "../parts/basics";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { cpuText, memoryText } from "../text";

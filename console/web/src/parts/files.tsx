@@ -3,7 +3,7 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { get, part, textOf, upload } from "../api";
 import { Link, useAddress } from "../router";
-import { ageText, count, memoryText, shellWord, visible } from "../text";
+import { ageText, count, memoryText, numberText, shellWord, visible } from "../text";
 import { CommandLine, Text } from "./basics";
 import { VirtualTable, type Column } from "./virtual-list";
 
@@ -117,7 +117,7 @@ export function Files({ container, address }: { container: string; address: stri
           {problem.includes("not a directory") && <> <a href={content(path)} download>Download it</a></>}
         </p>
       )}
-      {left > 0 && <p role="alert" class="problem">{count(left, "file was", "files were")} left out: at most {MAX_FILES.toLocaleString("en")} are uploaded at once.</p>}
+      {left > 0 && <p role="alert" class="problem">{count(left, "file was", "files were")} left out: at most {numberText(MAX_FILES)} are uploaded at once.</p>}
       <Transfers transfers={transfers} />
       <VirtualTable label="Files" rows={rows} columns={columns} keyOf={(each) => each.name} empty={listing ? "It is empty. Drop files here." : ""} />
       <CommandLine line={`shoal cp ${shellWord(`${container}:${path}`)} .`} />

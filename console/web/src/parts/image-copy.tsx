@@ -1,7 +1,7 @@
 // A pull or a push of an image, layer by layer, until it ends or is cancelled.
 
 import { useEffect, useState } from "preact/hooks";
-import { openStream } from "../feed/connection";
+import { openStream } from "../feed/first-stream";
 import { memoryText } from "../text";
 import { Text } from "./basics";
 

@@ -5,7 +5,7 @@ import { Link } from "../router";
 import { useStore } from "../feed/use-store";
 import type { Service } from "../feed/rows";
 import type { Store } from "../feed/store";
-import { count } from "../text";
+import { count, numberText } from "../text";
 import { Text } from "./basics";
 
 const SHOWN = 6;
@@ -77,7 +77,7 @@ function List({ label, class: looks, rows }: { label: string; class: string; row
       </ul>
       {rows.length > SHOWN && (
         <button type="button" aria-expanded={all} onClick={() => setAll(!all)}>
-          {all ? "Show fewer" : `Show ${(rows.length - SHOWN).toLocaleString("en")} more`}
+          {all ? "Show fewer" : `Show ${numberText(rows.length - SHOWN)} more`}
         </button>
       )}
     </section>

@@ -26,22 +26,24 @@ export const labelOf = (box: Box): string =>
 export const reservedText = ({ node, sums }: Box): string =>
   `CPU ${cpuText(sums.cpus)} of ${cpuText(node.cpus)}, memory ${memoryText(sums.memory)} of ${memoryText(node.memory)}`;
 
+const template = document.createElement("li");
+template.append(document.createElement("a"));
+template.firstElementChild!.setAttribute("tabindex", "-1");
+
 export class BoxLink {
-  readonly item = document.createElement("li");
-  readonly link = document.createElement("a");
+  readonly item = template.cloneNode(true) as HTMLLIElement;
+  readonly link = this.item.firstElementChild as HTMLAnchorElement;
   private label = "";
 
   constructor(readonly node: Node, position: number, total: number) {
     this.item.ariaPosInSet = String(position + 1);
     this.item.ariaSetSize = String(total);
     this.link.href = nodeAddress(node);
-    this.link.tabIndex = -1;
     this.link.dataset.position = String(position);
-    this.item.append(this.link);
   }
 
   place(x: number, y: number, width: number, height: number): void {
-    Object.assign(this.link.style, { left: `${x}px`, top: `${y}px`, width: `${width}px`, height: `${height}px` });
+    this.link.style.cssText = `left:${x}px;top:${y}px;width:${width}px;height:${height}px`;
   }
 
   describe(label: string): void {

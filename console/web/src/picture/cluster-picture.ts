@@ -92,7 +92,7 @@ export class ClusterPicture {
   }
 
   private resized(): void {
-    if (this.host.clientWidth !== this.width) this.rebuild();
+    if (this.nodes.length && this.host.clientWidth !== this.width) this.rebuild();
   }
 
   /** Other nodes, another width, other colours: everything anew. */
@@ -102,7 +102,8 @@ export class ClusterPicture {
     this.shown.clear();
     this.nodes = [...this.store.nodes.values()].sort(byName);
     this.positions = new Map(this.nodes.map((each, at) => [each.id, at]));
-    this.width = this.host.clientWidth;
+    // Of an empty picture nothing is measured: the page may not have been laid out yet.
+    this.width = this.nodes.length && this.host.clientWidth;
     this.size = filling(SIZES[this.asked ?? sizeFor(this.nodes.length)], this.width);
     this.columns = columnsIn(this.size, this.width);
     this.active = Math.max(0, this.positions.get(focused ?? "") ?? Math.min(this.active, this.nodes.length - 1));
