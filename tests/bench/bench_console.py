@@ -71,10 +71,11 @@ TIMES = """() => {
     'stream asked for': of('mark', 'stream')[0].startTime,
     'first paint with content': of('paint', 'contentful')[0].startTime,
     'snapshot': of('mark', 'snapshot')[0].startTime,
-    'usable': of('mark', 'usable')[0].startTime,
+    'usable': Math.max(of('mark', 'usable')[0].startTime, of('paint', 'contentful')[0].startTime),
   };
 }"""
 """When each stage of the first page has ended, milliseconds since the navigation's start."""
+DRAWN = """() => ['usable', 'first-contentful-paint'].every(each => performance.getEntriesByName(each).length)"""
 USABLE = """() => document.querySelectorAll('.picture a').length
   && !document.querySelector('main [role=status]')"""
 """Boxes are there, with all of their tasks."""
@@ -225,7 +226,7 @@ async def _first_page(browser: Chromium, address: str) -> dict[str, float]:
     await asyncio.sleep(WINDOW_SECONDS)
     before = browser.processor_seconds()
     await page.goto(address)
-    await page.wait_for_function("() => performance.getEntriesByName('usable').length", polling=50)
+    await page.wait_for_function(DRAWN, polling=50)
     cost, thread = browser.processor_seconds() - before, await _thread_seconds(session)
     found: dict[str, float] = await page.evaluate(TIMES)
     found |= {"browser": cost * 1000, "thread": thread * 1000, "bytes": await page.evaluate(BYTES)}

@@ -6,13 +6,17 @@ import { store } from "./feed/store";
 import { SignIn } from "./pages/sign-in";
 import type { Begun, Session } from "./session";
 
+/** A small cluster is there by then, and is drawn once. */
+const SNAPSHOT_MS = 40;
+
 const root = document.getElementById("app")!;
 
 /** Draw the pages.
  *
  * @param begun the stream is that of the session, and has been opened already.
  */
-export function start({ session, problem, stream }: Begun & { stream: FirstStream | null }): void {
+export async function start({ session, problem, stream }: Begun & { stream: FirstStream | null }): Promise<void> {
+  await stream?.wholeWithin(SNAPSHOT_MS);
   if (session) showPages(session, stream);
   else showSignIn(problem);
 }
