@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import agent.images.pull_progress  # noqa: F401  # its counter is there before anything is pulled
 from agent.journal.journal import Journal
 from agent.network.condition_reporter import ConditionReporter
 from agent.session.manager_session import ManagerSession

@@ -9,7 +9,8 @@ from tests.chaos.fault_kinds import AGENTS
 from tests.chaos.violation import ActiveFault, Violation
 
 GRACE_SECONDS = 12.0
-"""So long after a fault its consequences may show: a node is lost 6 s after its last sign, later on a busy machine."""
+"""So long after a fault its consequences may show: a node is lost 6 s after its last sign, later on a busy machine.
+Faults that keep managers from writing put that off by as long as they last."""
 
 
 def check_replacements(events: Sequence[KeyEvent], faults: Sequence[ActiveFault]) -> Iterator[Violation]:
@@ -56,4 +57,13 @@ def _gives_up(reason: str) -> bool:
 def _excused(host: str, at: float, faults: Sequence[ActiveFault]) -> bool:
     if host not in AGENTS:
         return True  # a hostile agent's
-    return any(each.begun <= at <= each.ended + GRACE_SECONDS and host in each.unreachable for each in faults)
+    return any(each.begun <= at <= _last_consequence(each, faults) and host in each.unreachable for each in faults)
+
+
+def _last_consequence(fault: ActiveFault, faults: Sequence[ActiveFault]) -> float:
+    """Seconds since the Unix epoch."""
+    last = fault.ended + GRACE_SECONDS
+    for each in sorted(faults, key=lambda each: each.begun):
+        if each.hurts_control and fault.ended <= each.begun <= last:
+            last += each.ended - each.begun
+    return last

@@ -115,11 +115,11 @@ COUNT = "n=0; while :; do n=$((n+1)); echo $n; sleep 0.2; done"
 def followed_log(cluster: TwoReleases, container: str, path: Path) -> Iterator[None]:
     """`shoal logs -f` of this release into a file, over all that happens meanwhile."""
     environment = {**os.environ, "SHOAL_CONFIG": str(cluster.config)}
-    with path.open("wb") as log:
-        process = subprocess.Popen([SHOAL, "logs", "-f", container], stdout=log, stderr=log, env=environment)
+    with path.open("wb") as log, path.with_suffix(".errors").open("wb") as errors:
+        process = subprocess.Popen([SHOAL, "logs", "-f", container], stdout=log, stderr=errors, env=environment)
     try:
         yield
-        assert process.poll() is None, path.read_text()
+        assert process.poll() is None, path.with_suffix(".errors").read_text()
     finally:
         process.kill()
         process.wait()

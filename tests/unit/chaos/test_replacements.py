@@ -75,3 +75,10 @@ def test_which_faults_may_delay_writes() -> None:
     assert hurts_control(PlannedFault("kill-both", "h1/m2"))
     assert not hurts_control(PlannedFault("kill-agent", "h1"))
     assert not hurts_control(PlannedFault("partition-agent", "h1/m2"))
+
+
+def test_what_keeps_managers_from_writing_puts_consequences_off() -> None:
+    ended = 100.0 - GRACE_SECONDS - 5
+    no_space = ActiveFault("etcd-no-space", ended + 3, ended + 11, hurts_control=True)
+    assert list(check_replacements(events(), [fault(ended, "h1"), no_space])) == []
+    assert len(list(check_replacements(events(), [fault(ended, "h1")]))) == 2

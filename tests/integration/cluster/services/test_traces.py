@@ -20,13 +20,15 @@ IMAGE = Path(__file__).parents[4] / "build" / "images" / "hello-1.tar"
 
 
 @pytest.fixture
-def traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Cluster, OtlpReceiver]]:
+def traced(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Cluster, OtlpReceiver]]:
     """A cluster of one host whose programs log JSON and send their spans to a receiver on this machine."""
     layout = Layout(
         name=f"o{os.getpid() % 100_000}",
         hosts=1,
         subnet=free_subnet(),
-        state_root=tmp_path / "state",
+        state_root=tmp_path_factory.mktemp("o"),  # paths of etcd's sockets end at 107 bytes
         run_root=RUN_ROOT,
     )
     playground = Playground(layout, contexts=ContextStore(tmp_path / "config"), report=print)
