@@ -252,8 +252,21 @@ class EtcdServer:
             raise Unavailable(f"cannot start etcd: {error}; setpriv is part of util-linux") from error
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        """Return once it has ended, however often this is cancelled meanwhile: none is left behind."""
         if process.returncode is not None:
             return
+        ending = asyncio.create_task(self._end(process), name="end of etcd")
+        cancelled: asyncio.CancelledError | None = None
+        while not ending.done():
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        ending.result()
+        if cancelled is not None:
+            raise cancelled
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
         process.terminate()
         try:
             async with asyncio.timeout(self._stop_seconds):

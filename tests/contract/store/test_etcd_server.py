@@ -169,3 +169,32 @@ def test_an_exhausted_quota_is_reported_and_compaction_frees_space(tmp_path: Pat
             await store.commit([large])
 
     asyncio.run(scenario())
+
+
+DEAF = """\
+#!/bin/sh
+test "$1" = --version && { echo "etcd Version: 3.5.16"; exit; }
+trap '' TERM
+while :; do sleep 0.1; done
+"""
+
+
+def test_one_that_does_not_end_is_killed_however_often_its_manager_is_told_to_end(tmp_path: Path) -> None:
+    program = tmp_path / "deaf-etcd"
+    program.write_text(DEAF)
+    program.chmod(0o755)
+
+    async def scenario() -> int:
+        server = EtcdServer(tmp_path, program=str(program), stop_seconds=0.5)
+        running = asyncio.create_task(server.run())
+        await until(lambda: server.pid is not None)
+        pid = server.pid or 0
+        await asyncio.sleep(0.3)  # until it has its trap
+        for _ in range(3):
+            running.cancel()
+            await asyncio.sleep(0.05)
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return pid
+
+    assert not (PROC / str(asyncio.run(scenario()))).exists()
