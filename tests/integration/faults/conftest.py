@@ -40,8 +40,9 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultRig]:
         layout,
         contexts=ContextStore(root / "config"),
         report=print,
-        # An agent that takes long to start again on a busy machine is not a lost node.
-        manager_options=("--heartbeat-seconds", "10"),
+        # An agent that takes long to start again on a busy machine is not a lost node, nor is one that managers block
+        # for 30 s since it came back too often.
+        manager_options=("--heartbeat-seconds", "30"),
     )
     playground.up()
     try:
