@@ -33,6 +33,7 @@ from shoal.monitoring.settings import AGENT_PORT
 from shoal.networks.overlay_encryption import AUTO, BACKENDS
 from shoal.state_format import WrongRelease
 from shoal.telemetry import log_formatters
+from shoal.telemetry.log_options import log_format_options
 
 LOCK_SECONDS = 5.0
 """A killed agent holds its lock until the kernel has ended its last thread; its successor may start before."""
@@ -183,14 +184,7 @@ def main() -> None:
     "--csi-timeout-seconds", default=30.0, show_default=True, help="Timeout of one call to a CSI driver, in seconds."
 )
 @monitoring_options(_option, AGENT_PORT)
-@_option(
-    "--log-format",
-    default=log_formatters.TEXT,
-    type=click.Choice(log_formatters.FORMATS),
-    show_default=True,
-    help="Log format; json is one object per line.",
-)
-@_option("--log-json", is_flag=True, hidden=True, help="As --log-format json.")
+@log_format_options(_option)
 def run(**options: Any) -> None:
     """Run the agent; join the cluster first if necessary.
 

@@ -14,6 +14,7 @@ from shoal.errors import ShoalError
 from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import CONSOLE_PORT
 from shoal.telemetry import log_formatters
+from shoal.telemetry.log_options import log_format_options
 
 Command = Callable[..., Any]
 
@@ -56,14 +57,7 @@ def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command
     help="Minimum log level.",
 )
 @monitoring_options(_option, CONSOLE_PORT)
-@_option(
-    "--log-format",
-    default=log_formatters.TEXT,
-    type=click.Choice(log_formatters.FORMATS),
-    show_default=True,
-    help="Log format; json is one object per line.",
-)
-@_option("--log-json", is_flag=True, hidden=True, help="As --log-format json.")
+@log_format_options(_option)
 def main(names: str, listen: str, local: bool, **options: Any) -> None:
     """Serve the web console of a Shoal cluster.
 

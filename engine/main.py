@@ -14,6 +14,7 @@ from shoal.errors import ShoalError
 from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import ENGINE_PORT
 from shoal.telemetry import log_formatters
+from shoal.telemetry.log_options import log_format_options
 
 Command = Callable[..., Any]
 
@@ -78,14 +79,7 @@ _PATH = click.Path(path_type=Path)
     help="Minimum log level.",
 )
 @monitoring_options(_option, ENGINE_PORT)
-@_option(
-    "--log-format",
-    default=log_formatters.TEXT,
-    type=click.Choice(log_formatters.FORMATS),
-    show_default=True,
-    help="Log format; json is one object per line.",
-)
-@_option("--log-json", is_flag=True, hidden=True, help="As --log-format json.")
+@log_format_options(_option)
 def main(socket: str, forbid: str, tls_names: str, **options: Any) -> None:
     """Serve Docker's Engine API for a Shoal cluster.
 

@@ -13,21 +13,12 @@ from shoal.spec_parsers.port_parser import from_short, parse_publish
 from shoal.spec_parsers.short_mounts import parse_short_mount
 from shoal.spec_parsers.units import parse_bytes, parse_nano_cpus
 
-FIELD_OF = {
-    "name": "name",
-    "node": "node",
-    "labels": "labels",
-    "ports": "ports",
-    "restart": "restart",
-    "auto_remove": "remove",
+TASK_FIELDS = {
     "endpoint.ports": "ports",
     "task.networks": "networks",
     "task.limits.nano_cpus": "cpus",
     "task.limits.memory_bytes": "memory",
     "task.limits.pids": "pids",
-    "limits.nano_cpus": "cpus",
-    "limits.memory_bytes": "memory",
-    "limits.pids": "pids",
     "task.container.image": "image",
     "task.container.command": "command",
     "task.container.entrypoint": "entrypoint",
@@ -35,6 +26,20 @@ FIELD_OF = {
     "task.container.mounts": "volumes",
     "task.container.user": "user",
     "task.container.working_dir": "workdir",
+}
+"""Fields of the forms by fields of what containers and services have in common."""
+
+FIELD_OF = {
+    **TASK_FIELDS,
+    "name": "name",
+    "node": "node",
+    "labels": "labels",
+    "ports": "ports",
+    "restart": "restart",
+    "auto_remove": "remove",
+    "limits.nano_cpus": "cpus",
+    "limits.memory_bytes": "memory",
+    "limits.pids": "pids",
     "task.container.hostname": "hostname",
 }
 """Fields of the form by fields of a container's definition."""

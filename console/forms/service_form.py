@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from console.forms.container_form import read_container, read_limits
+from console.forms.container_form import TASK_FIELDS, read_container, read_limits
 from console.forms.form_fields import Document, FormFields, pair
 from shoal.api.v1.service_pb2 import RestartPolicy, ServiceSpec, UpdateConfig
 from shoal.spec_parsers.choices import RESTART_CONDITIONS, parse_choice
@@ -15,6 +15,7 @@ from shoal.spec_parsers.units import parse_bytes, parse_nano_cpus
 from shoal.spec_parsers.update_policies import ORDERS, parse_parallelism
 
 FIELD_OF = {
+    **TASK_FIELDS,
     "name": "name",
     "mode": "mode",
     "labels": "labels",
@@ -23,22 +24,10 @@ FIELD_OF = {
     "schedule": "schedule",
     "update.parallelism": "parallelism",
     "update.order": "order",
-    "endpoint.ports": "ports",
-    "task.networks": "networks",
-    "task.limits.nano_cpus": "cpus",
-    "task.limits.memory_bytes": "memory",
-    "task.limits.pids": "pids",
     "task.reservations.nano_cpus": "reserved_cpus",
     "task.reservations.memory_bytes": "reserved_memory",
     "task.restart.condition": "restart",
     "task.placement.constraints": "constraints",
-    "task.container.image": "image",
-    "task.container.command": "command",
-    "task.container.entrypoint": "entrypoint",
-    "task.container.env": "env",
-    "task.container.mounts": "volumes",
-    "task.container.user": "user",
-    "task.container.working_dir": "workdir",
 }
 """Fields of the form by fields of a service's spec."""
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from manager.cluster.cluster_handler import StoreMemberStatus
 from shoal.api.v1.dispatcher_pb2 import EtcdStatus
 from shoal.errors import ShoalError, Unavailable
 
@@ -12,25 +13,10 @@ from shoal.errors import ShoalError, Unavailable
 class OwnEtcdMaintenance(Protocol):
     """Of the etcd beside this manager; `manager.etcd.maintenance.EtcdMaintenance` is one."""
 
-    async def status(self) -> Sequence["OwnMemberStatus"]: ...
+    async def status(self) -> Sequence[StoreMemberStatus]: ...
     async def compact_history(self) -> None: ...
     async def defragment(self) -> None: ...
     async def clear_alarms(self) -> None: ...
-
-
-class OwnMemberStatus(Protocol):
-    """As `manager.etcd.maintenance.MemberStatus`."""
-
-    @property
-    def version(self) -> str: ...
-    @property
-    def database_bytes(self) -> int: ...
-    @property
-    def used_bytes(self) -> int: ...
-    @property
-    def problem(self) -> str: ...
-    @property
-    def is_leader(self) -> bool: ...
 
 
 EtcdCall = Callable[[str], Awaitable[EtcdStatus]]

@@ -70,6 +70,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """What was left out is told, as skipped tests are."""
+    if not config.getoption("--all-faults", default=False):
+        terminalreporter.write_line(
+            f"fault points: one of {PART} of the agent's {len(RUNS)} and some of the manager's were chosen, and "
+            f"{LONGEST} was left out; `make test-faults` runs all"
+        )
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One point out of `PART`, by the name's checksum, and nothing that waits for a minute; or everything."""
     every = metafunc.config.getoption("--all-faults", default=False)
