@@ -60,14 +60,24 @@ def problem(schedule: BackupSchedule | None, status: BackupStatus | None, now_ms
     """What an operator should do something about; empty: nothing."""
     if schedule is None:
         return ""
-    own = status if status is not None and status.schedule_id == schedule.meta.id else BackupStatus()
+    own = own_status(schedule, status)
     last = f"the last successful one is of {utc_text(own.succeeded_at_ms)}" if own.succeeded_at_ms else "none has been"
     if own.failures:
         return f"the scheduled backup failed at {utc_text(own.failed_at_ms)}: {own.problem}; {last}"
-    since = own.succeeded_at_ms or schedule.meta.updated_at_ms
-    if now_ms > since + 2 * schedule.every_ms + RETRY_MS:
+    if now_ms > deadline_ms(schedule, own):
+        since = own.succeeded_at_ms or schedule.meta.updated_at_ms
         return f"no scheduled backup was made since {utc_text(since)}; is there a manager that leads?"
     return ""
+
+
+def own_status(schedule: BackupSchedule, status: BackupStatus | None) -> BackupStatus:
+    """The status if it is this schedule's; else one of a schedule that never ran."""
+    return status if status is not None and status.schedule_id == schedule.meta.id else BackupStatus()
+
+
+def deadline_ms(schedule: BackupSchedule, own: BackupStatus) -> int:
+    """When a schedule without another success counts as overdue, milliseconds since the Unix epoch."""
+    return (own.succeeded_at_ms or schedule.meta.updated_at_ms) + 2 * schedule.every_ms + RETRY_MS
 
 
 def expired(names: Iterable[str], *, cluster: str, schedule: str, keep: int) -> list[str]:

@@ -6,6 +6,7 @@ Labels are names of states alone, never of services, nodes or images: there is n
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from manager.backups.schedule_rules import deadline_ms, own_status
 from manager.store.kinds import LEADER
 from manager.store.store import Store
 from manager.store.tables import View
@@ -41,15 +42,23 @@ def cluster_families(store: Store, manager_id: str) -> list[MetricFamily]:
 
 
 def backup_families(view: View) -> list[MetricFamily]:
-    """None without a schedule."""
-    schedule, status = view.backup_schedule, view.backup_status
-    if schedule is None:
-        return []
-    last, failures = (status.succeeded_at_ms, status.failures) if status is not None else (0, 0)
+    """Without a schedule only the first one has a value, and before the first success the time of it has none."""
+    schedule = view.backup_schedule
+    interval = last = deadline = failures = None
+    if schedule is not None:
+        own = own_status(schedule, view.backup_status)
+        interval, failures = schedule.every_ms / 1000, own.failures
+        last = own.succeeded_at_ms / 1000 or None
+        deadline = deadline_ms(schedule, own) / 1000
+    name = "shoal_manager_backup"
     return [
-        gauge("shoal_manager_backup_interval_seconds", "Time between scheduled backups.", schedule.every_ms / 1000),
-        gauge("shoal_manager_backup_last_success_timestamp_seconds", "When the last one was stored.", last / 1000),
-        gauge("shoal_manager_backup_failures", "Scheduled backups that failed in a row.", failures),
+        gauge(f"{name}_scheduled", "Whether there is a schedule of backups.", schedule is not None),
+        gauge(f"{name}_interval_seconds", "Time between scheduled backups.", interval),
+        gauge(f"{name}_last_success_timestamp_seconds", "When the last scheduled backup was stored.", last),
+        gauge(
+            f"{name}_deadline_timestamp_seconds", "When scheduled backups are overdue without another one.", deadline
+        ),
+        gauge(f"{name}_consecutive_failures", "Scheduled backups that failed since the last success.", failures),
     ]
 
 

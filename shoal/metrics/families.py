@@ -48,9 +48,9 @@ class MetricFamily:
     distributions: Mapping[Labels, BucketCounts] = field(default_factory=dict)
 
 
-def gauge(name: str, text: str, value: float) -> MetricFamily:
-    """A gauge of one series without labels."""
-    return MetricFamily(name, MetricType.GAUGE, text, values={(): value})
+def gauge(name: str, text: str, value: float | None) -> MetricFamily:
+    """A gauge of one series without labels; None: the metric is exposed, without a series."""
+    return MetricFamily(name, MetricType.GAUGE, text, values={} if value is None else {(): value})
 
 
 def gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> MetricFamily:

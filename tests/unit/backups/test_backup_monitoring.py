@@ -1,5 +1,6 @@
 """What the diagnosis and the metrics say of scheduled backups."""
 
+from manager.backups.schedule_rules import problem
 from manager.diagnosis.record_checks import backup_checks
 from manager.monitoring.cluster_gauges import backup_families
 from manager.store.kinds import BACKUP_SCHEDULE, BACKUP_STATUS
@@ -25,7 +26,11 @@ def world(*, failures: int = 0, succeeded_at_ms: int = T0) -> World:
 
 def test_without_a_schedule_there_is_nothing_to_say() -> None:
     assert backup_checks(World().tables, T0) == []
-    assert backup_families(World().tables) == []
+    families = backup_families(World().tables)
+    assert {each.name: dict(each.values) for each in families if each.values} == {
+        "shoal_manager_backup_scheduled": {(): False}
+    }
+    assert {each.name for each in families} == {each.name for each in backup_families(world().tables)}
 
 
 def test_a_backup_that_fails_is_a_check_that_fails() -> None:
@@ -40,7 +45,30 @@ def test_a_backup_that_fails_is_a_check_that_fails() -> None:
 def test_gauges_have_what_an_alert_compares() -> None:
     values = {each.name: each.values[()] for each in backup_families(world(failures=2).tables)}
     assert values == {
+        "shoal_manager_backup_scheduled": True,
         "shoal_manager_backup_interval_seconds": 3600,
         "shoal_manager_backup_last_success_timestamp_seconds": T0 / 1000,
-        "shoal_manager_backup_failures": 2,
+        "shoal_manager_backup_deadline_timestamp_seconds": (T0 + 2 * HOUR + 60_000) / 1000,
+        "shoal_manager_backup_consecutive_failures": 2,
     }
+
+
+def test_a_schedule_without_a_success_is_not_one_of_1970() -> None:
+    values = {each.name: each.values for each in backup_families(world(succeeded_at_ms=0).tables)}
+    assert values["shoal_manager_backup_last_success_timestamp_seconds"] == {}
+    assert values["shoal_manager_backup_deadline_timestamp_seconds"][()] == (T0 + 2 * HOUR + 60_000) / 1000
+
+
+def test_the_status_of_a_former_schedule_counts_for_nothing() -> None:
+    known = world(failures=2)
+    known.put(BACKUP_SCHEDULE, "", BackupSchedule(meta=Meta(id="s2", updated_at_ms=T0), every_ms=HOUR, keep=3))
+    values = {each.name: each.values for each in backup_families(known.tables)}
+    assert values["shoal_manager_backup_consecutive_failures"][()] == 0
+    assert values["shoal_manager_backup_last_success_timestamp_seconds"] == {}
+
+
+def test_the_alert_and_the_diagnosis_have_one_deadline() -> None:
+    values = {each.name: each.values[()] for each in backup_families(world().tables)}
+    deadline = round(values["shoal_manager_backup_deadline_timestamp_seconds"] * 1000)
+    assert problem(SCHEDULE, world().tables.backup_status, deadline) == ""
+    assert "no scheduled backup was made since" in problem(SCHEDULE, world().tables.backup_status, deadline + 1)

@@ -48,6 +48,13 @@ def _exposed_names(text: str) -> set[str]:
     }
 
 
+def _check_names(page: str) -> None:
+    """Metrics are named as Prometheus' practice has it: base units, `_total` for counters alone, a help text."""
+    command = ["promtool", "check", "metrics"]
+    ran = subprocess.run(command, input=page, capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+
+
 def _targets(cluster: Cluster) -> tuple[str, list[str]]:
     layout = cluster.layout
     return f"{layout.manager_address}:{MANAGER_PORT}", [f"{each.address}:{AGENT_PORT}" for each in layout.all_hosts()]
@@ -148,6 +155,8 @@ def test_prometheus_scrapes_the_cluster_and_finds_all_that_alerts_and_panels_are
         pages.append(_read(f"http://{engine}/metrics"))
         missing = _used_names() - {name for page in pages for name in _exposed_names(page)}
         assert not missing
+        for page in pages:
+            _check_names(page)
         for secret in (clean.layout.monitoring_token_file.read_text(), "PRIVATE KEY", "SHOAL-1-"):
             assert not any(secret in page for page in pages)
 
