@@ -9,6 +9,8 @@ from pathlib import Path
 from playwright.async_api import Browser, async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
+TIMEOUT_MS = 60_000
+"""For whatever a test waits for on a page: a machine with other work is slow."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -26,14 +26,13 @@ from shoal.identity import sign_in_token
 from shoal.identity.identity import Identity
 from shoal.identity.roles import Role
 from shoal.rpc.on_behalf import ON_BEHALF_KEY
-from tests.bench.rig.chromium import CHROMIUM
+from tests.bench.rig.chromium import CHROMIUM, TIMEOUT_MS
 from tests.fakes.made_up_answers import answers, streams
 from tests.fakes.made_up_cluster import MadeUpCluster
 from tests.fakes.made_up_manager import MadeUpManager, serving
 
 NAME = "console.example.test"
-SECONDS = 120
-TIMEOUT_MS = 15_000
+SECONDS = 300
 OTHER_PAGE = """<!doctype html><title>Elsewhere</title>
 <iframe src="{0}"></iframe>
 <form method="post" enctype="text/plain" action="{0}api/services/service0/scale">

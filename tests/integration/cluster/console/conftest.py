@@ -4,16 +4,21 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from cli.playground import console_server
+from tests.bench.rig.chromium import CHROMIUM, TIMEOUT_MS
 from tests.integration.cluster.harness import Cluster
 
-CHROMIUM = "/usr/bin/chromium"
 HELLO = "registry:5000/hello:1"
-TIMEOUT_MS = 15_000
 
 OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patient() -> None:
+    """What is expected of a page may take as long as what is done with it; Playwright's own bound is 5 s."""
+    expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="session")
