@@ -16,7 +16,7 @@ from manager.store.tables import View
 from shoal.api.v1.network_pb2 import NetworkAllocation
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceStatus
-from shoal.api.v1.standalone_pb2 import ContainerStop
+from shoal.api.v1.standalone_pb2 import ContainerRestart, ContainerStop
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState
 from shoal.api.v1.volume_pb2 import VolumeHome
 from shoal.ids import NewId
@@ -116,11 +116,12 @@ class Draft:
         changed.stop.CopyFrom(how)
         self._changed_tasks[task.id] = changed
 
-    def adopt(self, task: Task, revision: int, addresses: Iterable[TaskAddress]) -> None:
-        """Record that the task runs this revision from now on, with these addresses."""
+    def adopt(self, task: Task, revision: int, addresses: Iterable[TaskAddress], restart: ContainerRestart) -> None:
+        """Record that a container's run follows this revision from now on, with these addresses and restart policy."""
         changed = Task()
         changed.CopyFrom(self._changed_tasks.get(task.id, task))
         changed.revision = revision
+        changed.restart.CopyFrom(restart)
         del changed.addresses[:]
         changed.addresses.extend(addresses)
         self._changed_tasks[task.id] = changed

@@ -7,7 +7,6 @@ up. Clients that wait for the service are told at once.
 from collections import defaultdict
 from collections.abc import Iterable
 
-from manager.planner.slots import restart_policy
 from manager.planner.spec.effective_spec import effective
 from manager.planner.spec.service_modes import is_job
 from manager.services.task_counts import UPDATE_ENDED, TaskCounts, current_revisions
@@ -15,6 +14,7 @@ from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ServiceProgress
 from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task
+from shoal.restarts import restart_policy
 from shoal.task_states import is_terminal, observed_state, should_run
 
 

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 
-from manager.planner.slots import restart_policy
 from manager.planner.spec.effective_spec import effective
 from manager.planner.spec.service_modes import is_job
 from manager.services.task_counts import current_revisions
 from manager.store.tables import View
 from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task
+from shoal.restarts import restart_policy
 from shoal.task_states import is_terminal, observed_state, should_run
 
 _SlotKey = tuple[int, str, int]

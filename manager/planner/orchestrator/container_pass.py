@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from manager.planner.allocator.endpoint_plan import plan_endpoints
 from manager.planner.allocator.network_changes import changed_addresses
 from manager.planner.draft import Draft
-from manager.planner.orchestrator.container_state import ContainerState, NextRun, is_settled
+from manager.planner.orchestrator.container_state import ContainerState, NextRun, follows, is_settled
 from manager.planner.scheduler.container_placement import ContainerPlacement
 from manager.planner.slots.single_writer import unconfirmed_reason
 from shoal.api.v1.service_pb2 import ServiceSpec, ServiceStatus
@@ -212,8 +212,8 @@ class _ContainerPass:
             self._draft.resources.claim_mesh_ports(self._id, ())
 
     def _adopt(self, task: Task) -> None:
-        """Let a task follow the newest revision as it is: limits, name, networks."""
-        if task.revision == self._container.revision:
+        """Let a task follow the newest revision as it is: limits, name, networks, restart policy."""
+        if follows(task, self._container):
             return
         addresses: Iterable[TaskAddress] = task.addresses
         if task.desired_state != TaskState.READY:
@@ -222,7 +222,7 @@ class _ContainerPass:
                 self._draft.blocked.add(self._id)
                 self._status.problems.append(why)
                 return
-        self._draft.adopt(task, self._container.revision, addresses)
+        self._draft.adopt(task, self._container.revision, addresses, self._container.definition.restart)
 
     def _stop(self, task: Task | None, reason: str) -> None:
         if task is None:

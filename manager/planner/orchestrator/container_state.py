@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from manager.planner.draft import Draft
-from manager.planner.slots.container_restart import decide_restart
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.restarts.container_restart import decide_restart
 from shoal.task_states import is_live, is_terminal, should_run
 
 
@@ -79,8 +79,13 @@ class ContainerState:
             return None
         if not should_run(task):  # the planner had stopped it, to have it elsewhere
             return NextRun(draft.now_ms, task.attempt, task.restart_delay_ms)
-        decision = decide_restart(self.container, task, draft.view.task_status.get(task.id), now_ms=draft.now_ms)
-        return NextRun(decision.due_ms, task.attempt + 1, decision.delay_ms) if decision is not None else None
+        policy, held, status = (
+            self.container.definition.restart,
+            self.container.held,
+            draft.view.task_status.get(task.id),
+        )
+        decision = decide_restart(policy, task, status, held=held, now_ms=draft.now_ms)
+        return NextRun(decision.due_ms, decision.attempt, decision.delay_ms) if decision is not None else None
 
 
 def is_settled(draft: Draft, container: Container) -> bool:
@@ -97,11 +102,16 @@ def is_settled(draft: Draft, container: Container) -> bool:
     finished = known.finished_run == container.run
     if is_terminal(draft.state(task)):
         return container.desired != Container.CREATED and finished and not known.mesh_ports
-    if task.revision != container.revision or len(known.mesh_ports) != _mesh_port_count(container, task):
+    if not follows(task, container) or len(known.mesh_ports) != _mesh_port_count(container, task):
         return False
     if container.desired == Container.RUNNING:
         return task.desired_state == TaskState.RUNNING and task.job_run == container.run and not finished
     return container.desired == Container.CREATED and task.desired_state == TaskState.READY
+
+
+def follows(task: Task, container: Container) -> bool:
+    """Whether a task is as the newest revision has it. A task of an earlier release lacks the restart policy."""
+    return task.revision == container.revision and task.restart == container.definition.restart
 
 
 def _mesh_port_count(container: Container, task: Task) -> int:

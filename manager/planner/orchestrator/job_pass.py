@@ -14,7 +14,7 @@ from manager.planner.orchestrator.service_dependencies import apply_dependencies
 from manager.planner.scheduler.node_filters import ineligible
 from manager.planner.scheduler.placement_request import PlacementRequest, pending_first
 from manager.planner.scheduler.placer import Placer
-from manager.planner.slots import drain_deadline, restart_policy, task_history
+from manager.planner.slots import drain_deadline, preferred_nodes, task_history
 from manager.planner.slots.single_writer import await_predecessors
 from manager.planner.slots.slot_tasks import Slot, TaskStop, classify_dirty, remove_slot
 from manager.planner.spec.problem_texts import NO_SUITABLE_NODE
@@ -23,6 +23,7 @@ from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.spec.service_modes import completions, is_global, is_job
 from shoal.api.v1.service_pb2 import JobRun, RestartPolicy, Schedule, Service, ServiceSpec, ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState
+from shoal.restarts import restart_policy
 
 
 def plan_job(draft: Draft, service: Service) -> None:
@@ -205,7 +206,7 @@ class _JobPass:
             for task in slot.ended:
                 self._draft.stop(task, TaskState.SHUTDOWN, "replaced by its successor")
             number = slot.key if isinstance(slot.key, int) else 0
-            preferred_node = restart_policy.preferred_node(slot.ended) if attempt else ""
+            preferred_node = preferred_nodes.preferred_node(slot.ended) if attempt else ""
             progress.requests.append((slot.key, PlacementRequest(number, attempt, preferred_node=preferred_node)))
 
     def _place(self, run: JobRun, demand: Requirements, progress: _RunProgress, slots: dict[SlotKey, Slot]) -> None:
@@ -222,7 +223,7 @@ class _JobPass:
         due = await_predecessors(draft, spec, demand, progress.requests, slots)
         requests = pending_first(request for _, request in due)
         failing = task_history.failing_nodes(draft, slots.values())
-        failing |= {node for slot in slots.values() for node in restart_policy.avoided_nodes(slot.ended)}
+        failing |= {node for slot in slots.values() for node in preferred_nodes.avoided_nodes(slot.ended)}
         self._problems.update(placer.place_all(requests, counts, failing))
 
     def _update_run(self, run: JobRun, progress: _RunProgress) -> None:

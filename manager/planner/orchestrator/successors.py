@@ -7,7 +7,7 @@ from manager.planner.draft import Draft
 from manager.planner.index.slot_index import SlotKey
 from manager.planner.scheduler.placement_request import PlacementRequest, pending_first
 from manager.planner.scheduler.placer import Placer
-from manager.planner.slots import restart_policy, task_history
+from manager.planner.slots import preferred_nodes, task_history
 from manager.planner.slots.single_writer import await_predecessors
 from manager.planner.slots.slot_tasks import Slot, retire_ended
 from manager.planner.spec.requirements import Requirements
@@ -16,6 +16,7 @@ from manager.planner.updates.slot_decision import NOTHING, SlotDecision
 from manager.planner.updates.update_monitor import UpdateMonitor
 from manager.planner.updates.update_pace import UnavailableSlot
 from shoal.api.v1.service_pb2 import Service
+from shoal.restarts import restart_policy
 
 
 class Successors:
@@ -65,7 +66,7 @@ class Successors:
         if start_first:
             request = PlacementRequest(number, attempt, start_first=True, preferred_node=preferred_node)
             return SlotDecision(stops=retire_ended(slot), requests=(request,))
-        preferred_node = restart_policy.preferred_node(slot.ended) if attempt else preferred_node
+        preferred_node = preferred_nodes.preferred_node(slot.ended) if attempt else preferred_node
         # Where a global service cannot place a task there is no record of a pending one.
         hopeless = self._is_global and not any(slot.all())
         return SlotDecision(
@@ -114,7 +115,7 @@ class Successors:
             hosts = draft.resources.hosts
             return [self.placer.place_on(hosts[str(key)], request, 0) for key, request in requests]
         failing = task_history.failing_nodes(draft, every) | {
-            node for slot in every for node in restart_policy.avoided_nodes(slot.ended)
+            node for slot in every for node in preferred_nodes.avoided_nodes(slot.ended)
         }
         requests = await_predecessors(draft, self._spec, self._demand, requests, slots)
         return self.placer.place_all(pending_first(request for _, request in requests), counts, failing)

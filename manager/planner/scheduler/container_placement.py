@@ -90,6 +90,7 @@ class ContainerPlacement:
             container_id=self._id,
             auto_remove=self._container.definition.auto_remove,
             restart_delay_ms=task.restart_delay_ms,
+            restart=self._container.definition.restart,
             generic_resources=task.generic_resources,
         )
         if task.desired_state != TaskState.READY:

@@ -11,7 +11,6 @@ from manager.planner.draft import Draft
 from manager.planner.index.slot_index import ServiceSlots, SlotKey
 from manager.planner.scheduler.placement_request import PlacementRequest, pending_first
 from manager.planner.scheduler.placer import Placer
-from manager.planner.slots import restart_policy
 from manager.planner.slots.misplaced import MisplacedTasks
 from manager.planner.slots.single_writer import await_predecessors
 from manager.planner.slots.slot_tasks import Slot, retire_ended
@@ -20,6 +19,7 @@ from manager.planner.updates.slot_decision import NOTHING, SlotDecision
 from manager.planner.updates.update_pace import UnavailableSlot
 from shoal.api.v1.service_pb2 import Service, ServiceSpec, UpdateStatus
 from shoal.api.v1.task_pb2 import Task
+from shoal.restarts import restart_policy
 
 
 class StableTasks:

@@ -1,12 +1,12 @@
 """Monitors the new tasks of an update: when one is available, and in which slots one has failed."""
 
 from manager.planner.draft import Draft
-from manager.planner.slots import restart_policy
 from manager.planner.slots.slot_tasks import Slot
 from manager.planner.spec.running_template import DesiredTemplate
 from manager.planner.updates import update_state
 from shoal.api.v1.service_pb2 import RestartPolicy, ServiceSpec, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.restarts import restart_policy
 from shoal.task_states import is_ready
 
 

@@ -26,7 +26,7 @@ from shoal.api.v1 import container_pb2 as shoal_dot_api_dot_v1_dot_container__pb
 from shoal.api.v1 import task_pb2 as shoal_dot_api_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/journal.proto\x12\x0cshoal.api.v1\x1a\x1cshoal/api/v1/container.proto\x1a\x17shoal/api/v1/task.proto\"\xa5\x01\n\x0cJournalEntry\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Task\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.shoal.api.v1.TaskStatus\x12\x19\n\x11image_stop_signal\x18\x03 \x01(\t\x12.\n\x0bhealthcheck\x18\x04 \x01(\x0b\x32\x19.shoal.api.v1.Healthcheckb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/journal.proto\x12\x0cshoal.api.v1\x1a\x1cshoal/api/v1/container.proto\x1a\x17shoal/api/v1/task.proto\"\xef\x01\n\x0cJournalEntry\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Task\x12(\n\x06status\x18\x02 \x01(\x0b\x32\x18.shoal.api.v1.TaskStatus\x12\x19\n\x11image_stop_signal\x18\x03 \x01(\t\x12.\n\x0bhealthcheck\x18\x04 \x01(\x0b\x32\x19.shoal.api.v1.Healthcheck\x12%\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x18.shoal.api.v1.TaskStatus\x12\x13\n\x0b\x65nd_offered\x18\x06 \x01(\x08\x12\x0c\n\x04held\x18\x07 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shoal.api.v1.journal_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOURNALENTRY']._serialized_start=100
-  _globals['_JOURNALENTRY']._serialized_end=265
+  _globals['_JOURNALENTRY']._serialized_end=339
 # @@protoc_insertion_point(module_scope)

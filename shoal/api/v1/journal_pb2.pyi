@@ -28,8 +28,15 @@ class JournalEntry(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     IMAGE_STOP_SIGNAL_FIELD_NUMBER: _builtins.int
     HEALTHCHECK_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    END_OFFERED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     image_stop_signal: _builtins.str
     """The image's own stop signal, "SIGTERM"; empty when it names none."""
+    end_offered: _builtins.bool
+    """`end` was sent to a manager, which may have stored it: managers alone decide what follows."""
+    held: _builtins.bool
+    """Of a container's run: its user has sent it a signal, so its restart policy leaves it."""
     @_builtins.property
     def task(self) -> _task_pb2.Task: ...
     @_builtins.property
@@ -40,6 +47,10 @@ class JournalEntry(_message.Message):
     def healthcheck(self) -> _container_pb2.Healthcheck:
         """The container's health check, completed from the image; unset when there is none."""
 
+    @_builtins.property
+    def end(self) -> _task_pb2.TaskStatus:
+        """How its run ended, while it is not decided yet whether it is reported or the task restarted; unset otherwise."""
+
     def __init__(
         self,
         *,
@@ -47,10 +58,13 @@ class JournalEntry(_message.Message):
         status: _task_pb2.TaskStatus | None = ...,
         image_stop_signal: _builtins.str = ...,
         healthcheck: _container_pb2.Healthcheck | None = ...,
+        end: _task_pb2.TaskStatus | None = ...,
+        end_offered: _builtins.bool = ...,
+        held: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["healthcheck", b"healthcheck", "status", b"status", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "healthcheck", b"healthcheck", "status", b"status", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["healthcheck", b"healthcheck", "image_stop_signal", b"image_stop_signal", "status", b"status", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "end_offered", b"end_offered", "healthcheck", b"healthcheck", "held", b"held", "image_stop_signal", b"image_stop_signal", "status", b"status", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

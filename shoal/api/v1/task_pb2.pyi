@@ -113,6 +113,8 @@ class Task(_message.Message):
     AUTO_REMOVE_FIELD_NUMBER: _builtins.int
     PID_TASK_ID_FIELD_NUMBER: _builtins.int
     IPC_TASK_ID_FIELD_NUMBER: _builtins.int
+    RESTART_FIELD_NUMBER: _builtins.int
+    RESTARTED_AT_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     service_id: _builtins.str
     revision: _builtins.int
@@ -170,6 +172,16 @@ class Task(_message.Message):
     def stop(self) -> _standalone_pb2.ContainerStop:
         """Of a container's run that is to stop: how."""
 
+    @_builtins.property
+    def restart(self) -> _standalone_pb2.ContainerRestart:
+        """Of a container's run: its restart policy, by which its node restarts it while it reaches no manager."""
+
+    @_builtins.property
+    def restarted_at_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Where the restart policy bounds attempts: when the slot's earlier restarts were made, the oldest first. Milliseconds
+        since the Unix epoch.
+        """
+
     def __init__(
         self,
         *,
@@ -197,10 +209,12 @@ class Task(_message.Message):
         auto_remove: _builtins.bool = ...,
         pid_task_id: _builtins.str = ...,
         ipc_task_id: _builtins.str = ...,
+        restart: _standalone_pb2.ContainerRestart | None = ...,
+        restarted_at_ms: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["stop", b"stop"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["restart", b"restart", "stop", b"stop"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "auto_remove", b"auto_remove", "container_id", b"container_id", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "generic_resources", b"generic_resources", "id", b"id", "ipc_task_id", b"ipc_task_id", "job_run", b"job_run", "network_task_id", b"network_task_id", "node_id", b"node_id", "pid_task_id", b"pid_task_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "restart_delay_ms", b"restart_delay_ms", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stop", b"stop", "stopped_at_ms", b"stopped_at_ms", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "auto_remove", b"auto_remove", "container_id", b"container_id", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "generic_resources", b"generic_resources", "id", b"id", "ipc_task_id", b"ipc_task_id", "job_run", b"job_run", "network_task_id", b"network_task_id", "node_id", b"node_id", "pid_task_id", b"pid_task_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "restart", b"restart", "restart_delay_ms", b"restart_delay_ms", "restarted_at_ms", b"restarted_at_ms", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stop", b"stop", "stopped_at_ms", b"stopped_at_ms", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -307,6 +321,7 @@ class TaskStatus(_message.Message):
     PAUSED_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     LINK_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at_ms: _builtins.int
@@ -342,6 +357,10 @@ class TaskStatus(_message.Message):
     def link(self) -> Global___TaskLink:
         """Of a container's run: its link on the node, as it was made or changed last."""
 
+    @_builtins.property
+    def restarts(self) -> Global___NodeRestarts:
+        """Unset: its node has never restarted it."""
+
     def __init__(
         self,
         *,
@@ -362,16 +381,70 @@ class TaskStatus(_message.Message):
         paused: _builtins.bool = ...,
         revision: _builtins.int = ...,
         link: Global___TaskLink | None = ...,
+        restarts: Global___NodeRestarts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "link", b"link"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "link", b"link", "restarts", b"restarts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "link", b"link", "message", b"message", "not_listening", b"not_listening", "oom_killed", b"oom_killed", "paused", b"paused", "pid", b"pid", "revision", b"revision", "running_at_ms", b"running_at_ms", "state", b"state", "state_history", b"state_history", "task_id", b"task_id", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "link", b"link", "message", b"message", "not_listening", b"not_listening", "oom_killed", b"oom_killed", "paused", b"paused", "pid", b"pid", "restarts", b"restarts", "revision", b"revision", "running_at_ms", b"running_at_ms", "state", b"state", "state_history", b"state_history", "task_id", b"task_id", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
 
 Global___TaskStatus: _TypeAlias = TaskStatus  # noqa: Y015
+
+@_typing.final
+class NodeRestarts(_message.Message):
+    """Restarts of a task by its own node, in place, while no manager could decide about its end. Each is a further run of the
+    same task, with the same addresses, ports and volumes; the end of the run before it was never reported.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    RESTART_DELAY_MS_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    ENDED_AT_MS_FIELD_NUMBER: _builtins.int
+    STARTING_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many there were."""
+    attempt: _builtins.int
+    """Of the newest run, as `Task.attempt` and `Task.restart_delay_ms` are of the first."""
+    restart_delay_ms: _builtins.int
+    exit_code: _builtins.int
+    """How the run before the newest one ended, as in TaskStatus; at `ended_at_ms`."""
+    message: _builtins.str
+    ended_at_ms: _builtins.int
+    starting: _builtins.bool
+    """The newest run has not started yet."""
+    @_builtins.property
+    def at_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """When the newest of them were decided, at most 100, the oldest first. Milliseconds since the Unix epoch."""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        restart_delay_ms: _builtins.int = ...,
+        at_ms: _abc.Iterable[_builtins.int] | None = ...,
+        exit_code: _builtins.int | None = ...,
+        message: _builtins.str = ...,
+        ended_at_ms: _builtins.int = ...,
+        starting: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "attempt", b"attempt", "count", b"count", "ended_at_ms", b"ended_at_ms", "exit_code", b"exit_code", "message", b"message", "restart_delay_ms", b"restart_delay_ms", "starting", b"starting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+
+Global___NodeRestarts: _TypeAlias = NodeRestarts  # noqa: Y015
 
 @_typing.final
 class TaskLink(_message.Message):

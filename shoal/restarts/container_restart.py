@@ -5,9 +5,10 @@ The first restart comes after 100 ms, each further one after twice the time, up 
 
 from dataclasses import dataclass
 
-from manager.planner.slots.restart_policy import ended_at_ms, ended_by_itself
-from shoal.api.v1.standalone_pb2 import Container, ContainerRestart
+from shoal.api.v1.standalone_pb2 import ContainerRestart
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.restarts.restart_policy import ended_at_ms, ended_by_itself
+from shoal.restarts.runs import newest_run
 
 FIRST_DELAY_MS = 100
 MAX_DELAY_MS = 60_000
@@ -22,27 +23,33 @@ class ContainerRestartDecision:
     Attributes:
         due_ms: when it starts, milliseconds since the Unix epoch.
         delay_ms: how long after the end of the one before, for the delay after it.
+        attempt: its number since the container's user started it.
     """
 
     due_ms: int
     delay_ms: int
+    attempt: int
 
 
 def decide_restart(
-    container: Container, task: Task, status: TaskStatus | None, *, now_ms: int
+    policy: ContainerRestart, task: Task, status: TaskStatus | None, *, held: bool, now_ms: int
 ) -> ContainerRestartDecision | None:
     """What follows an ended run of a container that is to run; None: it is not started again.
 
     A run that its user asked for and that could not be started at all is not: the caller is told why.
+
+    Args:
+        held: its user has stopped it, or sent it a signal.
     """
-    if container.held or status is None or not ended_by_itself(task, status):
+    task, status = newest_run(task, status)
+    if held or status is None or not ended_by_itself(task, status):
         return None
     if status.state == TaskState.REJECTED and not task.attempt:
         return None
-    if not _admits(container.definition.restart, task, status):
+    if not _admits(policy, task, status):
         return None
     delay = next_delay_ms(task, status)
-    return ContainerRestartDecision(ended_at_ms(task, status, now_ms) + delay, delay)
+    return ContainerRestartDecision(ended_at_ms(task, status, now_ms) + delay, delay, task.attempt + 1)
 
 
 def next_delay_ms(task: Task, status: TaskStatus) -> int:

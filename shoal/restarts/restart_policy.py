@@ -6,6 +6,7 @@ from zlib import crc32
 
 from shoal.api.v1.service_pb2 import RestartPolicy
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.restarts.runs import End, newest_run, runs_of
 
 DEFAULT_DELAY_MS = 5_000
 # A crash loop restarts ever more slowly, up to this.
@@ -17,9 +18,6 @@ STABLE_MS = 60_000
 
 # Of a wait in a crash loop, at most so much more: so that what failed together does not come back together.
 _JITTER = 0.2
-
-MAX_ENDS_PER_NODE = 3
-"""So many tasks of a slot end on a node in a row before the next one goes elsewhere."""
 
 _SELF_ENDED = frozenset({TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED})
 
@@ -65,38 +63,21 @@ def delay_ms(policy: RestartPolicy, attempt: int, task_id: str) -> int:
     return delay + int(delay * _JITTER * crc32(task_id.encode()) / (1 << 32))
 
 
-def preferred_node(ended: Sequence[Task]) -> str:
-    """The node of the newest ended task, where its successor is to go; empty when too many have ended there in a row.
-
-    Args:
-        ended: a slot's tasks, the oldest first.
-    """
-    newest = ended[-1].node_id if ended else ""
-    return newest if newest and not avoided_nodes(ended) else ""
-
-
-def avoided_nodes(ended: Sequence[Task]) -> tuple[str, ...]:
-    """The node that the slot has left for good reason, if there is one."""
-    tail = [task.node_id for task in ended[-MAX_ENDS_PER_NODE:]]
-    return (
-        (tail[-1],)
-        if len(tail) == MAX_ENDS_PER_NODE and len(set(tail)) == 1 and ended[-1].attempt >= MAX_ENDS_PER_NODE - 1
-        else ()
-    )
-
-
 def next_attempt(task: Task, status: TaskStatus | None) -> int:
     """The attempt of the successor of an ended task."""
+    task, status = newest_run(task, status)
     return _streak(task, status) + 1 if ended_by_itself(task, status) else 0
 
 
-def decide(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]], *, now_ms: int) -> RestartDecision:
+def decide(policy: RestartPolicy, ends: Sequence[End], *, now_ms: int) -> RestartDecision:
     """What follows the newest of a slot's ended tasks, which is still wanted.
 
     Args:
-        ends: the slot's ended tasks of the same template, the oldest first; not empty.
+        ends: the slot's ended tasks of the same template, the oldest first; not empty. Each restart by their nodes
+            counts as a successor.
         now_ms: milliseconds since the Unix epoch; an end that an agent dates later counts as now.
     """
+    ends = [run for task, status in ends for run in runs_of(task, status)]
     task, status = ends[-1]
     if status is None or not ended_by_itself(task, status):
         return RestartDecision(now_ms)
@@ -128,7 +109,7 @@ def _streak(task: Task, status: TaskStatus | None) -> int:
     return 0 if ran >= STABLE_MS else task.attempt
 
 
-def _restarts(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]], now_ms: int) -> int:
+def _restarts(policy: RestartPolicy, ends: Sequence[End], now_ms: int) -> int:
     """Successors created within the window. All but the first task of a row are successors."""
     if not policy.window_ms:
         return max(ends[-1][0].attempt, sum(task.attempt > 0 for task, _ in ends))
