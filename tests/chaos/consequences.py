@@ -39,6 +39,8 @@ _MANAGER_LOST = frozenset(
         "kill-manager",
         "kill-both",
         "crash-manager",
+        "crash-elected",
+        "crash-membership",
         "manager-replaced",
         "quorum-lost",
         "herd",

@@ -12,6 +12,7 @@ LEADER = "leader"
 """The manager that leads when the fault begins."""
 ETCD_LEADER = "etcd-leader"
 """The manager whose etcd leads when the fault begins."""
+HOLLOW_AGENTS = "1000"
 PAUSES = ("3", "8", "14")
 """Seconds."""
 
@@ -37,6 +38,19 @@ MANAGER_POINTS = (
     "manager.plan.committed",
     "manager.statuses.received",
     "manager.statuses.committed",
+)
+ELECTED_POINTS = ("manager.leadership.elected", "manager.leadership.caught-up")
+MEMBERSHIP_POINTS = (
+    "manager.membership.removed",
+    "manager.membership.learner-added",
+    "manager.membership.promoted",
+)
+JOINER_POINTS = (
+    "manager.join.answered",
+    "manager.join.key-saved",
+    "manager.join.pending-saved",
+    "manager.join.identity-saved",
+    "manager.join.layout-saved",
 )
 """Points at which a program can be ended (`shoal/fault_points`)."""
 
@@ -130,13 +144,15 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     "kill-both": FaultKind(_pair(AGENTS, MANAGERS)),
     "crash-agent": FaultKind(_HOST, _one_of(*AGENT_POINTS), weight=3),
     "crash-manager": FaultKind(_one_of(LEADER), _one_of(*MANAGER_POINTS)),
+    "crash-elected": FaultKind(_one_of(LEADER), _one_of(*ELECTED_POINTS), alone=True, seconds=10.0),
     # etcd.
     "etcd-slow-disk": FaultKind(_one_of(*MANAGERS, "all"), _one_of("20", "60")),
     "etcd-no-space": FaultKind(_one_of("")),
     "etcd-compact": FaultKind(_one_of("")),
     "manager-replaced": FaultKind(_one_of(*JOINED_MANAGERS), alone=True, weight=1, seconds=20.0),
+    "crash-membership": FaultKind(_one_of(*JOINED_MANAGERS), _one_of(*MEMBERSHIP_POINTS, *JOINER_POINTS), alone=True),
     "quorum-lost": FaultKind(_pair(MANAGERS, MANAGERS), alone=True, weight=1),
-    "herd": FaultKind(_one_of(""), alone=True, weight=1),
+    "herd": FaultKind(_one_of(""), _one_of(HOLLOW_AGENTS), alone=True, weight=1),
     # The rest.
     "clock": FaultKind(_MANAGER, _one_of("+3600", "-3600"), weight=1),
     "hostile-agent": FaultKind(_one_of(""), _one_of("flood", "claims")),

@@ -208,7 +208,7 @@ class _Run:
             lambda: check_history(events),
             lambda: check_instants(events),
             lambda: check_running(self._sampler.samples, events),
-            lambda: check_replacements(events, faults),
+            lambda: check_replacements(events, [*faults, *cluster.excuses]),
             lambda: final_checks.check_managers(cluster),
             lambda: final_checks.check_hosts(cluster),
             lambda: check_traffic(reports, faults, aftermath=AFTERMATH_SECONDS),
@@ -229,5 +229,5 @@ class _Run:
             events=len(events),
             history_gaps=recorder.gaps,
             errors=runner.errors,
-            notes=[f"ended at a point: {each}" for each in cluster.reached_points],
+            notes=[*cluster.notes, *(f"ended at a point: {each}" for each in cluster.reached_points)],
         )

@@ -1,8 +1,9 @@
 """Agents without a runtime, many in one process: `python -m tests.bench.rig.simulated_agents`.
 
-Arguments: the file of identities, the manager's address, the file for counts, and which of the identities, first and
-last. Each holds a real `AgentSession` over mutual TLS, with its reconnections; of a task that is to run it says at
-once that it runs, of any other that it has ended. What they have seen is written to the file four times a second.
+Arguments: the file of identities, the managers' addresses, the file for counts, which of the identities, first and
+last, and the platform's architecture, if it is another one than amd64. Each holds a real `AgentSession` over mutual
+TLS, with its reconnections; of a task that is to run it says at once that it runs, of any other that it has ended.
+What they have seen is written to the file four times a second.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import json
 import pickle
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,11 +56,11 @@ class Counts:
 class SimulatedHost:
     """A host that never changes."""
 
-    def __init__(self, number: int, node_id: str) -> None:
+    def __init__(self, number: int, node_id: str, architecture: str) -> None:
         high, middle, low = number >> 16 & 255, number >> 8 & 255, number & 255
         about = NodeDescription(hostname=node_id, address=f"10.{200 + high}.{middle}.{low}", stream_port=7441)
         about.vtep_mac = f"02:56:{high:02x}:{middle:02x}:{low:02x}:01"
-        about.platform.os, about.platform.architecture = "linux", "amd64"
+        about.platform.os, about.platform.architecture = "linux", architecture
         about.resources.nano_cpus, about.resources.memory_bytes = 64_000_000_000, 1 << 36
         self._about = about
 
@@ -154,13 +155,20 @@ class SimulatedWorker:
         self._counts.started += runs
 
 
-def session(number: int, node_id: str, identity: Identity, address: str, counts: Counts, home: Path) -> ManagerSession:
-    """One agent's."""
+def read_counts(path: Path) -> Counts | None:
+    """As a process of agents has written them; None: not yet."""
+    return Counts(**json.loads(path.read_text())) if path.exists() else None
+
+
+def session(
+    host: SimulatedHost, node_id: str, identity: Identity, addresses: Sequence[str], counts: Counts, home: Path
+) -> ManagerSession:
+    """One agent's. The first of the addresses is tried first."""
     outbox = StatusQueue()
     return ManagerSession(
-        managers=manager_list(home / node_id, [address], node_id),
+        managers=manager_list(home / node_id, addresses, node_id),
         connect=lambda to: connect_aio([to], identity, max_receive_bytes=MAX_STREAM_BYTES),
-        host=SimulatedHost(number, node_id),
+        host=host,
         outbox=outbox,
         worker=SimulatedWorker(counts, outbox),
         volumes=NoVolumes(),
@@ -169,7 +177,9 @@ def session(number: int, node_id: str, identity: Identity, address: str, counts:
     )
 
 
-async def run(identities: Path, address: str, count_file: Path, first: int, last: int) -> None:
+async def run(
+    identities: Path, addresses: Sequence[str], count_file: Path, first: int, last: int, architecture: str
+) -> None:
     """Until the process is ended."""
     counts = Counts()
     home = count_file.with_suffix(".managers")
@@ -177,7 +187,10 @@ async def run(identities: Path, address: str, count_file: Path, first: int, last
     known: list[tuple[str, Identity]] = pickle.loads(identities.read_bytes())
     async with TaskGroup() as group:
         for number, (node_id, identity) in list(enumerate(known))[first:last]:
-            group.create_task(session(number, node_id, identity, address, counts, home).run())
+            turn = number % len(addresses)
+            host = SimulatedHost(number, node_id, architecture)
+            own = session(host, node_id, identity, [*addresses[turn:], *addresses[:turn]], counts, home)
+            group.create_task(own.run())
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             fresh = count_file.with_suffix(".new")
@@ -185,5 +198,19 @@ async def run(identities: Path, address: str, count_file: Path, first: int, last
             fresh.replace(count_file)
 
 
+def main(arguments: Sequence[str]) -> None:
+    identities, addresses, count_file, first, last, *architecture = arguments
+    asyncio.run(
+        run(
+            Path(identities),
+            addresses.split(","),
+            Path(count_file),
+            int(first),
+            int(last),
+            next(iter(architecture), "amd64"),
+        )
+    )
+
+
 if __name__ == "__main__":
-    asyncio.run(run(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])))
+    main(sys.argv[1:])

@@ -1,11 +1,10 @@
 """A whole manager with its own etcd, and simulated agents in other processes; what each of them uses of the processors.
 
-Identities are signed here with the cluster's key and node records written beside the manager, so that thousands of
-nodes need no thousands of joins.
+Node records and identities are made beside the manager (`simulated_nodes`), so that thousands of nodes need no
+thousands of joins.
 """
 
 import asyncio
-import json
 import os
 import pickle
 import resource
@@ -15,27 +14,20 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from manager.certificate_authority import cluster_record
 from manager.etcd.client import Etcd
 from manager.etcd.members import own_member
 from manager.store import kinds
-from manager.store.backend import Put, prefix_end
-from shoal.api.v1.cluster_pb2 import Cluster
-from shoal.api.v1.meta_pb2 import Meta
-from shoal.api.v1.node_pb2 import Node, NodeSpec, NodeStatus
+from manager.store.backend import prefix_end
+from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
-from shoal.identity.identity import Identity
-from shoal.identity.keyring import load_keyring
-from shoal.identity.roles import CertificateSubject, Role
-from tests.bench.rig.simulated_agents import Counts
+from tests.bench.rig.simulated_agents import Counts, read_counts
+from tests.bench.rig.simulated_nodes import make_nodes
 from tests.integration.manager.manager_process import ManagerProcess
 
 AGENTS_A_PROCESS = 1500
-AT_ONCE = 500
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -67,7 +59,7 @@ class SimulatedCluster:
 
     def counts(self) -> Counts:
         """Of all agents."""
-        found = [counts for path in self._count_files if (counts := _read(path)) is not None]
+        found = [counts for path in self._count_files if (counts := read_counts(path)) is not None]
         return Counts(*(sum(getattr(each, name) for each in found) for name in Counts.__dataclass_fields__))
 
     def mark(self) -> Mark:
@@ -144,37 +136,15 @@ async def simulated_cluster(directory: Path, nodes: int) -> AsyncGenerator[tuple
     cluster.manager.start()
     try:
         control = await cluster.manager.ready()
-        known = await _make_nodes(cluster.manager.state, nodes)
+        known = await make_nodes(cluster.manager.state, [f"n{each:05}" for each in range(nodes)])
         (directory / "identities").write_bytes(pickle.dumps(known))
         yield cluster, control
     finally:
         cluster.end()
 
 
-async def _make_nodes(state: Path, number: int) -> list[tuple[str, Identity]]:
-    async with own_member(state / "etcd" / "client:0") as members:
-        etcd, key = Etcd(members=members), kinds.CLUSTER.key("")
-        cluster = Cluster.FromString((await etcd.read([key])).records[key].value)
-        authority = cluster_record.decrypt_authority(cluster, load_keyring(state / "cluster.key"))
-        now = datetime.now(UTC)
-        names = [f"n{each:05}" for each in range(number)]
-        for first in range(0, number, AT_ONCE):
-            await etcd.txn((), [Put(kinds.NODE.key(each), _node(each, now)) for each in names[first : first + AT_ONCE]])
-        return [(each, authority.issue(CertificateSubject(each, Role.AGENT, cluster.meta.id), now)) for each in names]
-
-
-def _node(node_id: str, now: datetime) -> bytes:
-    at_ms = int(now.timestamp() * 1000)
-    meta = Meta(id=node_id, created_at_ms=at_ms, updated_at_ms=at_ms)
-    return Node(meta=meta, spec=NodeSpec(availability=NodeSpec.ACTIVE)).SerializeToString()
-
-
 def _should_run(task: Task) -> bool:
     return task.desired_state <= TaskState.RUNNING and task.state <= TaskState.RUNNING
-
-
-def _read(path: Path) -> Counts | None:
-    return Counts(**json.loads(path.read_text())) if path.exists() else None
 
 
 def _processor(pid: int) -> float:

@@ -8,6 +8,8 @@ from tests.chaos.checks.key_history import ROOT, TASKS, KeyEvent
 from tests.chaos.fault_kinds import AGENTS
 from tests.chaos.violation import ActiveFault, Violation
 
+HOLLOW = "hollow"
+"""How ids and hostnames of hollow agents' nodes begin."""
 GRACE_SECONDS = 12.0
 """So long after a fault its consequences may show: a node is lost 6 s after its last sign, later on a busy machine.
 Faults that keep managers from writing put that off by as long as they last."""
@@ -34,8 +36,12 @@ def check_replacements(events: Sequence[KeyEvent], faults: Sequence[ActiveFault]
             task, old = Task.FromString(event.value), desired.get(event.key)
             desired[event.key] = task
             is_stopped = old is not None and old.desired_state <= TaskState.RUNNING < task.desired_state
-            if is_stopped and _gives_up(task.reason) and not _excused(names.get(task.node_id, ""), event.at, faults):
-                where = names.get(task.node_id, task.node_id)
+            if (
+                is_stopped
+                and _gives_up(task.reason)
+                and not _excused(names.get(task.node_id) or task.node_id, event.at, faults)
+            ):
+                where = names.get(task.node_id) or task.node_id
                 what = f"task {task.id} on {where} was replaced ({task.reason}), and the node was reachable"
                 yield Violation(4, what, event.at)
 
@@ -44,10 +50,10 @@ def _check_node(
     event: KeyEvent, names: dict[str, str], states: dict[str, int], faults: Sequence[ActiveFault]
 ) -> Iterator[Violation]:
     status = NodeStatus.FromString(event.value or b"")
-    name, old = names.get(status.node_id, ""), states.get(status.node_id)
+    name, old = names.get(status.node_id) or status.node_id, states.get(status.node_id)
     states[status.node_id] = status.state
     if status.state == NodeStatus.DOWN and old == NodeStatus.READY and not _excused(name, event.at, faults):
-        yield Violation(4, f"node {name or status.node_id} is DOWN ({status.message}), and was reachable", event.at)
+        yield Violation(4, f"node {name} is DOWN ({status.message}), and was reachable", event.at)
 
 
 def _gives_up(reason: str) -> bool:
@@ -55,7 +61,7 @@ def _gives_up(reason: str) -> bool:
 
 
 def _excused(host: str, at: float, faults: Sequence[ActiveFault]) -> bool:
-    if host not in AGENTS:
+    if host not in AGENTS and not host.startswith(HOLLOW):
         return True  # a hostile agent's
     return any(each.begun <= at <= _last_consequence(each, faults) and host in each.unreachable for each in faults)
 

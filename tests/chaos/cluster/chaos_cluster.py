@@ -15,6 +15,7 @@ from cli.playground.pids_file import load_pids, save_pids
 from shoal.contexts.context_file import Context
 from tests.chaos.cluster.etcd_reader import EtcdReader
 from tests.chaos.fault_kinds import ETCD_LEADER, LEADER, MANAGERS
+from tests.chaos.violation import ActiveFault
 
 FIRST = "m1"
 _FAULTS = "SHOAL_FAULTS"
@@ -43,6 +44,8 @@ class ChaosCluster:
 
     Attributes:
         reached_points: programs and the points of their code at which they ended.
+        excuses: what a fault does to nodes beside what its target says.
+        notes: what faults measured, for the report.
 
     Args:
         ended: called for each process that ended though no fault had ended it; it is started again.
@@ -56,6 +59,8 @@ class ChaosCluster:
         self._lock = threading.RLock()
         self._expected: dict[str, int] = {}
         self.reached_points: list[str] = []
+        self.excuses: list[ActiveFault] = []
+        self.notes: list[str] = []
         self._starts: dict[str, int] = {}
 
     @property

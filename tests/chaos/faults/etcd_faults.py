@@ -1,13 +1,11 @@
-"""What happens to etcd: a slow disk, no space, history that is gone, a member that is lost for good."""
+"""What happens to etcd: a slow disk, no space, history that is gone."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cli.client import Client
-from cli.playground import manager_servers
-from shoal.api.v1.control_pb2 import CompactStoreRequest, RemoveManagerRequest
+from shoal.api.v1.control_pb2 import CompactStoreRequest
 from shoal.errors import ShoalError
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.fault_kinds import MANAGERS, PlannedFault
@@ -67,45 +65,9 @@ def compacted(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def replaced(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
-    """A manager is lost with its disk; after the fault an operator removes it, and it joins anew, empty."""
-    name = fault.target
-    with cluster.expected_down(name):
-        identifier = cluster.manager_id(name)
-        cluster.kill(name)
-        shutil.rmtree(cluster.state(name))
-        yield
-        with cluster.client() as client:
-            until(lambda: _removed(client, identifier), _ATTEMPTS_SECONDS, 1.0)
-            token = cluster.layout.state / "manager-token"
-            until(lambda: _has_token(client, token), _ATTEMPTS_SECONDS, 1.0)
-    until(lambda: _votes(cluster), 120.0, 1.0)
-
-
 def _compacted(client: Client) -> bool:
     """`shoal cluster compact`."""
     with suppress(ShoalError):
         client.call(client.control.CompactStore, CompactStoreRequest())
         return True
-    return False
-
-
-def _removed(client: Client, identifier: str) -> bool:
-    with suppress(ShoalError):
-        client.call(client.control.RemoveManager, RemoveManagerRequest(manager=identifier, force=True))
-        return True
-    return False
-
-
-def _has_token(client: Client, file: Path) -> bool:
-    with suppress(ShoalError):
-        manager_servers.write_token(client, file)
-        return True
-    return False
-
-
-def _votes(cluster: ChaosCluster) -> bool:
-    with suppress(ShoalError), cluster.client() as client:
-        return manager_servers.voters(client) == len(MANAGERS)
     return False

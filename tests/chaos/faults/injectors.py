@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.fault_kinds import PlannedFault
-from tests.chaos.faults import clock, etcd_faults, links, processes
+from tests.chaos.faults import clock, etcd_faults, herd, links, membership, processes
 from tests.chaos.workload.hostile_agent import HostileAgent
 
 Injector = Callable[[ChaosCluster, PlannedFault], AbstractContextManager[None]]
@@ -33,12 +33,14 @@ INJECTORS: Mapping[str, Injector] = {
     "kill-both": processes.killed,
     "crash-agent": processes.crashed,
     "crash-manager": processes.crashed,
+    "crash-elected": processes.crashed_as_elected,
     "etcd-slow-disk": etcd_faults.slow_disk,
     "etcd-no-space": etcd_faults.no_space,
     "etcd-compact": etcd_faults.compacted,
-    "manager-replaced": etcd_faults.replaced,
+    "manager-replaced": membership.replaced,
+    "crash-membership": membership.replaced,
     "quorum-lost": processes.killed,
-    "herd": processes.herd,
+    "herd": herd.herd,
     "clock": clock.wrong_clock,
 }
 """All kinds but the hostile agent's, which has a node of its own."""

@@ -2,14 +2,16 @@
 
 import os
 import signal
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from cli.playground import daemons
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.cluster.host_state import conmons_of
 from tests.chaos.fault_kinds import MANAGERS, PlannedFault
+
+_LOOK_SECONDS = 0.05
 
 
 @contextmanager
@@ -77,8 +79,46 @@ def crashed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
 
 
 @contextmanager
-def herd(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
-    """All managers at once, and all are started at once."""
-    with killed(cluster, PlannedFault(fault.kind, "/".join(MANAGERS))):
-        time.sleep(0.1)
+def crashed_as_elected(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
+    """The leader is killed, and the manager that is elected then ends at the point, at which it has written nothing yet
+    of its term, or has just read what former leaders wrote.
+    """
+    others = [name for name in MANAGERS if name != fault.target]
+    with killed(cluster, fault), crashed_once(cluster, others, fault.value):
         yield
+
+
+@contextmanager
+def crashed_once(cluster: ChaosCluster, names: Sequence[str], point: str) -> Iterator[None]:
+    """The first of these programs that reaches the point ends there, and is started again at once.
+
+    Those that do not run are started.
+    """
+    stopping = threading.Event()
+
+    def mind() -> None:
+        while not stopping.wait(_LOOK_SECONDS):
+            for name in names:
+                if not daemons.is_running(cluster.pid(name)):
+                    cluster.reached_points.append(f"{name} {point}")
+                    _disarm(cluster, names)
+                    cluster.start(name)
+                    return
+
+    with ExitStack() as stack:
+        for name in names:
+            stack.enter_context(cluster.expected_down(name))
+            cluster.fault_file(name).write_text(f"{point}=kill@1")
+            if not daemons.is_running(cluster.pid(name)):
+                cluster.start(name)
+        stack.callback(_disarm, cluster, names)
+        thread = threading.Thread(target=mind)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(stopping.set)
+        yield
+
+
+def _disarm(cluster: ChaosCluster, names: Sequence[str]) -> None:
+    for name in names:
+        cluster.fault_file(name).unlink(missing_ok=True)

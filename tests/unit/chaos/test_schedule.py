@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from shoal.fault_points.points import POINTS
-from tests.chaos.fault_kinds import AGENT_POINTS, FAULT_KINDS, MANAGER_POINTS, PlannedFault
+from tests.chaos.fault_kinds import (
+    AGENT_POINTS,
+    ELECTED_POINTS,
+    FAULT_KINDS,
+    JOINER_POINTS,
+    MANAGER_POINTS,
+    MEMBERSHIP_POINTS,
+    PlannedFault,
+)
 from tests.chaos.faults.injectors import INJECTORS
 from tests.chaos.schedule import (
     CALM_SECONDS,
@@ -80,5 +88,5 @@ def test_an_unknown_kind_is_named(tmp_path: Path) -> None:
 
 def test_every_kind_has_an_injector_and_every_point_exists() -> None:
     assert set(INJECTORS) | {"hostile-agent"} == set(FAULT_KINDS)
-    assert set(AGENT_POINTS + MANAGER_POINTS) <= POINTS
+    assert set(AGENT_POINTS + MANAGER_POINTS + ELECTED_POINTS + MEMBERSHIP_POINTS + JOINER_POINTS) <= POINTS
     assert str(PlannedFault("pause-agent", "h1", "3")) == "pause-agent h1 3"
