@@ -3,7 +3,6 @@ calm."""
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
@@ -69,12 +68,3 @@ class FaultRunner:
         made = ActiveFault(str(fault), begun, time.time(), unreachable, hurts_control(fault))
         with self._lock:
             self.injected.append(made)
-
-
-def kinds_injected(injected: Sequence[ActiveFault]) -> dict[str, int]:
-    """How many faults of each kind."""
-    counts: dict[str, int] = {}
-    for each in injected:
-        kind = each.name.partition(" ")[0]
-        counts[kind] = counts.get(kind, 0) + 1
-    return dict(sorted(counts.items()))

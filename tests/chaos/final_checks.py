@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from manager.etcd.v3 import etcd_pb2 as rpc
 from shoal.api.v1.node_pb2 import Node
@@ -11,7 +10,7 @@ from shoal.errors import ShoalError
 from tests.chaos.checks.agreement import check_agreement, records_in_etcd
 from tests.chaos.checks.hosts import check_host
 from tests.chaos.checks.key_history import ROOT
-from tests.chaos.checks.processes import MemoryReading, check_etcd, check_log
+from tests.chaos.checks.processes import check_etcd, check_log
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.cluster.etcd_reader import NoMember
 from tests.chaos.cluster.host_state import read_host
@@ -101,21 +100,6 @@ def _is_node(key: str) -> bool:
 def values(records: Mapping[bytes, rpc.KeyValue]) -> dict[str, bytes]:
     """By key as text."""
     return {key.decode(): each.value for key, each in records.items()}
-
-
-def read_memory(cluster: ChaosCluster) -> dict[str, MemoryReading]:
-    """Of every manager, its etcd and every agent."""
-    found = {}
-    for name in cluster.names():
-        pids = {name: cluster.pid(name)}
-        if name in MANAGERS:
-            pids[f"etcd of {name}"] = cluster.etcd_pid(name)
-        for what, pid in pids.items():
-            with suppress(OSError, StopIteration):
-                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-                kib = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
-                found[what] = MemoryReading(pid, kib << 10)
-    return found
 
 
 def check_logs(cluster: ChaosCluster, faults: Sequence[ActiveFault]) -> Iterator[Violation]:

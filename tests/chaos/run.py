@@ -17,19 +17,28 @@ from shoal.contexts.context_store import ContextStore
 from tests.chaos import final_checks
 from tests.chaos.checks.instants import check_instants
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS, check_history
-from tests.chaos.checks.processes import MemoryReading, check_memory
+from tests.chaos.checks.memory import check_memory, memory_growth
 from tests.chaos.checks.replacements import check_replacements
 from tests.chaos.checks.running import check_running
-from tests.chaos.checks.traffic import check_traffic, check_write_gaps, summarize, summarize_writes
+from tests.chaos.checks.traffic import (
+    check_traffic,
+    check_write_gaps,
+    longest_gaps,
+    longest_write_gaps,
+    lost_by_kind,
+    summarize,
+    summarize_writes,
+)
 from tests.chaos.checks.writes import check_writes
 from tests.chaos.cluster.chaos_cluster import ChaosCluster, Ended
 from tests.chaos.cluster.container_sampler import ContainerSampler
 from tests.chaos.cluster.etcd_reader import NoMember
 from tests.chaos.cluster.manager_view import await_managers
+from tests.chaos.cluster.memory_sampler import MemorySampler
 from tests.chaos.cluster.services import BY_NAME, MESH_PORT, create_all, push_images
 from tests.chaos.cluster.watch_recorder import WatchRecorder
 from tests.chaos.fault_kinds import MANAGERS
-from tests.chaos.fault_runner import FaultRunner, kinds_injected
+from tests.chaos.fault_runner import FaultRunner
 from tests.chaos.history import INFO, History
 from tests.chaos.report import ChaosReport, report_text
 from tests.chaos.schedule import CALM_SECONDS, ChaosSchedule, write_schedule
@@ -43,10 +52,13 @@ CONVERGENCE_SECONDS = 60.0
 """After the last fault, on an idle machine."""
 
 _NAME_SERVER = "169.254.1.1"
-_HISTORY_FILES = ("schedule.jsonl", "history.jsonl", "records.jsonl", "report.md")
+_HISTORY_FILES = ("schedule.jsonl", "history.jsonl", "records.jsonl", "memory.jsonl", "report.md")
 AFTERMATH_SECONDS = 15.0
 """Lost requests are a fault's for so long after it: a lost host's tasks run elsewhere after 8 s, and clients connect
 anew."""
+
+GAPS = 5
+"""Of clients, and of the writer, in the report."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,7 @@ class _Run:
         self._client_pid = 0
         self._sampler = ContainerSampler(playground.layout.all_hosts())
         self._clients = self._request_clients()
-        self._memory: dict[str, MemoryReading] = {}
+        self._memory = MemorySampler(self._cluster, options.output / "memory.jsonl")
 
     def _note_end(self, ended: Ended) -> None:
         self._history.add("cluster", INFO, "ended", ended.name, f"code {ended.code}: {ended.log}")
@@ -127,7 +139,6 @@ class _Run:
         writer = Writer(cluster.context, self._history, options.schedule.seed)
         with self._working(writer):
             time.sleep(10.0)
-            self._memory = final_checks.read_memory(cluster)
             runner.run(options.schedule, options.calm_seconds)
         return self._judge(runner, recorder)
 
@@ -148,8 +159,9 @@ class _Run:
             for client in self._clients:
                 client.start()
                 stack.callback(client.stop)
-            self._sampler.start()
-            stack.callback(self._sampler.stop)
+            for sampler in (self._sampler, self._memory):
+                sampler.start()
+                stack.callback(sampler.stop)
             writer.start()
             stack.callback(writer.stop)
             yield
@@ -201,6 +213,7 @@ class _Run:
         records = final_checks.values(stored)
         operations = self._history.operations
         reports = {client.name: client.reports for client in self._clients}
+        memory = memory_growth(self._memory.samples)
         found = self._violations
         found += (Violation(5, f"not converged: {each}") for each in left)
         checks: Sequence[Callable[[], Iterator[Violation]]] = (
@@ -213,7 +226,7 @@ class _Run:
             lambda: final_checks.check_hosts(cluster),
             lambda: check_traffic(reports, faults, aftermath=AFTERMATH_SECONDS),
             lambda: check_write_gaps(operations, WRITER, faults),
-            lambda: check_memory(self._memory, final_checks.read_memory(cluster)),
+            lambda: check_memory(memory),
             lambda: final_checks.check_logs(cluster, faults),
         )
         for check in checks:
@@ -221,7 +234,7 @@ class _Run:
         return ChaosReport(
             seed=self._options.schedule.seed,
             minutes=self._options.schedule.minutes,
-            faults=kinds_injected(faults),
+            faults=faults,
             violations=with_faults(found, faults),
             traffic=summarize(reports, faults, aftermath=AFTERMATH_SECONDS),
             writes=summarize_writes(operations, WRITER),
@@ -229,5 +242,11 @@ class _Run:
             events=len(events),
             history_gaps=recorder.gaps,
             errors=runner.errors,
-            notes=[*cluster.notes, *(f"ended at a point: {each}" for each in cluster.reached_points)],
+            begun=operations[0].at,
+            ended=time.time(),
+            lost=lost_by_kind(reports, faults, aftermath=AFTERMATH_SECONDS),
+            gaps=[*longest_gaps(reports, GAPS), *longest_write_gaps(operations, WRITER, GAPS)],
+            memory=memory,
+            reached=cluster.reached_points,
+            notes=cluster.notes,
         )

@@ -21,6 +21,10 @@ class ActiveFault:
     unreachable: frozenset[str] = frozenset()
     hurts_control: bool = False
 
+    @property
+    def kind(self) -> str:
+        return self.name.partition(" ")[0]
+
 
 @dataclass(frozen=True)
 class Violation:

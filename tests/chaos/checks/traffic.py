@@ -1,6 +1,7 @@
 """Invariant 7: what clients lost, and how long they waited. Pure."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -92,6 +93,41 @@ def summarize(
     return found
 
 
+@dataclass(frozen=True)
+class Gap:
+    """A time without an answer, or without an acknowledgement.
+
+    Attributes:
+        ended: seconds since the Unix epoch.
+    """
+
+    who: str
+    seconds: float
+    ended: float
+
+
+def longest_gaps(reports: Mapping[str, Sequence[ClientReport]], count: int) -> list[Gap]:
+    """The longest ones of all clients, the longest first. Each second of a client tells one."""
+    found = [
+        Gap(f"{client}, {kind}", seconds, ended)
+        for client, received in reports.items()
+        for each in received
+        for kind, (seconds, ended) in each.gaps.items()
+    ]
+    return sorted(found, key=lambda gap: -gap.seconds)[:count]
+
+
+def lost_by_kind(
+    reports: Mapping[str, Sequence[ClientReport]], faults: Sequence[ActiveFault], *, aftermath: float
+) -> dict[str, int]:
+    """Requests that were lost during faults of each kind; one during two faults counts for both."""
+    counts: Counter[str] = Counter()
+    for received in reports.values():
+        for lost in (each for report in received for each in report.lost):
+            counts.update({fault.kind for fault in active_at(lost.at, faults, aftermath=aftermath)})
+    return dict(counts)
+
+
 def _lost(received: Sequence[ClientReport], kind: str) -> list[LostRequest]:
     return [lost for report in received for lost in report.lost if lost.kind == kind]
 
@@ -120,6 +156,13 @@ def summarize_writes(operations: Sequence[Operation], process: str) -> WriteSumm
     gap, at = max(((b - a, b) for a, b in zip([begun, *times], times, strict=False)), default=(0.0, 0.0))
     count = {kind: sum(each.type == kind for each in own) for kind in (OK, FAIL, INFO)}
     return WriteSummary(count[OK], count[FAIL], count[INFO], round(gap, 2), at)
+
+
+def longest_write_gaps(operations: Sequence[Operation], process: str, count: int) -> list[Gap]:
+    """Between two acknowledgements, the longest first."""
+    times = [each.at for each in operations if each.process == process and each.type == OK]
+    found = [Gap(process, round(after - before, 2), after) for before, after in itertools.pairwise(times)]
+    return sorted(found, key=lambda gap: -gap.seconds)[:count]
 
 
 def check_write_gaps(

@@ -15,6 +15,7 @@ from cli.playground.pids_file import load_pids, save_pids
 from shoal.contexts.context_file import Context
 from tests.chaos.cluster.etcd_reader import EtcdReader
 from tests.chaos.fault_kinds import ETCD_LEADER, LEADER, MANAGERS
+from tests.chaos.report import Reached
 from tests.chaos.violation import ActiveFault
 
 FIRST = "m1"
@@ -58,7 +59,7 @@ class ChaosCluster:
         self._ended = ended
         self._lock = threading.RLock()
         self._expected: dict[str, int] = {}
-        self.reached_points: list[str] = []
+        self.reached_points: list[Reached] = []
         self.excuses: list[ActiveFault] = []
         self.notes: list[str] = []
         self._starts: dict[str, int] = {}

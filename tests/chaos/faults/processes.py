@@ -10,6 +10,7 @@ from cli.playground import daemons
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.cluster.host_state import conmons_of
 from tests.chaos.fault_kinds import MANAGERS, PlannedFault
+from tests.chaos.report import Reached
 
 _LOOK_SECONDS = 0.05
 
@@ -73,7 +74,7 @@ def crashed(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
                 cluster.start(name)
             yield
             if not daemons.is_running(cluster.pid(name)):
-                cluster.reached_points.append(f"{name} {fault.value}")
+                cluster.reached_points.append(Reached(name, fault.value))
         finally:
             armed.unlink()
 
@@ -100,7 +101,7 @@ def crashed_once(cluster: ChaosCluster, names: Sequence[str], point: str) -> Ite
         while not stopping.wait(_LOOK_SECONDS):
             for name in names:
                 if not daemons.is_running(cluster.pid(name)):
-                    cluster.reached_points.append(f"{name} {point}")
+                    cluster.reached_points.append(Reached(name, point))
                     _disarm(cluster, names)
                     cluster.start(name)
                     return

@@ -10,18 +10,23 @@ from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from tests.chaos.checks.agreement import ServiceCount, canonical, check_agreement, records_in_etcd, unconverged
 from tests.chaos.checks.hosts import HostFacts, check_host
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS
-from tests.chaos.checks.processes import MemoryReading, check_etcd, check_log, check_memory
+from tests.chaos.checks.memory import MemoryGrowth
+from tests.chaos.checks.processes import check_etcd, check_log
 from tests.chaos.checks.traffic import (
     ClientReport,
+    Gap,
     LostRequest,
     WriteSummary,
     check_traffic,
     check_write_gaps,
+    longest_gaps,
+    longest_write_gaps,
+    lost_by_kind,
     summarize,
     summarize_writes,
 )
 from tests.chaos.history import INFO, INVOKE, OK, Operation
-from tests.chaos.report import ChaosReport, report_text
+from tests.chaos.report import ChaosReport, Reached, report_text
 from tests.chaos.violation import ActiveFault, Violation, with_faults
 
 TASK_ID = "0123456789abc"
@@ -91,13 +96,6 @@ def test_hosts_have_what_should_run_and_nothing_else() -> None:
     assert len(list(check_host(facts(), {}, "n"))) == 5
 
 
-def test_a_process_that_grows_is_found_unless_it_is_another_one() -> None:
-    before = {"m1": MemoryReading(1, 200 << 20), "h1": MemoryReading(2, 50 << 20)}
-    grown = {"m1": MemoryReading(1, 250 << 20), "h1": MemoryReading(2, 70 << 20)}
-    assert [each.what for each in check_memory(before, grown)] == ["m1 grew from 200 to 250 MiB"]
-    assert list(check_memory(before, {"m1": MemoryReading(9, 250 << 20)})) == []
-
-
 def test_an_unexpected_error_in_a_log_is_found() -> None:
     lines = ["fine", "Traceback (most recent call last):", '  File "x"', "KeyError: 'node'", "fine"]
     assert [each.what for each in check_log("m1", lines)] == [
@@ -144,8 +142,9 @@ def test_a_long_time_without_an_acknowledgement_is_found_unless_managers_were_hu
 def test_a_report_names_what_when_and_during_which_fault() -> None:
     found = with_faults([Violation(4, "node h2 is DOWN", 105.0), Violation(5, "not converged", 0.0)], [FAULT])
     writes = WriteSummary(10, 0, 1, 2.5, 50.0)
-    report = ChaosReport(3, 5.0, {"kill-agent": 1}, found, [], writes, None, 7, [], [])
+    report = ChaosReport(3, 5.0, [FAULT], found, [], writes, None, 7)
     text = report_text(report)
+    assert "**2 violations, 0 faults not injected.**" in text
     assert "- 4: 00:01:45: node h2 is DOWN (faults: kill-agent h1)\n" in text
     assert "- 5: at the end: not converged\n" in text
     assert "| 4. no reachable node is given up, none of its tasks replaced | 1 |" in text
@@ -153,3 +152,40 @@ def test_a_report_names_what_when_and_during_which_fault() -> None:
     assert not report.passed
     assert replace(report, violations=[]).passed
     assert not replace(report, violations=[], errors=["clock m1: no library"]).passed
+
+
+def test_a_report_has_what_a_reader_asks_for() -> None:
+    reports = client(105.0, 121.0)
+    report = ChaosReport(
+        seed=3,
+        minutes=5.0,
+        faults=[FAULT, replace(FAULT, begun=200.0, ended=208.0)],
+        violations=[],
+        traffic=summarize(reports, [FAULT], aftermath=10.0),
+        writes=WriteSummary(10, 0, 1, 2.5, 50.0),
+        convergence_seconds=1.0,
+        events=7,
+        lost=lost_by_kind(reports, [FAULT], aftermath=10.0),
+        gaps=[Gap("mesh, new", 4.0, 124.0), Gap("writer", 2.5, 50.0)],
+        memory=[MemoryGrowth("m1", 2, 1800.0, 80 << 20, 3 << 20, (2 << 20, 80 << 20))],
+        reached=[Reached("h2", "agent.journal.written"), Reached("h1", "agent.journal.written")],
+        notes=["herd of 1000 agents"],
+    )
+    text = report_text(report)
+    assert "**Passed.** 2 faults." in text
+    assert "| kill-agent | 2 | 18 | 1 |" in text
+    assert "| mesh | new | 5 | 2 | 1 | 0.5 |" in text
+    assert "| mesh, new | 4.0 | 00:02:04 | kill-agent h1 |" in text
+    assert "| writer | 2.5 | 00:00:50 |  |" in text
+    assert "| m1 | 2 | 30 | 80 | 3.0 | 6.0 |" in text
+    assert "| agent.journal.written | 2 | h1, h2 |" in text
+    assert "- herd of 1000 agents\n" in text
+
+
+def test_the_longest_gaps_come_first() -> None:
+    reports = {
+        "mesh": [ClientReport(1.0, {}, (), {"new": [0.5, 1.0]}), ClientReport(2.0, {}, (), {"kept": [3.0, 2.0]})]
+    }
+    assert longest_gaps(reports, 1) == [Gap("mesh, kept", 3.0, 2.0)]
+    history = [Operation(at, "writer", OK, "scale", 1) for at in (1.0, 2.0, 5.0)]
+    assert [each.seconds for each in longest_write_gaps(history, "writer", 5)] == [3.0, 1.0]
