@@ -1,9 +1,9 @@
 """Agents without a runtime, many in one process: `python -m tests.bench.rig.simulated_agents`.
 
 Arguments: the file of identities, the managers' addresses, the file for counts, which of the identities, first and
-last, and the platform's architecture, if it is another one than amd64. Each holds a real `AgentSession` over mutual
-TLS, with its reconnections; of a task that is to run it says at once that it runs, of any other that it has ended.
-What they have seen is written to the file four times a second.
+last; with an architecture after them it is that of their platform, and they start one after the other. Each holds a
+real `AgentSession` over mutual TLS, with its reconnections; of a task that is to run it says at once that it runs, of
+any other that it has ended. What they have seen is written to the file four times a second.
 """
 
 import asyncio
@@ -27,6 +27,9 @@ from tests.fakes.image_reports import FakeImageReports
 from tests.fakes.manager_list import manager_list
 
 PERIOD_SECONDS = 0.25
+AT_ONCE = 15
+"""Started in each period, where they start one after the other."""
+STALL_SECONDS = 1.0
 PATH = (TaskState.ACCEPTED, TaskState.PREPARING, TaskState.READY, TaskState.STARTING, TaskState.RUNNING)
 DIGEST = "sha256:" + "b" * 64
 
@@ -160,6 +163,17 @@ def read_counts(path: Path) -> Counts | None:
     return Counts(**json.loads(path.read_text())) if path.exists() else None
 
 
+def read_stalls(path: Path) -> list[tuple[float, float]]:
+    """When a process of agents did not get its turn, seconds since the Unix epoch, and for how many seconds.
+
+    Args:
+        path: of its counts.
+    """
+    file = path.with_suffix(".stalls")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [(float(at), float(seconds)) for at, seconds in map(str.split, lines)]
+
+
 def session(
     host: SimulatedHost, node_id: str, identity: Identity, addresses: Sequence[str], counts: Counts, home: Path
 ) -> ManagerSession:
@@ -178,7 +192,14 @@ def session(
 
 
 async def run(
-    identities: Path, addresses: Sequence[str], count_file: Path, first: int, last: int, architecture: str
+    identities: Path,
+    addresses: Sequence[str],
+    count_file: Path,
+    first: int,
+    last: int,
+    *,
+    architecture: str = "amd64",
+    gentle: bool = False,
 ) -> None:
     """Until the process is ended."""
     counts = Counts()
@@ -186,30 +207,34 @@ async def run(
     home.mkdir(exist_ok=True)
     known: list[tuple[str, Identity]] = pickle.loads(identities.read_bytes())
     async with TaskGroup() as group:
+        group.create_task(_tell(counts, count_file))
         for number, (node_id, identity) in list(enumerate(known))[first:last]:
             turn = number % len(addresses)
             host = SimulatedHost(number, node_id, architecture)
             own = session(host, node_id, identity, [*addresses[turn:], *addresses[:turn]], counts, home)
             group.create_task(own.run())
-        while True:
-            await asyncio.sleep(PERIOD_SECONDS)
-            fresh = count_file.with_suffix(".new")
-            fresh.write_text(json.dumps(asdict(counts)))
-            fresh.replace(count_file)
+            if gentle and number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(PERIOD_SECONDS)
+
+
+async def _tell(counts: Counts, file: Path) -> None:
+    """Write them down for ever, and when this process did not get its turn (`read_stalls`)."""
+    fresh, stalls = file.with_suffix(".new"), file.with_suffix(".stalls")
+    while True:
+        begun = time.monotonic()
+        await asyncio.sleep(PERIOD_SECONDS)
+        late = time.monotonic() - begun - PERIOD_SECONDS
+        if late > STALL_SECONDS:
+            with stalls.open("a") as out:
+                out.write(f"{time.time()} {late}\n")
+        fresh.write_text(json.dumps(asdict(counts)))
+        fresh.replace(file)
 
 
 def main(arguments: Sequence[str]) -> None:
-    identities, addresses, count_file, first, last, *architecture = arguments
-    asyncio.run(
-        run(
-            Path(identities),
-            addresses.split(","),
-            Path(count_file),
-            int(first),
-            int(last),
-            next(iter(architecture), "amd64"),
-        )
-    )
+    identities, addresses, count_file, first, last, *hollow = arguments
+    files = Path(identities), addresses.split(","), Path(count_file), int(first), int(last)
+    asyncio.run(run(*files, architecture=hollow[0], gentle=True) if hollow else run(*files))
 
 
 if __name__ == "__main__":
