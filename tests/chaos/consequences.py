@@ -42,6 +42,7 @@ _MANAGER_LOST = frozenset(
         "crash-elected",
         "crash-membership",
         "manager-replaced",
+        "majority-lost",
         "quorum-lost",
         "herd",
         "partition-manager-all",

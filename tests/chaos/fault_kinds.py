@@ -13,6 +13,8 @@ LEADER = "leader"
 ETCD_LEADER = "etcd-leader"
 """The manager whose etcd leads when the fault begins."""
 HOLLOW_AGENTS = "1000"
+BEHIND = "behind"
+"""The manager that is left has not got the last seconds."""
 PAUSES = ("3", "8", "14")
 """Seconds."""
 
@@ -114,6 +116,11 @@ def _pair(first: tuple[str, ...], second: tuple[str, ...]) -> Choice:
     return choose
 
 
+def _two(names: tuple[str, ...]) -> Choice:
+    """Two of them in their order, as "m1/m3"."""
+    return lambda rng: "/".join(sorted(rng.sample(names, 2)))
+
+
 _HOST = _one_of(*AGENTS)
 _MANAGER = _one_of(*MANAGERS, LEADER)
 _ETCD = _one_of(*MANAGERS, ETCD_LEADER)
@@ -153,6 +160,9 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     "crash-membership": FaultKind(_one_of(*JOINED_MANAGERS), _one_of(*MEMBERSHIP_POINTS, *JOINER_POINTS), alone=True),
     "quorum-lost": FaultKind(_pair(MANAGERS, MANAGERS), alone=True, weight=1),
     "herd": FaultKind(_one_of(""), _one_of(HOLLOW_AGENTS), alone=True, weight=1),
+    # Etcd goes back: two are lost for good and the third is recovered; all are lost, seconds after a backup.
+    "majority-lost": FaultKind(_two(MANAGERS), _one_of("", BEHIND), alone=True, weight=1, seconds=8.0),
+    "all-restored": FaultKind(_one_of(""), _one_of("5", "15"), alone=True, weight=1),
     # The rest.
     "clock": FaultKind(_MANAGER, _one_of("+3600", "-3600"), weight=1),
     "hostile-agent": FaultKind(_one_of(""), _one_of("flood", "claims")),

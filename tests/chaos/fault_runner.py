@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
+from tests.chaos.cluster.record_epochs import RecordEpochs
 from tests.chaos.consequences import hurts_control, unreachable_hosts
 from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.faults.injectors import injector_of
@@ -23,12 +24,13 @@ class FaultRunner:
     errors: faults that could not be injected, or not be ended: the run says little then.
     """
 
-    def __init__(self, cluster: ChaosCluster, history: History, evil: HostileAgent) -> None:
+    def __init__(self, cluster: ChaosCluster, history: History, evil: HostileAgent, epochs: RecordEpochs) -> None:
         self.injected: list[ActiveFault] = []
         self.errors: list[str] = []
         self._cluster = cluster
         self._history = history
         self._evil = evil
+        self._epochs = epochs
         self._lock = threading.Lock()
 
     def run(self, schedule: ChaosSchedule, calm_seconds: float) -> None:
@@ -56,7 +58,7 @@ class FaultRunner:
         self._history.add(FAULTS, INVOKE, fault.kind, str(fault))
         begun = time.time()
         try:
-            with injector_of(fault.kind, self._evil)(self._cluster, fault):
+            with injector_of(fault.kind, self._evil, self._epochs)(self._cluster, fault):
                 self._history.add(FAULTS, INFO, fault.kind, str(fault))
                 time.sleep(max(0.0, begun + seconds - time.time()))
         except Exception as error:  # a fault that fails must not end the run: the others are still to be healed

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from cli.playground.layout import Layout
@@ -15,6 +17,7 @@ from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.contexts.context_store import ContextStore
 from tests.chaos import final_checks
+from tests.chaos.checks.epochs import as_if_never_made, check_epochs, restored, undone_writes
 from tests.chaos.checks.instants import check_instants
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS, check_history
 from tests.chaos.checks.memory import check_memory, memory_growth
@@ -35,6 +38,7 @@ from tests.chaos.cluster.container_sampler import ContainerSampler
 from tests.chaos.cluster.etcd_reader import NoMember
 from tests.chaos.cluster.manager_view import await_managers
 from tests.chaos.cluster.memory_sampler import MemorySampler
+from tests.chaos.cluster.record_epochs import RecordEpochs
 from tests.chaos.cluster.services import BY_NAME, MESH_PORT, create_all, push_images
 from tests.chaos.cluster.watch_recorder import WatchRecorder
 from tests.chaos.fault_kinds import MANAGERS
@@ -132,11 +136,11 @@ class _Run:
             cluster.restart(name)
             await_managers(cluster)
         evil = self._hostile_agent()
-        runner = FaultRunner(cluster, self._history, evil)
+        writer = Writer(cluster.context, self._history, options.schedule.seed)
+        runner = FaultRunner(cluster, self._history, evil, RecordEpochs(cluster.etcd, writer, recorder))
         seconds, left = final_checks.await_convergence(cluster, CONVERGENCE_SECONDS * options.slowness)
         if seconds is None:
             raise TimeoutError(f"the cluster did not converge before the first fault: {'; '.join(left)}")
-        writer = Writer(cluster.context, self._history, options.schedule.seed)
         with self._working(writer):
             time.sleep(10.0)
             runner.run(options.schedule, options.calm_seconds)
@@ -210,18 +214,21 @@ class _Run:
         revision, stored = cluster.etcd.records()
         recorder.stop(revision)
         events = [each for each in recorder.events if each.revision <= revision]
+        epochs = [*(each.events for each in recorder.former), events]
         records = final_checks.values(stored)
         operations = self._history.operations
+        made = as_if_never_made(operations, undone_writes(recorder.former))
         reports = {client.name: client.reports for client in self._clients}
         memory = memory_growth(self._memory.samples)
         found = self._violations
         found += (Violation(5, f"not converged: {each}") for each in left)
         checks: Sequence[Callable[[], Iterator[Violation]]] = (
-            lambda: check_writes(operations, records),
-            lambda: check_history(events),
-            lambda: check_instants(events),
-            lambda: check_running(self._sampler.samples, events),
-            lambda: check_replacements(events, [*faults, *cluster.excuses]),
+            lambda: check_writes(made, records),
+            lambda: check_epochs(recorder.former, events),
+            *(partial(check_history, each, restored(each)) for each in epochs),
+            *(partial(check_instants, each) for each in epochs),
+            lambda: check_running(self._sampler.samples, chain(*epochs)),
+            *(partial(check_replacements, each, [*faults, *cluster.excuses]) for each in epochs),
             lambda: final_checks.check_managers(cluster),
             lambda: final_checks.check_hosts(cluster),
             lambda: check_traffic(reports, faults, aftermath=AFTERMATH_SECONDS),
@@ -229,8 +236,8 @@ class _Run:
             lambda: check_memory(memory),
             lambda: final_checks.check_logs(cluster, faults),
         )
-        for check in checks:
-            found += check()
+        for check in checks:  # epochs have their begin in common, perhaps, and what was found there
+            found += (each for each in check() if each not in found)
         return ChaosReport(
             seed=self._options.schedule.seed,
             minutes=self._options.schedule.minutes,
@@ -239,7 +246,7 @@ class _Run:
             traffic=summarize(reports, faults, aftermath=AFTERMATH_SECONDS),
             writes=summarize_writes(operations, WRITER),
             convergence_seconds=seconds,
-            events=len(events),
+            events=sum(map(len, epochs)),
             history_gaps=recorder.gaps,
             errors=runner.errors,
             begun=operations[0].at,

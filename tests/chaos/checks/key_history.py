@@ -10,9 +10,9 @@ from tests.chaos.violation import Violation
 
 ROOT = "/shoal/v1/"
 TASKS, STATUSES = f"{ROOT}tasks/", f"{ROOT}status/"
-LEADER, SEQUENCE = f"{ROOT}leader", f"{ROOT}plan-sequence"
+LEADER, SEQUENCE, CLUSTER = f"{ROOT}leader", f"{ROOT}plan-sequence", f"{ROOT}cluster"
 _IDS = ("services", "revisions", "containers", "volumes", "networks")
-_ONCE = (TASKS, STATUSES, *(f"{ROOT}{each}/" for each in _IDS))
+ONCE = (TASKS, STATUSES, *(f"{ROOT}{each}/" for each in _IDS))
 """Keys that hold an id: one that was deleted never returns."""
 _ENDED = frozenset(
     {TaskState.COMPLETE, TaskState.SHUTDOWN, TaskState.FAILED, TaskState.REJECTED, TaskState.REMOVE, TaskState.ORPHANED}
@@ -37,17 +37,18 @@ class KeyEvent:
     at: float
 
 
-def check_history(events: Sequence[KeyEvent]) -> Iterator[Violation]:
+def check_history(events: Sequence[KeyEvent], restored: int = 0) -> Iterator[Violation]:
     """What should not have happened.
 
     Args:
-        events: since the cluster's beginning, by revision.
+        events: since the cluster's beginning, or that of an epoch, by revision.
+        restored: revision up to which a restoration has written what was before.
     """
     yield from _check_order(events)
     yield from _check_returns(events)
     yield from _check_tasks(events)
     yield from _check_statuses(events)
-    yield from _check_terms(events)
+    yield from _check_terms([each for each in events if each.revision > restored])
 
 
 def _check_order(events: Iterable[KeyEvent]) -> Iterator[Violation]:
@@ -61,7 +62,7 @@ def _check_order(events: Iterable[KeyEvent]) -> Iterator[Violation]:
 def _check_returns(events: Iterable[KeyEvent]) -> Iterator[Violation]:
     deleted: set[str] = set()
     for event in events:
-        if not event.key.startswith(_ONCE):
+        if not event.key.startswith(ONCE):
             continue
         if event.value is None:
             deleted.add(event.key)

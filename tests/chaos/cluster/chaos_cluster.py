@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cli.client import Client
 from cli.playground import agents, daemons, manager_servers
-from cli.playground.layout import Layout, PlaygroundHost
+from cli.playground.layout import JOIN_PORT, Layout, PlaygroundHost
 from cli.playground.lifecycle import Playground
 from cli.playground.pids_file import load_pids, save_pids
 from shoal.contexts.context_file import Context
@@ -63,6 +63,7 @@ class ChaosCluster:
         self.excuses: list[ActiveFault] = []
         self.notes: list[str] = []
         self._starts: dict[str, int] = {}
+        self._joins: dict[str, str] = {}
 
     @property
     def layout(self) -> Layout:
@@ -162,6 +163,10 @@ class ChaosCluster:
             self._starts[name] = self._starts.get(name, 0) + 1
             save_pids(self.layout, {**load_pids(self.layout), _PLAYGROUND_NAME.get(name, name): pid})
 
+    def join_by(self, manager: str, other: str) -> None:
+        """A manager that is started without state joins by this one; empty: the first one creates a cluster."""
+        self._joins[manager] = other
+
     def starts(self, name: str) -> int:
         """How often it was started since the playground was up."""
         return self._starts.get(name, 0)
@@ -189,10 +194,12 @@ class ChaosCluster:
             return 0
 
     def _manager_command(self, name: str) -> list[str | Path]:
-        if name == FIRST:
-            return manager_servers.first_manager_command(self.layout, ())
         token = self.layout.state / "manager-token"
-        return manager_servers.joining_manager_command(self.layout, self.host(name), token, ())
+        by = self._joins.get(name, "")
+        joining = ["--join", f"{self.address(by)}:{JOIN_PORT}", "--token-file", str(token)] if by else []
+        if name == FIRST:
+            return manager_servers.first_manager_command(self.layout, joining)
+        return manager_servers.joining_manager_command(self.layout, self.host(name), token, joining)
 
     def _agent_command(self, name: str) -> list[str | Path]:
         return agents.agent_command(self.layout, self.host(name), self.layout.state / "token")

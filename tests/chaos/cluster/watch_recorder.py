@@ -12,6 +12,7 @@ from typing import IO
 import grpc
 
 from manager.etcd.v3 import etcd_pb2 as rpc
+from tests.chaos.checks.epochs import FormerEpoch
 from tests.chaos.checks.key_history import KeyEvent
 from tests.chaos.cluster.etcd_reader import AFTER_PREFIX, PREFIX, EtcdReader
 
@@ -21,9 +22,11 @@ second."""
 
 
 class WatchRecorder:
-    """A thread that watches. `events` is safe to read once it is stopped.
+    """A thread that watches. `events` and `former` are safe to read once it is stopped.
 
     Attributes:
+        events: of the epoch that is now.
+        former: epochs before it, which ended as etcd went back.
         gaps: revisions at which history was compacted before it was seen: what is between is not known.
 
     Args:
@@ -34,7 +37,11 @@ class WatchRecorder:
 
     def __init__(self, etcd: EtcdReader, members: Sequence[str], *, start: int, copy: Path) -> None:
         self.events: list[KeyEvent] = []
+        self.former: list[FormerEpoch] = []
         self.gaps: list[int] = []
+        self._lock = threading.Lock()
+        self._turns = 0
+        self._paused = threading.Event()
         self._etcd = etcd
         self._members = members
         self._next = start
@@ -62,6 +69,28 @@ class WatchRecorder:
         """The newest revision of an event."""
         return self._next - 1
 
+    def pause(self) -> None:
+        """Nothing that comes now is of this epoch; until `begin_epoch`."""
+        self._paused.set()
+        with self._lock:
+            self._turns += 1
+        self._cancel()
+
+    def begin_epoch(self, kept: int, *, anew: bool) -> None:
+        """Etcd went back.
+
+        Args:
+            kept: what happened later than at this revision has not happened.
+            anew: etcd counts its revisions from 1 again, and what was kept is written to it once more.
+        """
+        with self._lock:
+            self.former.append(FormerEpoch(self.events, kept))
+            self.events = [] if anew else [each for each in self.events if each.revision <= kept]
+            self._next = 1 if anew else kept + 1
+            with self._copy.open("a") as copy:
+                copy.write(json.dumps({"kept": kept, "anew": anew}) + "\n")
+        self._paused.clear()
+
     def _cancel(self) -> None:
         if (call := self._call) is not None:
             call.cancel()
@@ -77,10 +106,14 @@ class WatchRecorder:
         with self._copy.open("a") as copy:
             while not self._stopping.is_set():
                 self._heard = time.monotonic()
+                turn = self._turns
                 with suppress(grpc.RpcError):
-                    for answer in self._watch(self._members[number % len(self._members)]):
-                        self._take(answer, copy)
-                number += 1
+                    for answer in () if self._paused.is_set() else self._watch(self._members[number]):
+                        with self._lock:
+                            if turn != self._turns:
+                                break
+                            self._take(answer, copy)
+                number = (number + 1) % len(self._members)
                 self._stopping.wait(0.2)
 
     def _watch(self, member: str) -> Iterator[rpc.WatchResponse]:
@@ -123,6 +156,7 @@ class WatchRecorder:
             )
             self.events.append(made)
             copy.write(event_line(made))
+        copy.flush()
         if answer.events:
             self._next = max(self._next, answer.events[-1].kv.mod_revision + 1)
 
@@ -135,8 +169,10 @@ def event_line(event: KeyEvent) -> str:
 
 
 def read_events(path: Path) -> Iterator[KeyEvent]:
-    """Of a file that a recorder has written."""
+    """Of a file that a recorder has written; of all epochs, one after the other."""
     for line in path.read_text().splitlines():
         each = json.loads(line)
+        if "kept" in each:
+            continue
         value = None if each["value"] is None else base64.b64decode(each["value"])
         yield KeyEvent(each["revision"], each["key"], value, each["created"], each["at"])

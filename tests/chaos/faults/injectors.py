@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
+from tests.chaos.cluster.record_epochs import RecordEpochs
 from tests.chaos.fault_kinds import PlannedFault
-from tests.chaos.faults import clock, etcd_faults, herd, links, membership, processes
+from tests.chaos.faults import clock, etcd_faults, herd, links, membership, processes, recovery
 from tests.chaos.workload.hostile_agent import HostileAgent
 
 Injector = Callable[[ChaosCluster, PlannedFault], AbstractContextManager[None]]
@@ -43,23 +45,24 @@ INJECTORS: Mapping[str, Injector] = {
     "herd": herd.herd,
     "clock": clock.wrong_clock,
 }
-"""All kinds but the hostile agent's, which has a node of its own."""
+GOING_BACK = {"majority-lost": recovery.recovered, "all-restored": recovery.restored}
+"""Those after which etcd is as it was before."""
 
 
-def injector_of(kind: str, evil: HostileAgent) -> Injector:
+def injector_of(kind: str, evil: HostileAgent, epochs: RecordEpochs) -> Injector:
     """The injector of a kind."""
-    if kind != "hostile-agent":
-        return INJECTORS[kind]
+    if kind in GOING_BACK:
+        return partial(GOING_BACK[kind], epochs=epochs)
+    return partial(_misbehaving, evil=evil) if kind == "hostile-agent" else INJECTORS[kind]
 
-    @contextmanager
-    def misbehaving(cluster: ChaosCluster, fault: PlannedFault) -> Iterator[None]:
-        stopping = threading.Event()
-        thread = threading.Thread(target=evil.misbehave, args=(fault.value, stopping))
-        thread.start()
-        try:
-            yield
-        finally:
-            stopping.set()
-            thread.join()
 
-    return misbehaving
+@contextmanager
+def _misbehaving(cluster: ChaosCluster, fault: PlannedFault, evil: HostileAgent) -> Iterator[None]:
+    stopping = threading.Event()
+    thread = threading.Thread(target=evil.misbehave, args=(fault.value, stopping))
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()

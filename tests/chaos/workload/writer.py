@@ -3,7 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from cli.client import Client
@@ -36,6 +37,12 @@ def config_name(number: int) -> str:
     return f"written-{number}"
 
 
+def written_number(name: str) -> int:
+    """Of a config that the writer has created; 0: it is another one."""
+    number = name.removeprefix(config_name(0)[:-1])
+    return int(number) if number != name and number.isdigit() else 0
+
+
 class Writer:
     """A thread that writes until it is stopped.
 
@@ -50,6 +57,7 @@ class Writer:
         self._number = 0
         self._made: list[int] = []
         self._stopping = threading.Event()
+        self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._kinds: Mapping[str, tuple[int, Callable[[Client, int], Any]]] = {
             "create-config": (40, self._create),
@@ -72,12 +80,19 @@ class Writer:
         self._stopping.set()
         self._thread.join()
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No write is under way, and none begins, for as long as the block."""
+        with self._turn:
+            yield
+
     def _run(self) -> None:
         due = time.monotonic()
         with Client(self._context) as client:
             while not self._stopping.wait(max(0.0, due - time.monotonic())):
                 due = max(due + PERIOD_SECONDS, time.monotonic() - PERIOD_SECONDS)
-                self._write(client)
+                with self._turn:
+                    self._write(client)
 
     def _write(self, client: Client) -> None:
         self._number += 1

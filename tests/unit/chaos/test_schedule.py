@@ -14,7 +14,7 @@ from tests.chaos.fault_kinds import (
     MEMBERSHIP_POINTS,
     PlannedFault,
 )
-from tests.chaos.faults.injectors import INJECTORS
+from tests.chaos.faults.injectors import GOING_BACK, INJECTORS
 from tests.chaos.schedule import (
     CALM_SECONDS,
     MAX_SECONDS,
@@ -87,6 +87,6 @@ def test_an_unknown_kind_is_named(tmp_path: Path) -> None:
 
 
 def test_every_kind_has_an_injector_and_every_point_exists() -> None:
-    assert set(INJECTORS) | {"hostile-agent"} == set(FAULT_KINDS)
+    assert set(INJECTORS) | set(GOING_BACK) | {"hostile-agent"} == set(FAULT_KINDS)
     assert set(AGENT_POINTS + MANAGER_POINTS + ELECTED_POINTS + MEMBERSHIP_POINTS + JOINER_POINTS) <= POINTS
     assert str(PlannedFault("pause-agent", "h1", "3")) == "pause-agent h1 3"
