@@ -39,6 +39,7 @@ class ChaosReport:
         begun, ended: seconds since the Unix epoch.
         faults: as they were injected.
         lost: requests by the kind of fault during which they were lost.
+        reasons: who lost requests, why, and how many.
         gaps: the longest ones of clients, then of the writer.
         convergence_seconds: after the last step's calm; None: not in time.
         history_gaps: revisions whose predecessors were compacted before the checker had seen them.
@@ -60,6 +61,7 @@ class ChaosReport:
     begun: float = 0.0
     ended: float = 0.0
     lost: Mapping[str, int] = field(default_factory=dict)
+    reasons: Sequence[tuple[str, str, int]] = ()
     gaps: Sequence[Gap] = ()
     memory: Sequence[MemoryGrowth] = ()
     reached: Sequence[Reached] = ()
@@ -127,7 +129,8 @@ def _traffic(report: ChaosReport) -> list[str]:
     writes = report.writes
     told = f"Writes: {writes.acknowledged} acknowledged, {writes.failed} refused, {writes.unknown} unknown; "
     told += f"longest time between two acknowledgements {writes.longest_gap} s."
-    return ["## Requests and writes", "", *_table(head, rows), "", told]
+    lines = ["## Requests and writes", "", *_table(head, rows), "", told]
+    return lines + (["", *_table(["Of", "Lost because of", "Requests"], report.reasons)] if report.reasons else [])
 
 
 def _gaps(report: ChaosReport) -> list[str]:

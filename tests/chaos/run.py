@@ -17,7 +17,13 @@ from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.contexts.context_store import ContextStore
 from tests.chaos import final_checks
-from tests.chaos.checks.epochs import as_if_never_made, check_epochs, restored, undone_writes
+from tests.chaos.checks.epochs import (
+    as_if_never_made,
+    check_epochs,
+    restored,
+    undone_writes,
+    versions_given_twice,
+)
 from tests.chaos.checks.instants import check_instants
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS, check_history
 from tests.chaos.checks.memory import check_memory, memory_growth
@@ -29,6 +35,7 @@ from tests.chaos.checks.traffic import (
     longest_gaps,
     longest_write_gaps,
     lost_by_kind,
+    reasons,
     summarize,
     summarize_writes,
 )
@@ -63,6 +70,7 @@ anew."""
 
 GAPS = 5
 """Of clients, and of the writer, in the report."""
+REASONS = 10
 
 
 @dataclass(frozen=True)
@@ -252,8 +260,9 @@ class _Run:
             begun=operations[0].at,
             ended=time.time(),
             lost=lost_by_kind(reports, faults, aftermath=AFTERMATH_SECONDS),
+            reasons=reasons(reports, REASONS),
             gaps=[*longest_gaps(reports, GAPS), *longest_write_gaps(operations, WRITER, GAPS)],
             memory=memory,
             reached=cluster.reached_points,
-            notes=cluster.notes,
+            notes=[*cluster.notes, *versions_given_twice(recorder.former, events)],
         )

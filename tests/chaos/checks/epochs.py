@@ -14,6 +14,11 @@ from tests.chaos.violation import Violation
 from tests.chaos.workload.writer import LABEL, LEDGER, WRITER, written_number
 
 _CONFIGS = f"{ROOT}configs/"
+_VERSIONED = tuple(
+    f"{ROOT}{each}/" for each in ("services", "nodes", "networks", "volumes", "configs", "secrets", "containers")
+)
+_IDS = tuple(each for each in ONCE if each != f"{ROOT}revisions/")
+"""A service's revisions are numbered, from the newest that is there."""
 Effect = tuple[str, int]
 """A kind of write of the writer's, and its number."""
 
@@ -87,8 +92,25 @@ def check_epochs(epochs: Sequence[FormerEpoch], now: Sequence[KeyEvent]) -> Iter
     later = [epoch.events for epoch in epochs[1:]] + [now]
     for number, epoch in enumerate(epochs):
         before = {each.key for each in epoch.events if each.revision <= epoch.kept}
-        ids = {each.key for each in epoch.undone if each.key.startswith(ONCE)} - before
+        ids = {each.key for each in epoch.undone if each.key.startswith(_IDS)} - before
         for events in later[number:]:
             again = {each.key: each for each in events if each.key in ids and each.value is not None}
             for key, event in sorted(again.items()):
                 yield Violation(1, f"{key} returned after it was taken back, revision {event.revision}", event.at)
+
+
+def versions_given_twice(epochs: Sequence[FormerEpoch], now: Sequence[KeyEvent]) -> list[str]:
+    """Records that had the same version in two epochs with different contents, a line each.
+
+    A version is etcd's revision, which begins anew after a restoration: an update that names one that was read before
+    it would not be refused. No violation, as long as versions are plain revisions; the report tells of it.
+    """
+    found = []
+    known: dict[tuple[str, int], bytes | None] = {}
+    for events in [*(epoch.events for epoch in epochs), now]:
+        for each in events:
+            if each.key.startswith(_VERSIONED) and each.value is not None:
+                before = known.setdefault((each.key, each.revision), each.value)
+                if before != each.value:
+                    found.append(f"{each.key} had version {each.revision} in two epochs, with different contents")
+    return found

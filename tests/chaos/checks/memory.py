@@ -32,6 +32,7 @@ class MemorySample:
         at: seconds since the Unix epoch.
         name: the program's: "m1", "etcd of m1", "h1".
         pid: tells processes of the program apart.
+        load: number of the load that the cluster had: what a process grows by as a thousand agents connect is no leak.
         resident_bytes: VmRSS.
     """
 
@@ -39,11 +40,12 @@ class MemorySample:
     name: str
     pid: int
     resident_bytes: int
+    load: int = 0
 
 
 @dataclass(frozen=True)
 class MemoryGrowth:
-    """Of one program, over all its processes that lived long enough.
+    """Of one program, over all its processes that lived long enough under one load.
 
     Attributes:
         processes: how many.
@@ -70,7 +72,9 @@ def memory_growth(samples: Iterable[MemorySample]) -> list[MemoryGrowth]:
     found = []
     for name, own in itertools.groupby(sorted(samples, key=_order), key=lambda sample: sample.name):
         lives = [
-            life for _, each in itertools.groupby(own, key=lambda sample: sample.pid) if (life := _life(list(each)))
+            life
+            for _, each in itertools.groupby(own, key=lambda sample: (sample.pid, sample.load))
+            if (life := _life(list(each)))
         ]
         if lives:
             firsts, lasts, seconds = zip(*lives, strict=True)
@@ -95,12 +99,14 @@ def _limit(first: int) -> float:
     return max(GROWTH * first, FLOOR_BYTES)
 
 
-def _order(sample: MemorySample) -> tuple[str, int, float]:
-    return sample.name, sample.pid, sample.at
+def _order(sample: MemorySample) -> tuple[str, int, int, float]:
+    return sample.name, sample.pid, sample.load, sample.at
 
 
 def _life(samples: Sequence[MemorySample]) -> tuple[int, int, float] | None:
-    """First and last bytes of a process and the seconds between, after its warm-up; None: it did not live so long."""
+    """First and last bytes of a process and the seconds between, after its warm-up, or that of a load; None: it did not
+    live so long.
+    """
     warm, end = samples[0].at + WARM_UP_SECONDS, samples[-1].at
     if end - warm < 2 * WINDOW_SECONDS:
         return None

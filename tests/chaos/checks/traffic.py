@@ -117,6 +117,17 @@ def longest_gaps(reports: Mapping[str, Sequence[ClientReport]], count: int) -> l
     return sorted(found, key=lambda gap: -gap.seconds)[:count]
 
 
+def reasons(reports: Mapping[str, Sequence[ClientReport]], count: int) -> list[tuple[str, str, int]]:
+    """Why requests were lost: client and connection, why, how many; the most frequent first."""
+    counts = Counter(
+        (f"{client}, {lost.kind}", lost.why)
+        for client, received in reports.items()
+        for each in received
+        for lost in each.lost
+    )
+    return [(who, why, number) for (who, why), number in counts.most_common(count)]
+
+
 def lost_by_kind(
     reports: Mapping[str, Sequence[ClientReport]], faults: Sequence[ActiveFault], *, aftermath: float
 ) -> dict[str, int]:

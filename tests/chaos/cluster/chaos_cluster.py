@@ -47,6 +47,7 @@ class ChaosCluster:
         reached_points: programs and the points of their code at which they ended.
         excuses: what a fault does to nodes beside what its target says.
         notes: what faults measured, for the report.
+        load: another number whenever there are more agents, or fewer.
 
     Args:
         ended: called for each process that ended though no fault had ended it; it is started again.
@@ -62,6 +63,7 @@ class ChaosCluster:
         self.reached_points: list[Reached] = []
         self.excuses: list[ActiveFault] = []
         self.notes: list[str] = []
+        self.load = 0
         self._starts: dict[str, int] = {}
         self._joins: dict[str, str] = {}
 

@@ -54,5 +54,5 @@ def read_memory(cluster: ChaosCluster) -> list[MemorySample]:
             with suppress(OSError, StopIteration):
                 lines = Path(f"/proc/{pid}/status").read_text().splitlines()
                 kib = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
-                found.append(MemorySample(round(time.time(), 1), what, pid, kib << 10))
+                found.append(MemorySample(round(time.time(), 1), what, pid, kib << 10, cluster.load))
     return found

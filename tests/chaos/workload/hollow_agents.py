@@ -180,6 +180,7 @@ def hollow_agents(cluster: ChaosCluster, count: int) -> Iterator[HollowAgents]:
     (directory / "identities").write_bytes(pickle.dumps(identities))
     (directory / "counts").unlink(missing_ok=True)
     (directory / "counts.stalls").unlink(missing_ok=True)
+    cluster.load += 1
     try:
         with _processes(cluster, directory, count):
             _create_service(cluster, count)
@@ -189,6 +190,7 @@ def hollow_agents(cluster: ChaosCluster, count: int) -> Iterator[HollowAgents]:
                 agents.leave(client)
     finally:
         agents.remove_nodes()
+        cluster.load += 1
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from tests.chaos.checks.traffic import (
     longest_gaps,
     longest_write_gaps,
     lost_by_kind,
+    reasons,
     summarize,
     summarize_writes,
 )
@@ -166,6 +167,7 @@ def test_a_report_has_what_a_reader_asks_for() -> None:
         convergence_seconds=1.0,
         events=7,
         lost=lost_by_kind(reports, [FAULT], aftermath=10.0),
+        reasons=reasons(reports, 5),
         gaps=[Gap("mesh, new", 4.0, 124.0), Gap("writer", 2.5, 50.0)],
         memory=[MemoryGrowth("m1", 2, 1800.0, 80 << 20, 3 << 20, (2 << 20, 80 << 20))],
         reached=[Reached("h2", "agent.journal.written"), Reached("h1", "agent.journal.written")],
@@ -175,6 +177,7 @@ def test_a_report_has_what_a_reader_asks_for() -> None:
     assert "**Passed.** 2 faults." in text
     assert "| kill-agent | 2 | 18 | 1 |" in text
     assert "| mesh | new | 5 | 2 | 1 | 0.5 |" in text
+    assert "| mesh, new | refused | 2 |" in text
     assert "| mesh, new | 4.0 | 00:02:04 | kill-agent h1 |" in text
     assert "| writer | 2.5 | 00:00:50 |  |" in text
     assert "| m1 | 2 | 30 | 80 | 3.0 | 6.0 |" in text

@@ -1,12 +1,21 @@
 """After a recovery or a restoration: what it took back is not missed, what it kept is, and no id is given twice."""
 
+from dataclasses import replace
+
 from google.protobuf.message import Message
 
 from manager.store.kinds import CLUSTER as CLUSTER_KIND
 from shoal.api.v1.cluster_pb2 import Cluster
 from shoal.api.v1.file_pb2 import File, FileSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
-from tests.chaos.checks.epochs import FormerEpoch, as_if_never_made, check_epochs, restored, undone_writes
+from tests.chaos.checks.epochs import (
+    FormerEpoch,
+    as_if_never_made,
+    check_epochs,
+    restored,
+    undone_writes,
+    versions_given_twice,
+)
 from tests.chaos.checks.key_history import CLUSTER, ROOT, TASKS, KeyEvent, check_history
 from tests.chaos.checks.writes import check_writes
 from tests.chaos.history import INVOKE, OK, Operation
@@ -72,8 +81,19 @@ def test_an_id_that_was_taken_back_is_not_given_again() -> None:
     assert [each.what for each in check_epochs(epochs, [old, event(7, undone.key, Task(id="t2"))])] == [
         f"{TASKS}t2 returned after it was taken back, revision 7"
     ]
+    revision = event(2, f"{ROOT}revisions/s/3", None)
+    again = replace(revision, revision=7, value=b"other")
+    assert list(check_epochs([FormerEpoch([old, revision], 1)], [old, again])) == [], "its number is no id"
     later = FormerEpoch([old, event(7, undone.key, Task(id="t2"))], 9)
     assert len(list(check_epochs([*epochs, later], [old]))) == 1
+
+
+def test_a_version_of_two_contents_is_told() -> None:
+    epochs = [FormerEpoch(BEFORE, 3)]
+    assert versions_given_twice(epochs, BEFORE[:3]) == []
+    assert versions_given_twice(epochs, [*BEFORE[:3], ledger(5, 9)]) == [
+        f"{ROOT}configs/id-ledger had version 5 in two epochs, with different contents"
+    ]
 
 
 def test_what_a_restoration_writes_needs_no_plan() -> None:

@@ -1,6 +1,8 @@
 """Programs that grow are found, also where none of their processes lives for long."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import chain
 
 from tests.chaos.checks.memory import ETCD, WARM_UP_SECONDS, MemorySample, check_memory, memory_growth
 
@@ -40,6 +42,14 @@ def test_a_leak_is_found_though_each_process_lives_for_minutes() -> None:
 
 def test_a_process_that_ends_early_says_nothing() -> None:
     assert memory_growth(life("m1", 1, 110, lambda after: after)) == []
+
+
+def test_what_more_agents_take_is_no_growth() -> None:
+    few = life("m1", 1, 600, warming)
+    many = (replace(each, load=1) for each in life("m1", 1, 600, lambda after: 80 + min(after, 50), begun=600))
+    assert found(chain(few, many)) == []
+    leaking = (replace(each, load=1) for each in life("m1", 1, 600, lambda after: 130 + after / 10, begun=600))
+    assert found(chain(leaking)) == ["m1 grew from 137 to 188 MiB"]
 
 
 def test_processes_of_etcd_are_judged_alone() -> None:
