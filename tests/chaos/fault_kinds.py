@@ -12,7 +12,7 @@ LEADER = "leader"
 """The manager that leads when the fault begins."""
 ETCD_LEADER = "etcd-leader"
 """The manager whose etcd leads when the fault begins."""
-HOLLOW_AGENTS = "1000"
+SIMULATED_AGENTS = "1000"
 BEHIND = "behind"
 """The manager that is left has not got the last seconds."""
 PAUSES = ("3", "8", "14")
@@ -159,7 +159,7 @@ FAULT_KINDS: Mapping[str, FaultKind] = {
     "manager-replaced": FaultKind(_one_of(*JOINED_MANAGERS), alone=True, weight=1, seconds=20.0),
     "crash-membership": FaultKind(_one_of(*JOINED_MANAGERS), _one_of(*MEMBERSHIP_POINTS, *JOINER_POINTS), alone=True),
     "quorum-lost": FaultKind(_pair(MANAGERS, MANAGERS), alone=True, weight=1),
-    "herd": FaultKind(_one_of(""), _one_of(HOLLOW_AGENTS), alone=True, weight=1),
+    "herd": FaultKind(_one_of(""), _one_of(SIMULATED_AGENTS), alone=True, weight=1),
     # Etcd goes back: two are lost for good and the third is recovered; all are lost, seconds after a backup.
     "majority-lost": FaultKind(_two(MANAGERS), _one_of("", BEHIND), alone=True, weight=1, seconds=8.0),
     "all-restored": FaultKind(_one_of(""), _one_of("5", "15"), alone=True, weight=1),

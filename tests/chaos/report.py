@@ -127,9 +127,9 @@ def _traffic(report: ChaosReport) -> list[str]:
         for each in report.traffic
     ]
     writes = report.writes
-    told = f"Writes: {writes.acknowledged} acknowledged, {writes.failed} refused, {writes.unknown} unknown; "
-    told += f"longest time between two acknowledgements {writes.longest_gap} s."
-    lines = ["## Requests and writes", "", *_table(head, rows), "", told]
+    text = f"Writes: {writes.acknowledged} acknowledged, {writes.failed} refused, {writes.unknown} unknown; "
+    text += f"longest time between two acknowledgements {writes.longest_gap} s."
+    lines = ["## Requests and writes", "", *_table(head, rows), "", text]
     return lines + (["", *_table(["Of", "Lost because of", "Requests"], report.reasons)] if report.reasons else [])
 
 

@@ -207,7 +207,7 @@ async def run(
     home.mkdir(exist_ok=True)
     known: list[tuple[str, Identity]] = pickle.loads(identities.read_bytes())
     async with TaskGroup() as group:
-        group.create_task(_tell(counts, count_file))
+        group.create_task(_write_counts(counts, count_file))
         for number, (node_id, identity) in list(enumerate(known))[first:last]:
             turn = number % len(addresses)
             host = SimulatedHost(number, node_id, architecture)
@@ -217,7 +217,7 @@ async def run(
                 await asyncio.sleep(PERIOD_SECONDS)
 
 
-async def _tell(counts: Counts, file: Path) -> None:
+async def _write_counts(counts: Counts, file: Path) -> None:
     """Write them down for ever, and when this process did not get its turn (`read_stalls`)."""
     fresh, stalls = file.with_suffix(".new"), file.with_suffix(".stalls")
     while True:
@@ -232,9 +232,9 @@ async def _tell(counts: Counts, file: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    identities, addresses, count_file, first, last, *hollow = arguments
+    identities, addresses, count_file, first, last, *more = arguments
     files = Path(identities), addresses.split(","), Path(count_file), int(first), int(last)
-    asyncio.run(run(*files, architecture=hollow[0], gentle=True) if hollow else run(*files))
+    asyncio.run(run(*files, architecture=more[0], gentle=True) if more else run(*files))
 
 
 if __name__ == "__main__":

@@ -71,16 +71,16 @@ def memory_growth(samples: Iterable[MemorySample]) -> list[MemoryGrowth]:
     """Of each program of which a process lived long enough, by name."""
     found = []
     for name, own in itertools.groupby(sorted(samples, key=_order), key=lambda sample: sample.name):
-        lives = [
-            life
+        lifetimes = [
+            lifetime
             for _, each in itertools.groupby(own, key=lambda sample: (sample.pid, sample.load))
-            if (life := _life(list(each)))
+            if (lifetime := _lifetime(list(each)))
         ]
-        if lives:
-            firsts, lasts, seconds = zip(*lives, strict=True)
+        if lifetimes:
+            firsts, lasts, seconds = zip(*lifetimes, strict=True)
             grown = [last - first for first, last in zip(firsts, lasts, strict=True)]
             most = max(zip(grown, firsts, strict=True))
-            found.append(MemoryGrowth(name, len(lives), sum(seconds), int(median(firsts)), sum(grown), most))
+            found.append(MemoryGrowth(name, len(lifetimes), sum(seconds), int(median(firsts)), sum(grown), most))
     return found
 
 
@@ -103,7 +103,7 @@ def _order(sample: MemorySample) -> tuple[str, int, int, float]:
     return sample.name, sample.pid, sample.load, sample.at
 
 
-def _life(samples: Sequence[MemorySample]) -> tuple[int, int, float] | None:
+def _lifetime(samples: Sequence[MemorySample]) -> tuple[int, int, float] | None:
     """First and last bytes of a process and the seconds between, after its warm-up, or that of a load; None: it did not
     live so long.
     """

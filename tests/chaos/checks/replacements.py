@@ -8,8 +8,8 @@ from tests.chaos.checks.key_history import ROOT, TASKS, KeyEvent
 from tests.chaos.fault_kinds import AGENTS
 from tests.chaos.violation import ActiveFault, Violation
 
-HOLLOW = "hollow"
-"""How ids and hostnames of hollow agents' nodes begin."""
+SIMULATED = "simulated"
+"""How ids and hostnames of simulated agents' nodes begin."""
 GRACE_SECONDS = 12.0
 """So long after a fault its consequences may show: a node is lost 6 s after its last sign, later on a busy machine.
 Faults that keep managers from writing put that off by as long as they last."""
@@ -61,7 +61,7 @@ def _gives_up(reason: str) -> bool:
 
 
 def _excused(host: str, at: float, faults: Sequence[ActiveFault]) -> bool:
-    if host not in AGENTS and not host.startswith(HOLLOW):
+    if host not in AGENTS and not host.startswith(SIMULATED):
         return True  # a hostile agent's
     return any(each.begun <= at <= _last_consequence(each, faults) and host in each.unreachable for each in faults)
 

@@ -41,7 +41,7 @@ class RecordEpochs:
             yield begin
         finally:
             # Also after an error, so that the rest of the run is seen.
-            self._recorder.begin_epoch(begin.kept, anew=begin.anew)
+            self._recorder.begin_epoch(begin.kept, from_scratch=begin.from_scratch)
 
 
 class EpochBegin:
@@ -49,9 +49,9 @@ class EpochBegin:
 
     Attributes:
         kept: the newest revision of the former one that was not taken back.
-        anew: etcd counts its revisions from 1 again.
+        from_scratch: etcd counts its revisions from 1 again.
     """
 
     def __init__(self) -> None:
         self.kept = 0
-        self.anew = False
+        self.from_scratch = False

@@ -76,19 +76,19 @@ class WatchRecorder:
             self._turns += 1
         self._cancel()
 
-    def begin_epoch(self, kept: int, *, anew: bool) -> None:
+    def begin_epoch(self, kept: int, *, from_scratch: bool) -> None:
         """Etcd went back.
 
         Args:
             kept: what happened later than at this revision has not happened.
-            anew: etcd counts its revisions from 1 again, and what was kept is written to it once more.
+            from_scratch: etcd counts its revisions from 1 again, and what was kept is written to it once more.
         """
         with self._lock:
             self.former.append(FormerEpoch(self.events, kept))
-            self.events = [] if anew else [each for each in self.events if each.revision <= kept]
-            self._next = 1 if anew else kept + 1
+            self.events = [] if from_scratch else [each for each in self.events if each.revision <= kept]
+            self._next = 1 if from_scratch else kept + 1
             with self._copy.open("a") as copy:
-                copy.write(json.dumps({"kept": kept, "anew": anew}) + "\n")
+                copy.write(json.dumps({"kept": kept, "from_scratch": from_scratch}) + "\n")
         self._paused.clear()
 
     def _cancel(self) -> None:

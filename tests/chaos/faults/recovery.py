@@ -79,7 +79,7 @@ def restored(cluster: ChaosCluster, fault: PlannedFault, epochs: RecordEpochs) -
             shutil.rmtree(cluster.state(name))
         yield
         with epochs.going_back() as begin:
-            begin.kept, begin.anew = kept, True
+            begin.kept, begin.from_scratch = kept, True
             cluster.state(first).mkdir(mode=0o700)
             shutil.copy2(key, cluster.state(first) / "cluster.key")
             _run(cluster, first, "restore", "--force", str(file))

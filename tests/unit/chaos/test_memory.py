@@ -9,7 +9,7 @@ from tests.chaos.checks.memory import ETCD, WARM_UP_SECONDS, MemorySample, check
 MIB = 1 << 20
 
 
-def life(name: str, pid: int, seconds: int, mib: Callable[[int], float], begun: int = 0) -> Iterator[MemorySample]:
+def lifetime(name: str, pid: int, seconds: int, mib: Callable[[int], float], begun: int = 0) -> Iterator[MemorySample]:
     """A process that is read each 5 s; `mib`: by the seconds since its start."""
     for after in range(0, seconds, 5):
         yield MemorySample(begun + after, name, pid, int(mib(after) * MIB))
@@ -24,43 +24,45 @@ def found(samples: Iterator[MemorySample]) -> list[str]:
 
 
 def test_a_warm_up_is_no_growth() -> None:
-    assert found(life("m1", 1, 3600, warming)) == []
+    assert found(lifetime("m1", 1, 3600, warming)) == []
 
 
 def test_a_process_that_grows_is_found() -> None:
-    assert found(life("m1", 1, 3600, lambda after: 80 + after / 60)) == ["m1 grew from 81 to 139 MiB"]
+    assert found(lifetime("m1", 1, 3600, lambda after: 80 + after / 60)) == ["m1 grew from 81 to 139 MiB"]
 
 
 def test_a_leak_is_found_though_each_process_lives_for_minutes() -> None:
-    def lives() -> Iterator[MemorySample]:
+    def lifetimes() -> Iterator[MemorySample]:
         for number in range(12):
-            yield from life("m1", number, 300, lambda after: warming(after) + after / 60, begun=300 * number)
+            yield from lifetime("m1", number, 300, lambda after: warming(after) + after / 60, begun=300 * number)
 
-    (text,) = found(lives())
+    (text,) = found(lifetimes())
     assert text.startswith("12 processes of m1 grew by 4") and text.endswith("from 81 MiB each, in 47 min")
 
 
 def test_a_process_that_ends_early_says_nothing() -> None:
-    assert memory_growth(life("m1", 1, 110, lambda after: after)) == []
+    assert memory_growth(lifetime("m1", 1, 110, lambda after: after)) == []
 
 
 def test_what_more_agents_take_is_no_growth() -> None:
-    few = life("m1", 1, 600, warming)
-    many = (replace(each, load=1) for each in life("m1", 1, 600, lambda after: 80 + min(after, 50), begun=600))
+    few = lifetime("m1", 1, 600, warming)
+    many = (replace(each, load=1) for each in lifetime("m1", 1, 600, lambda after: 80 + min(after, 50), begun=600))
     assert found(chain(few, many)) == []
-    leaking = (replace(each, load=1) for each in life("m1", 1, 600, lambda after: 130 + after / 10, begun=600))
+    leaking = (replace(each, load=1) for each in lifetime("m1", 1, 600, lambda after: 130 + after / 10, begun=600))
     assert found(chain(leaking)) == ["m1 grew from 137 to 188 MiB"]
 
 
 def test_processes_of_etcd_are_judged_alone() -> None:
-    def lives() -> Iterator[MemorySample]:
+    def lifetimes() -> Iterator[MemorySample]:
         for number in range(12):
-            yield from life(f"{ETCD}m1", number, 300, lambda after: 60 + after / 60, begun=300 * number)
+            yield from lifetime(f"{ETCD}m1", number, 300, lambda after: 60 + after / 60, begun=300 * number)
 
-    assert found(lives()) == []
-    assert found(life(f"{ETCD}m1", 1, 3600, lambda after: 60 + after / 60)) == ["etcd of m1 grew from 61 to 119 MiB"]
+    assert found(lifetimes()) == []
+    assert found(lifetime(f"{ETCD}m1", 1, 3600, lambda after: 60 + after / 60)) == [
+        "etcd of m1 grew from 61 to 119 MiB"
+    ]
 
 
 def test_what_a_process_gives_back_is_no_growth() -> None:
-    (growth,) = memory_growth(life("h1", 1, 600, lambda after: 100 - after / 60))
+    (growth,) = memory_growth(lifetime("h1", 1, 600, lambda after: 100 - after / 60))
     assert growth.grown_bytes < 0 and growth.bytes_an_hour < 0

@@ -7,7 +7,7 @@ from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeIdentity, NodeSpec, NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from tests.chaos.checks.key_history import ROOT, TASKS, KeyEvent
-from tests.chaos.checks.replacements import GRACE_SECONDS, HOLLOW, check_replacements
+from tests.chaos.checks.replacements import GRACE_SECONDS, SIMULATED, check_replacements
 from tests.chaos.consequences import hurts_control, unreachable_hosts
 from tests.chaos.fault_kinds import PlannedFault
 from tests.chaos.violation import ActiveFault
@@ -50,9 +50,9 @@ def test_an_update_is_no_replacement_and_a_hostile_node_is_not_ours() -> None:
     assert list(check_replacements(events(hostname="evil"), [])) == []
 
 
-def test_a_hollow_agents_node_is_ours_until_it_leaves() -> None:
-    assert len(list(check_replacements(events(hostname=f"{HOLLOW}1"), []))) == 2
-    assert list(check_replacements(events(hostname=f"{HOLLOW}1"), [fault(99, f"{HOLLOW}1")])) == []
+def test_a_simulated_node_is_ours_until_it_leaves() -> None:
+    assert len(list(check_replacements(events(hostname=f"{SIMULATED}1"), []))) == 2
+    assert list(check_replacements(events(hostname=f"{SIMULATED}1"), [fault(99, f"{SIMULATED}1")])) == []
 
 
 @pytest.mark.parametrize(

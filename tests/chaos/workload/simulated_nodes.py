@@ -21,13 +21,13 @@ from shoal.errors import AlreadyExists, NotFound, ShoalError
 from tests.bench.rig.simulated_agents import Counts, read_counts, read_stalls
 from tests.bench.rig.simulated_nodes import make_nodes
 from tests.chaos.checks.key_history import ROOT, TASKS
-from tests.chaos.checks.replacements import HOLLOW
+from tests.chaos.checks.replacements import SIMULATED
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
 from tests.chaos.fault_kinds import MANAGERS
 from tests.chaos.polling import until
 from tests.chaos.violation import ActiveFault
 
-SERVICE = "hollow"
+SERVICE = "simulated"
 CONNECT_SECONDS = 240.0
 SETTLE_SECONDS = 12.0
 """Longer than a node may be silent: what a herd breaks is broken by then."""
@@ -35,7 +35,7 @@ SETTLE_SECONDS = 12.0
 EXCUSED_STALL_SECONDS = 3.0
 """Agents whose process does not get its turn for longer, on a busy machine, miss heartbeats by themselves."""
 
-_IMAGE = "registry.test/hollow@sha256:" + "b" * 64
+_IMAGE = "registry.test/simulated@sha256:" + "b" * 64
 _ARCHITECTURE = "s390x"
 """No other service has an image for it."""
 _AT_ONCE = 4
@@ -68,8 +68,8 @@ class HerdResult:
         )
 
 
-class HollowAgents:
-    """They are connected, and each node has a task. From `hollow_agents`.
+class SimulatedNodes:
+    """They are connected, and each node has a task. From `simulated_nodes`.
 
     Args:
         directory: for their files.
@@ -91,9 +91,9 @@ class HollowAgents:
     def await_ready(self) -> None:
         """Until all are connected and every node's task runs. Raises TimeoutError."""
         begun = time.time()
-        self._await(lambda: self.counts.connected >= len(self._names), "hollow agents are not connected")
-        self._await(lambda: self.counts.tasks >= len(self._names), "tasks of hollow agents do not run")
-        self._excuse("hollow agents connect", begun)
+        self._await(lambda: self.counts.connected >= len(self._names), "simulated agents are not connected")
+        self._await(lambda: self.counts.tasks >= len(self._names), "tasks of simulated agents do not run")
+        self._excuse("simulated agents connect", begun)
         time.sleep(SETTLE_SECONDS)
 
     def remember(self) -> None:
@@ -106,20 +106,20 @@ class HollowAgents:
         target = self._sessions + len(self._names)
         self._await(
             lambda: self.counts.sessions >= target and self.counts.connected >= len(self._names),
-            "hollow agents do not come back",
+            "simulated agents do not come back",
         )
         back = time.monotonic() - begun
         time.sleep(SETTLE_SECONDS)
         stalls = [each for at, each in read_stalls(self._directory / "counts") if at >= self._begun]
         if (stalled := max(stalls, default=0.0)) > EXCUSED_STALL_SECONDS:
-            self._excuse("hollow agents' process stood still", self._begun)
+            self._excuse("simulated agents' process stood still", self._begun)
         replaced = len(self._tasks - self._running())
         return HerdResult(len(self._names), back, self._lost_nodes(), replaced, stalled)
 
     def leave(self, client: Client) -> None:
         """Their service is removed, so that they have no task. Raises TimeoutError."""
         _repeat(lambda: client.call(client.control.RemoveService, RemoveServiceRequest(service=SERVICE)))
-        self._await(lambda: self.counts.tasks <= 0, "tasks of hollow agents do not end")
+        self._await(lambda: self.counts.tasks <= 0, "tasks of simulated agents do not end")
 
     def remove_nodes(self) -> None:
         """From the cluster. Raises TimeoutError."""
@@ -132,7 +132,7 @@ class HollowAgents:
             with self._cluster.client() as client, ThreadPoolExecutor(_AT_ONCE) as pool:
                 list(pool.map(lambda name: remove(client, name), self._names))
         finally:
-            self._excuse("hollow agents leave", begun)
+            self._excuse("simulated agents leave", begun)
 
     def _excuse(self, why: str, begun: float) -> None:
         """Their nodes may have been given up since then."""
@@ -150,11 +150,11 @@ class HollowAgents:
             if key.startswith(TASKS.encode())
         ]
         return {
-            each.id for each in tasks if each.node_id.startswith(HOLLOW) and each.desired_state <= TaskState.RUNNING
+            each.id for each in tasks if each.node_id.startswith(SIMULATED) and each.desired_state <= TaskState.RUNNING
         }
 
     def _lost_nodes(self) -> int:
-        start, end = f"{ROOT}nodes/{HOLLOW}".encode(), b"/status"
+        start, end = f"{ROOT}nodes/{SIMULATED}".encode(), b"/status"
         states = [
             NodeStatus.FromString(each.value).state
             for key, each in self._cluster.etcd.records()[1].items()
@@ -164,17 +164,17 @@ class HollowAgents:
 
 
 @contextmanager
-def hollow_agents(cluster: ChaosCluster, count: int) -> Iterator[HollowAgents]:
+def simulated_nodes(cluster: ChaosCluster, count: int) -> Iterator[SimulatedNodes]:
     """So many agents, connected, with a task each; at the end their nodes are removed.
 
     Raises:
         TimeoutError: they do not connect, or their tasks do not run. NoMember, ShoalError: the cluster does not answer.
     """
-    directory = cluster.layout.state / "hollow"
+    directory = cluster.layout.state / "simulated"
     directory.mkdir(exist_ok=True)
     herd = next(_HERDS)
-    names = [f"{HOLLOW}{herd}n{number:05}" for number in range(count)]
-    agents = HollowAgents(cluster, directory, names)
+    names = [f"{SIMULATED}{herd}n{number:05}" for number in range(count)]
+    agents = SimulatedNodes(cluster, directory, names)
     state = cluster.state(cluster.leader() or MANAGERS[0])
     identities = asyncio.run(make_nodes(state, names, {SERVICE: "yes"}))
     (directory / "identities").write_bytes(pickle.dumps(identities))
@@ -198,7 +198,7 @@ def _processes(cluster: ChaosCluster, directory: Path, count: int) -> Iterator[N
     addresses = ",".join(cluster.api(name) for name in MANAGERS)
     arguments = [directory / "identities", addresses, directory / "counts", 0, count, _ARCHITECTURE]
     command = [sys.executable, "-m", "tests.bench.rig.simulated_agents", *map(str, arguments)]
-    log = cluster.layout.state / "logs" / "hollow.log"
+    log = cluster.layout.state / "logs" / "simulated.log"
     with log.open("ab") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
         try:
             yield
