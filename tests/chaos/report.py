@@ -163,7 +163,7 @@ def _points(report: ChaosReport) -> list[str]:
 def _memory(report: ChaosReport) -> list[str]:
     if not report.memory:
         return []
-    head = ["Program", "Processes", "Observed, min", "Warm, MiB", "Grown, MiB", "MiB an hour"]
+    head = ["Program", "Processes", "Observed, min", "Warm, MiB", "Grown, MiB", "Steadily, MiB an hour"]
     rows = [
         [
             each.name,
@@ -171,7 +171,7 @@ def _memory(report: ChaosReport) -> list[str]:
             round(each.seconds / 60),
             each.first_bytes >> 20,
             round(each.grown_bytes / (1 << 20), 1),
-            round(each.bytes_an_hour / (1 << 20), 1),
+            round(each.steady_bytes / (1 << 20), 1),
         ]
         for each in report.memory
     ]

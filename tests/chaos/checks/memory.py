@@ -1,8 +1,8 @@
 """Invariant 8: programs do not grow once they are warm. Pure.
 
-Faults end programs so often that few live through a run, so each process is compared with itself, from the end of its
-warm-up to its last readings, and what the processes of a program have grown by is added up: a leak is found though no
-process lives for long.
+Faults end programs so often that few live through a run. So each process is compared with itself, from the end of its
+warm-up to its last readings; and of all processes of a program the median growth of a minute is taken, so that a leak
+is found though no process lives for long, and a step, such as of a manager that begins to lead, is none.
 """
 
 import itertools
@@ -17,11 +17,14 @@ FLOOR_BYTES = 24 << 20
 """Growth below this is that of caches and of the interpreter, whatever the share."""
 WARM_UP_SECONDS = 60.0
 """By then a program has imported what it needs, and connected; it has read all records."""
+ETCD_WARM_UP_SECONDS = 600.0
+"""A manager's etcd keeps the history of so long, and grows until then."""
 WINDOW_SECONDS = 30.0
 """The median of so long counts, at the end of the warm-up and at the end."""
+LEAST_MINUTES = 10
+"""Of which the median is taken."""
 ETCD = "etcd of "
-"""How names of etcds begin. Their memory goes up and down with Go's garbage collection, so that adding up their growth
-says nothing; each process is judged alone."""
+"""How names of etcds begin."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class MemoryGrowth:
         first_bytes: at the end of a warm-up, the median of the processes.
         grown_bytes: since then, all together.
         most_bytes: the most that one process has grown by, and from how much.
+        steady_bytes: an hour's growth, as of the median minute; 0: too few minutes were observed.
     """
 
     name: str
@@ -61,10 +65,7 @@ class MemoryGrowth:
     first_bytes: int
     grown_bytes: int
     most_bytes: tuple[int, int]
-
-    @property
-    def bytes_an_hour(self) -> float:
-        return self.grown_bytes / self.seconds * 3600
+    steady_bytes: int = 0
 
 
 def memory_growth(samples: Iterable[MemorySample]) -> list[MemoryGrowth]:
@@ -74,25 +75,36 @@ def memory_growth(samples: Iterable[MemorySample]) -> list[MemoryGrowth]:
         lifetimes = [
             lifetime
             for _, each in itertools.groupby(own, key=lambda sample: (sample.pid, sample.load))
-            if (lifetime := _lifetime(list(each)))
+            if (lifetime := _warm(list(each)))
         ]
         if lifetimes:
-            firsts, lasts, seconds = zip(*lifetimes, strict=True)
-            grown = [last - first for first, last in zip(firsts, lasts, strict=True)]
-            most = max(zip(grown, firsts, strict=True))
-            found.append(MemoryGrowth(name, len(lifetimes), sum(seconds), int(median(firsts)), sum(grown), most))
+            found.append(_growth(name, lifetimes))
     return found
 
 
+def _growth(name: str, lifetimes: Sequence[Sequence[MemorySample]]) -> MemoryGrowth:
+    ends = [_ends(each) for each in lifetimes]
+    minutes = [growth for each in lifetimes for growth in _minutes(each)]
+    return MemoryGrowth(
+        name=name,
+        processes=len(lifetimes),
+        seconds=sum(each[-1].at - each[0].at for each in lifetimes),
+        first_bytes=int(median(first for first, _ in ends)),
+        grown_bytes=sum(last - first for first, last in ends),
+        most_bytes=max((last - first, first) for first, last in ends),
+        steady_bytes=int(60 * median(minutes)) if len(minutes) >= LEAST_MINUTES else 0,
+    )
+
+
 def check_memory(found: Iterable[MemoryGrowth]) -> Iterator[Violation]:
-    """Processes that have grown, and programs whose processes have grown by as much together."""
+    """Processes that have grown, and programs whose processes grow all the time."""
     for each in found:
         grown, first = each.most_bytes
         if grown > _limit(first):
             yield Violation(8, f"{each.name} grew from {first >> 20} to {first + grown >> 20} MiB")
-        elif each.grown_bytes > _limit(each.first_bytes) and not each.name.startswith(ETCD):
-            what = f"{each.processes} processes of {each.name} grew by {each.grown_bytes >> 20} MiB together"
-            yield Violation(8, f"{what}, from {each.first_bytes >> 20} MiB each, in {each.seconds / 60:.0f} min")
+        elif each.steady_bytes > _limit(each.first_bytes):
+            what = f"{each.name} grows by {each.steady_bytes >> 20} MiB an hour, from {each.first_bytes >> 20} MiB"
+            yield Violation(8, f"{what}: the median of {each.processes} processes in {each.seconds / 60:.0f} min")
 
 
 def _limit(first: int) -> float:
@@ -103,13 +115,23 @@ def _order(sample: MemorySample) -> tuple[str, int, int, float]:
     return sample.name, sample.pid, sample.load, sample.at
 
 
-def _lifetime(samples: Sequence[MemorySample]) -> tuple[int, int, float] | None:
-    """First and last bytes of a process and the seconds between, after its warm-up, or that of a load; None: it did not
-    live so long.
-    """
-    warm, end = samples[0].at + WARM_UP_SECONDS, samples[-1].at
-    if end - warm < 2 * WINDOW_SECONDS:
-        return None
-    first = [each.resident_bytes for each in samples if warm <= each.at <= warm + WINDOW_SECONDS]
-    last = [each.resident_bytes for each in samples if each.at >= end - WINDOW_SECONDS]
-    return (int(median(first)), int(median(last)), end - warm) if first else None
+def _warm(samples: Sequence[MemorySample]) -> Sequence[MemorySample]:
+    """Those of a process after its warm-up, or that of a load; empty: it did not live so long."""
+    warm_up = ETCD_WARM_UP_SECONDS if samples[0].name.startswith(ETCD) else WARM_UP_SECONDS
+    warm = [each for each in samples if each.at >= samples[0].at + warm_up]
+    return warm if warm and warm[-1].at - warm[0].at >= 2 * WINDOW_SECONDS else []
+
+
+def _ends(samples: Sequence[MemorySample]) -> tuple[int, int]:
+    """First and last bytes."""
+    first = [each.resident_bytes for each in samples if each.at <= samples[0].at + WINDOW_SECONDS]
+    last = [each.resident_bytes for each in samples if each.at >= samples[-1].at - WINDOW_SECONDS]
+    return int(median(first)), int(median(last))
+
+
+def _minutes(samples: Sequence[MemorySample]) -> Iterator[float]:
+    """By how much it grew from each minute to the next one, bytes."""
+    begun = samples[0].at
+    minutes = itertools.groupby(samples, key=lambda sample: int((sample.at - begun) // 60))
+    medians = [median(each.resident_bytes for each in minute) for _, minute in minutes]
+    return (after - before for before, after in itertools.pairwise(medians))

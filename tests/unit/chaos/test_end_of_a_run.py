@@ -169,7 +169,7 @@ def test_a_report_has_what_a_reader_asks_for() -> None:
         lost=lost_by_kind(reports, [FAULT], aftermath=10.0),
         reasons=reasons(reports, 5),
         gaps=[Gap("mesh, new", 4.0, 124.0), Gap("writer", 2.5, 50.0)],
-        memory=[MemoryGrowth("m1", 2, 1800.0, 80 << 20, 3 << 20, (2 << 20, 80 << 20))],
+        memory=[MemoryGrowth("m1", 2, 1800.0, 80 << 20, 3 << 20, (2 << 20, 80 << 20), 6 << 20)],
         reached=[Reached("h2", "agent.journal.written"), Reached("h1", "agent.journal.written")],
         notes=["herd of 1000 agents"],
     )
