@@ -11,7 +11,7 @@ import json
 import pickle
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,8 +27,8 @@ from tests.fakes.image_reports import FakeImageReports
 from tests.fakes.manager_list import manager_list
 
 PERIOD_SECONDS = 0.25
-AT_ONCE = 15
-"""Started in each period, where they start one after the other."""
+CONNECTING = 40
+"""At once, where they start one after the other: more of them only wait for each other."""
 STALL_SECONDS = 1.0
 PATH = (TaskState.ACCEPTED, TaskState.PREPARING, TaskState.READY, TaskState.STARTING, TaskState.RUNNING)
 DIGEST = "sha256:" + "b" * 64
@@ -96,11 +96,16 @@ class NoCondition:
 
 
 class SimulatedWorker:
-    """Takes tasks over and says what would have become of them."""
+    """Takes tasks over and says what would have become of them.
 
-    def __init__(self, counts: Counts, outbox: StatusQueue) -> None:
+    Args:
+        connected: called when it has a session for the first time.
+    """
+
+    def __init__(self, counts: Counts, outbox: StatusQueue, connected: Callable[[], None]) -> None:
         self._counts = counts
-        self._outbox = outbox
+        self.outbox = outbox
+        self._connected: Callable[[], None] | None = connected
         self._known: dict[str, TaskStatus] = {}
         self._applied: asyncio.Queue[int] = asyncio.Queue()
         self._reached = False
@@ -111,6 +116,9 @@ class SimulatedWorker:
         self._counts.sessions += connected
         self._counts.failures += not connected
         self._reached = connected
+        if connected and self._connected is not None:
+            self._connected()
+            self._connected = None
 
     def statuses(self) -> list[TaskStatus]:
         """Of all tasks."""
@@ -154,7 +162,7 @@ class SimulatedWorker:
         status = TaskStatus(task_id=task_id, state=state, at_ms=now_ms, running_at_ms=now_ms, image_digest=DIGEST)
         status.state_history.extend(StateChange(state=each, at_ms=now_ms) for each in PATH if each <= state)
         self._known[task_id] = status
-        self._outbox.put(status)
+        self.outbox.put(status)
         self._counts.started += runs
 
 
@@ -175,16 +183,15 @@ def read_stalls(path: Path) -> list[tuple[float, float]]:
 
 
 def session(
-    host: SimulatedHost, node_id: str, identity: Identity, addresses: Sequence[str], counts: Counts, home: Path
+    host: SimulatedHost, node_id: str, identity: Identity, addresses: Sequence[str], worker: SimulatedWorker, home: Path
 ) -> ManagerSession:
     """One agent's. The first of the addresses is tried first."""
-    outbox = StatusQueue()
     return ManagerSession(
         managers=manager_list(home / node_id, addresses, node_id),
         connect=lambda to: connect_aio([to], identity, max_receive_bytes=MAX_STREAM_BYTES),
         host=host,
-        outbox=outbox,
-        worker=SimulatedWorker(counts, outbox),
+        outbox=worker.outbox,
+        worker=worker,
         volumes=NoVolumes(),
         condition=NoCondition(),
         images=FakeImageReports(),
@@ -206,15 +213,17 @@ async def run(
     home = count_file.with_suffix(".managers")
     home.mkdir(exist_ok=True)
     known: list[tuple[str, Identity]] = pickle.loads(identities.read_bytes())
+    connecting = asyncio.Semaphore(CONNECTING)
     async with TaskGroup() as group:
         group.create_task(_write_counts(counts, count_file))
         for number, (node_id, identity) in list(enumerate(known))[first:last]:
             turn = number % len(addresses)
             host = SimulatedHost(number, node_id, architecture)
-            own = session(host, node_id, identity, [*addresses[turn:], *addresses[:turn]], counts, home)
+            if gentle:
+                await connecting.acquire()
+            worker = SimulatedWorker(counts, StatusQueue(), connecting.release)
+            own = session(host, node_id, identity, [*addresses[turn:], *addresses[:turn]], worker, home)
             group.create_task(own.run())
-            if gentle and number % AT_ONCE == AT_ONCE - 1:
-                await asyncio.sleep(PERIOD_SECONDS)
 
 
 async def _write_counts(counts: Counts, file: Path) -> None:
