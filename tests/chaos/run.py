@@ -241,7 +241,7 @@ class _Run:
             lambda: final_checks.check_hosts(cluster),
             lambda: check_traffic(reports, faults, aftermath=AFTERMATH_SECONDS),
             lambda: check_write_gaps(operations, WRITER, faults),
-            lambda: check_memory(memory),
+            lambda: check_memory(memory, 3600 * sum(map(len, epochs)) / (time.time() - operations[0].at)),
             lambda: final_checks.check_logs(cluster, faults),
         )
         for check in checks:  # epochs have their begin in common, perhaps, and what was found there

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from tests.chaos.fault_kinds import MANAGERS
 from tests.chaos.violation import Violation
 
 GROWTH = 0.2
@@ -21,6 +22,9 @@ ETCD_WARM_UP_SECONDS = 600.0
 """A manager's etcd keeps the history of so long, and grows until then."""
 WINDOW_SECONDS = 30.0
 """The median of so long counts, at the end of the warm-up and at the end."""
+CHANGE_BYTES = 2 << 10
+REMEMBERED_CHANGES = 10_000
+"""A manager remembers so many changes of records, for events: it grows with each of them until then."""
 LEAST_MINUTES = 10
 """Of which the median is taken."""
 ETCD = "etcd of "
@@ -96,19 +100,24 @@ def _growth(name: str, lifetimes: Sequence[Sequence[MemorySample]]) -> MemoryGro
     )
 
 
-def check_memory(found: Iterable[MemoryGrowth]) -> Iterator[Violation]:
-    """Processes that have grown, and programs whose processes grow all the time."""
+def check_memory(found: Iterable[MemoryGrowth], changes_an_hour: float = 0.0) -> Iterator[Violation]:
+    """Processes that have grown, and programs whose processes grow all the time.
+
+    Args:
+        changes_an_hour: of records.
+    """
     for each in found:
         grown, first = each.most_bytes
-        if grown > _limit(first):
+        if grown > _limit(each.name, first, REMEMBERED_CHANGES):
             yield Violation(8, f"{each.name} grew from {first >> 20} to {first + grown >> 20} MiB")
-        elif each.steady_bytes > _limit(each.first_bytes):
+        elif each.steady_bytes > _limit(each.name, each.first_bytes, changes_an_hour):
             what = f"{each.name} grows by {each.steady_bytes >> 20} MiB an hour, from {each.first_bytes >> 20} MiB"
             yield Violation(8, f"{what}: the median of {each.processes} processes in {each.seconds / 60:.0f} min")
 
 
-def _limit(first: int) -> float:
-    return max(GROWTH * first, FLOOR_BYTES)
+def _limit(name: str, first: int, changes: float) -> float:
+    remembered = CHANGE_BYTES * changes if name in MANAGERS else 0
+    return max(GROWTH * first, FLOOR_BYTES) + remembered
 
 
 def _order(sample: MemorySample) -> tuple[str, int, int, float]:

@@ -40,6 +40,14 @@ def test_a_leak_is_found_though_each_process_lives_for_minutes() -> None:
     assert text.startswith("m1 grows by 60 MiB an hour, from 81 MiB: the median of 6 processes")
 
 
+def test_a_manager_grows_with_the_changes_that_it_remembers() -> None:
+    samples = list(lifetime("m1", 1, 1500, lambda after: 80 + after / 90))
+    assert [each.what for each in check_memory(memory_growth(samples), changes_an_hour=20_000)] == []
+    assert len(list(check_memory(memory_growth(samples), changes_an_hour=5_000))) == 1
+    agent = [replace(each, name="h1") for each in samples]
+    assert len(list(check_memory(memory_growth(agent), changes_an_hour=20_000))) == 1
+
+
 def test_a_step_is_no_leak() -> None:
     def lifetimes() -> Iterator[MemorySample]:
         for number in range(6):
