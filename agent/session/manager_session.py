@@ -32,6 +32,7 @@ from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.errors import Busy, PermissionDenied, ShoalError, Unauthenticated, Unavailable
 from shoal.metrics.instruments import Counter
 from shoal.rpc.status_mapping import to_shoal_error
+from shoal.rpc.stream_opening import opened
 from shoal.task_group import TaskGroup
 
 _CONNECTIONS = Counter("shoal_agent_session_connections", "Sessions with managers that were opened.")
@@ -224,6 +225,7 @@ class ManagerSession:
     async def _welcome(self, stream: Stream, address: str) -> Welcome:
         try:
             async with asyncio.timeout(WELCOME_SECONDS):
+                await opened(stream)
                 message = await stream.read()
         except TimeoutError:
             raise Unavailable(f"no response from {address} within {WELCOME_SECONDS:g} s") from None

@@ -45,6 +45,7 @@ from manager.store.backend import (
 )
 from manager.store.transaction import MAX_BYTES, MAX_OPERATIONS, size
 from shoal.errors import Unavailable
+from shoal.rpc.stream_opening import opened
 
 MAX_IN_FLIGHT = 16
 """Unary calls at once. With 64 the writers starved the watch: its lag grew from 12 to 842 ms."""
@@ -166,6 +167,7 @@ class Etcd:
         leaving = asyncio.create_task(self._leave_when_hanging(member, call), name="watchdog of the watch")
         try:
             await call.write(rpc.WatchRequest(create_request=create))
+            await opened(call)
             parts: list[KeyEvent] = []
             while isinstance(answer := await call.read(), rpc.WatchResponse):
                 self._check_cluster(answer)
@@ -304,6 +306,7 @@ async def _keep_alive_once(
     try:
         with suppress(asyncio.InvalidStateError):  # it has ended, as after a pause: reading says why
             await call.write(request)
+        await opened(call)
         answer = await call.read()
     finally:
         call.cancel()

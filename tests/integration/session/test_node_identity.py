@@ -134,15 +134,18 @@ def test_a_user_who_changes_the_address_under_a_session_ends_it(tmp_path: Path) 
 
 def test_two_nodes_that_come_at_once_to_two_managers_do_not_share_a_name(tmp_path: Path) -> None:
     async def scenario() -> None:
-        rig = SessionRig(tmp_path)
-        async with one_manager(rig, "n1", "n2") as one, rig.manager("m2") as two:
-            async with (
-                rig.agent("n1", [one.address], host=Host("same", "192.0.2.1")),
-                rig.agent("n2", [two.address], host=Host("SAME", "192.0.2.2")),
-            ):
-                await until(lambda: any(status(one, each).session_error for each in ("n1", "n2")))
-                states = [status(one, each).state for each in ("n1", "n2")]
-            assert states.count(NodeStatus.READY) == 1
+        rig, nodes = SessionRig(tmp_path), ("n1", "n2")
+        async with (
+            one_manager(rig, *nodes) as one,
+            rig.manager("m2") as two,
+            rig.agent("n1", [one.address], host=Host("same", "192.0.2.1")),
+            rig.agent("n2", [two.address], host=Host("SAME", "192.0.2.2")),
+        ):
+            await until(lambda: [bool(status(one, each).session_error) for each in nodes].count(True) == 1)
+            await until(lambda: [status(one, each).state for each in nodes].count(NodeStatus.READY) == 1)
+            (refused,) = (each for each in nodes if status(one, each).session_error)
+            assert status(one, refused).state != NodeStatus.READY
+            assert one.store.tables.names["node/same"].meta.id != refused
 
     asyncio.run(scenario())
 

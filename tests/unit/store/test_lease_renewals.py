@@ -28,6 +28,9 @@ class EndedCall:
     async def write(self, _: object) -> None:
         raise self._error
 
+    async def initial_metadata(self) -> aio.Metadata:
+        return aio.Metadata()
+
     async def read(self) -> object:
         raise failure(grpc.StatusCode.DEADLINE_EXCEEDED)
 
