@@ -10,7 +10,7 @@ out=$top/build/previous
 python=${PYTHON:-$top/.venv/bin/python}
 commit=$(cat "$top/tests/upgrade/PREVIOUS")
 source=$out/source-$commit.tar
-packages="shoal manager agent cli engine console"
+packages="shoal manager agent cli engine console deploy"
 
 fail() { echo "previous_release.sh: $*" >&2; exit 1; }
 
@@ -26,7 +26,8 @@ exec 9> "$out/lock"
 flock 9
 stamp="$commit $("$python" -c 'import sys; print(sys.executable, sys.version)' | tr '\n' ' ')$(sha256sum < "$0")"
 test "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" || exit 0
-test -e "$source" || archive
+test ! -e "$top/.git" || archive
+test -e "$source" || fail "there is neither a repository nor $source"
 rm -rf "$out/tree" "$out/venv" "$out"/*.whl
 mkdir "$out/tree"
 tar -xf "$source" -C "$out/tree"

@@ -11,12 +11,21 @@ mkdir -p "$out"
 cd "$top"
 
 packages="python3 python3-venv ca-certificates iproute2 iputils-ping util-linux kmod procps libnftables1 nftables crun conmon \
-  runc tini apparmor etcd-server docker-registry busybox-static systemd systemd-sysv wireguard-tools linux-image-cloud-amd64"
+  runc tini apparmor etcd-server docker-registry busybox-static systemd systemd-sysv systemd-container wireguard-tools linux-image-cloud-amd64"
 
 # Compiled modules go along where they lie about: an emulated machine takes long to compile.
 tree() {
   { git ls-files --cached --others --exclude-standard; find agent manager cli shoal -name '*.cpython-3*.pyc'; } |
-    while read -r file; do test ! -e "$file" || echo "$file"; done | tar -cf "$1" -T - build/images
+    while read -r file; do test ! -e "$file" || echo "$file"; done | tar -cf "$1" -T - build/images build/vm/previous
+}
+
+# The release before this one, as a checkout of it; its version says which it is.
+previous() {
+  commit=$(cat tests/upgrade/PREVIOUS)
+  rm -rf "$out/previous" && mkdir "$out/previous"
+  sh tests/upgrade/previous_release.sh
+  tar -xf "build/previous/source-$commit.tar" -C "$out/previous"
+  sed -i "s/^version = \"\(.*\)\"/version = \"\1+$(echo "$commit" | cut -c1-8)\"/" "$out/previous/pyproject.toml"
 }
 
 make_root() {
@@ -55,6 +64,7 @@ make_ram_disk() {
   (cd "$ram" && find . | cpio --quiet -o -H newc | gzip -1) > "$out/initramfs.gz"
 }
 
+previous
 stamp=$release-$(cat tests/vm/build.sh tests/vm/initramfs-init pyproject.toml | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" ]; then
   make_root

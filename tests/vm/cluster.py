@@ -18,6 +18,9 @@ from cli.playground.lifecycle import Playground
 from shoal.contexts.context_store import ContextStore
 from tests.integration.network.netns_hosts import inside
 
+WAIT_SECONDS = 900.0
+COMMAND_SECONDS = 600.0
+"""An emulated machine on a busy one has a tenth of a processor, and that one is slow: these only end what hangs."""
 SHOAL = str(Path(sys.executable).parent / "shoal")
 HELLO = "registry:5000/hello"
 LAN = "shoal-lan"
@@ -28,7 +31,7 @@ LOGS = LAYOUT.state / "logs"
 CONFIG = Path("/run/shoal-config")
 """SHOAL_CONFIG."""
 PLAYGROUND = Playground(
-    LAYOUT, contexts=ContextStore(CONFIG), ready_seconds=300, manager_options=("--heartbeat-seconds", "15")
+    LAYOUT, contexts=ContextStore(CONFIG), ready_seconds=WAIT_SECONDS, manager_options=("--heartbeat-seconds", "15")
 )
 """A node is DOWN after three of them: an emulated machine may take half a minute to start an agent."""
 
@@ -55,7 +58,7 @@ def pid_of(task: str) -> int:
     return int(rows("task", "inspect", task)[0]["status"]["pid"])
 
 
-def until(condition: Callable[[], T], what: str, seconds: float = 120) -> T:
+def until(condition: Callable[[], T], what: str, seconds: float = WAIT_SECONDS) -> T:
     """Poll until it holds, and return it."""
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -97,7 +100,11 @@ def in_task(pid: int, *command: str, check: bool = True) -> str:
 def _in(namespace: str, command: tuple[str, ...], check: bool) -> str:
     assert Path(namespace).exists(), f"{namespace} is gone"
     done = subprocess.run(
-        ["nsenter", f"--net={namespace}", *command], capture_output=True, text=True, timeout=120, check=False
+        ["nsenter", f"--net={namespace}", *command],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
     )
     assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
@@ -108,7 +115,7 @@ def http(pid: int, address: str) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     try:
-        with inside(descriptor), opener.open(f"http://{address}/", timeout=60) as answer:
+        with inside(descriptor), opener.open(f"http://{address}/", timeout=COMMAND_SECONDS) as answer:
             said: str = answer.read().decode()
             return said
     finally:

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.vm.checking import Check
-from tests.vm.cluster import HELLO, HOSTS, SHOAL, pid_of, rows, running, shoal, until
+from tests.vm.cluster import COMMAND_SECONDS, HELLO, HOSTS, SHOAL, pid_of, rows, running, shoal, until
 from tests.vm.encryption import description
 
 DEFAULT = "shoal-default"
@@ -42,7 +42,7 @@ def started(name: str, *options: str) -> int:
 def says(service: str, script: str) -> str:
     """What a shell in the service's task says to both its outputs."""
     words = [SHOAL, "exec", service, "sh", "-c", script]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
     return done.stdout + done.stderr
 
 
@@ -108,7 +108,9 @@ def check_a_profile_by_name() -> None:
     )
     assert '"my web" is not loaded on the node' in refused[0]["reason"], json.dumps(refused)
     shoal("service", "rm", "named")
-    subprocess.run(["apparmor_parser", "--replace", "--skip-cache"], input=OWN, text=True, check=True, timeout=120)
+    subprocess.run(
+        ["apparmor_parser", "--replace", "--skip-cache"], input=OWN, text=True, check=True, timeout=COMMAND_SECONDS
+    )
     assert label(started("named", "--security-opt", "apparmor=my web")) == "my web (enforce)"
     assert "ermission denied" in says("named", "cat /etc/passwd")
     shoal("service", "rm", "named")

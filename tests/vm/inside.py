@@ -11,9 +11,21 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.vm import confinement, encryption, esp, faults, second, two
+from tests.vm import confinement, encryption, esp, faults, managers, second, two
 from tests.vm.checking import Check, run_checks
-from tests.vm.cluster import CONFIG, HELLO, LOGS, PLAYGROUND, SHOAL, pid_of, rows, running, shoal
+from tests.vm.cluster import (
+    COMMAND_SECONDS,
+    CONFIG,
+    HELLO,
+    LOGS,
+    PLAYGROUND,
+    SHOAL,
+    WAIT_SECONDS,
+    pid_of,
+    rows,
+    running,
+    shoal,
+)
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -49,7 +61,7 @@ def check_create_with_limits() -> None:
 def check_http_on_both_hosts() -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for number in (11, 12):
-        with opener.open(f"http://198.18.0.{number}:8080/", timeout=30) as answer:
+        with opener.open(f"http://198.18.0.{number}:8080/", timeout=COMMAND_SECONDS) as answer:
             assert "version: 1" in answer.read().decode()
 
 
@@ -57,13 +69,13 @@ def check_ping_between_hosts() -> None:
     first, second = running("web")
     enter = ["nsenter", f"--target={pid_of(first['id'])}", "--net", "--mount", "--root"]
     ping = [*enter, "/bin/ping", "-c1", "-W5", second["addresses"][0]]
-    subprocess.run(ping, check=True, capture_output=True, timeout=30)
+    subprocess.run(ping, check=True, capture_output=True, timeout=COMMAND_SECONDS)
 
 
 def execute(*words: str, code: int = 0) -> str:
     """`shoal exec …`, which writes to descriptors, so in a process of its own; what it wrote to both."""
     done = subprocess.run(
-        [SHOAL, "exec", *words], input="in\n", capture_output=True, text=True, timeout=120, check=False
+        [SHOAL, "exec", *words], input="in\n", capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
     )
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
@@ -97,7 +109,7 @@ def check_memory_kill_is_reported() -> None:
         *("service", "create", "-d", "--name", "greedy", "--restart-condition", "none"),
         *("--limit-memory", "16M", f"{HELLO}:1", "sh", "-c", grow),
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         failed = [row for row in rows("service", "ps", "greedy") if row["state"] == "failed"]
         if failed:
@@ -142,6 +154,8 @@ def main(groups: list[str]) -> None:
         sys.exit(
             1 if run_checks((check_version_2, *two.CHECKS, check_nothing_is_left), on_failure=two.print_logs) else 0
         )
+    if groups == ["managers"]:
+        sys.exit(1 if run_checks((check_version_2, *managers.CHECKS), on_failure=managers.print_logs) else 0)
     chosen = [check for group in groups for check in GROUPS[group]]
     failed = run_checks((check_version_2, check_playground, *chosen, check_nothing_is_left), on_failure=print_logs)
     sys.exit(1 if failed else 0)

@@ -34,7 +34,7 @@ from shoal.api.v1.standalone_pb2 import ContainerDefinition, ContainerRestart
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import AlreadyExists, NotFound, ShoalError, Timeout, Unauthenticated, Unavailable
 from tests.vm.checking import Check, run_checks
-from tests.vm.cluster import until
+from tests.vm.cluster import COMMAND_SECONDS, until
 from tests.vm.power import POWER_OFF, STAGES
 from tests.vm.under_systemd import ADDRESS, active, print_journal, ready, run
 
@@ -95,7 +95,7 @@ def names() -> set[str]:
 
 
 def log(name: str) -> list[str]:
-    done = subprocess.run([SHOAL, "logs", name], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([SHOAL, "logs", name], capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
     return done.stdout.split("\n") if not done.returncode else []
 
 
@@ -192,9 +192,9 @@ def check_processes_and_usage_on_version_2() -> None:
 
 def check_everything_is_there(runs: int = 2) -> None:
     """After a boot: what was to run does, with what it had; nothing else does."""
-    until(lambda: active() and ready(), "the node is ready", 300)
+    until(lambda: active() and ready(), "the node is ready")
     state = json.loads(STATE.read_text())
-    until(lambda: is_running("stays"), "the one that stays runs again", 300)
+    until(lambda: is_running("stays"), "the one that stays runs again")
     said("stays", *(f"run {number}" for number in range(1, runs + 1)))
     assert in_volume("stays") == ["run"] * runs
     until(lambda: "passing" not in names(), "the one that is removed at its end is gone")
@@ -241,9 +241,9 @@ def check_new_ones_just_before_the_power_fails() -> None:
 
 
 def check_everything_is_there_after_the_power_failed() -> None:
-    until(lambda: active() and ready(), "the node is ready", 300)
+    until(lambda: active() and ready(), "the node is ready")
     state = json.loads(STATE.read_text())
-    until(lambda: is_running("stays") and is_running("fresh"), "what was to run does", 300)
+    until(lambda: is_running("stays") and is_running("fresh"), "what was to run does")
     until(lambda: "passing" not in names(), "the one that is removed at its end is gone")
     assert names() == {"created", "stopped", "stays", "once", "fresh", "new"}
     for name in ("created", "once", "new"):

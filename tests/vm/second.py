@@ -12,7 +12,7 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-from tests.vm.cluster import until
+from tests.vm.cluster import COMMAND_SECONDS, until
 
 ADDRESS, FIRST = "198.18.0.12", "198.18.0.1"
 PORT = 9000
@@ -63,7 +63,7 @@ class Orders(BaseHTTPRequestHandler):
             AGENT.start(words[1])
             said = {"code": 0, "output": ""}
         else:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run(words, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
             said = {"code": done.returncode, "output": done.stdout + done.stderr}
         body = json.dumps(said).encode()
         self.send_response(200)
@@ -82,7 +82,7 @@ def main() -> None:
     for name in ("token", "registries.toml"):
         file = DIRECTORY / name
         file.touch(mode=0o600)
-        file.write_bytes(until(lambda name=name: fetched(name), name, 600) or b"")  # type: ignore[misc]
+        file.write_bytes(until(lambda name=name: fetched(name), name) or b"")  # type: ignore[misc]
     os.environ["HOME"] = "/run"
     AGENT.start("auto")
     HTTPServer((ADDRESS, PORT), Orders).serve_forever()

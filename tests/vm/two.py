@@ -18,9 +18,11 @@ from cli.playground.lifecycle import Playground
 from shoal.contexts.context_store import ContextStore
 from tests.vm.checking import Check
 from tests.vm.cluster import (
+    COMMAND_SECONDS,
     CONFIG,
     HELLO,
     LAN,
+    WAIT_SECONDS,
     http,
     in_host,
     pid_of,
@@ -35,7 +37,7 @@ from tests.vm.encryption import BODY, captured
 from tests.vm.second import ADDRESS, FIRST, LOG, PORT
 
 LAYOUT = Layout(hosts=1)
-PLAYGROUND = Playground(LAYOUT, contexts=ContextStore(CONFIG), ready_seconds=300)
+PLAYGROUND = Playground(LAYOUT, contexts=ContextStore(CONFIG), ready_seconds=WAIT_SECONDS)
 SHARED = Path("/run/shared")
 """What the second machine receives."""
 CABLE = Path("/tmp/cable")
@@ -46,7 +48,7 @@ def on_second(*words: str) -> str:
     """Run a program there, which has to succeed; what it said."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(f"http://{ADDRESS}:{PORT}/", json.dumps(words).encode())
-    with opener.open(request, timeout=180) as answer:
+    with opener.open(request, timeout=COMMAND_SECONDS) as answer:
         said = json.load(answer)
     assert said["code"] == 0, f"on the second machine, {words}: {said['output']}"
     output: str = said["output"]
@@ -56,7 +58,7 @@ def on_second(*words: str) -> str:
 def fetch(address: str) -> bytes:
     """What the address answers to this machine, which is on the cable's bridge too."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{address}/", timeout=30) as answer:
+    with opener.open(f"http://{address}/", timeout=COMMAND_SECONDS) as answer:
         body: bytes = answer.read()
         return body
 
@@ -94,7 +96,7 @@ def pid_here(service: str) -> int:
 def asks(pid: int, name: str) -> str:
     """What a service answers by its name to a client in a container."""
     inner = ["nsenter", f"--target={pid}", "--net", "--mount", "--root", "/bin/wget", "-q", "-O-", f"http://{name}/"]
-    return subprocess.run(inner, capture_output=True, text=True, timeout=60, check=False).stdout
+    return subprocess.run(inner, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False).stdout
 
 
 def check_two_kernels() -> None:
@@ -108,7 +110,7 @@ def check_two_kernels() -> None:
     serving = [sys.executable, "-m", "http.server", "-b", FIRST, "-d", str(SHARED), str(PORT)]
     quiet = subprocess.DEVNULL
     subprocess.Popen(["nsenter", f"--net=/run/netns/{LAN}", *serving], stdin=quiet, stdout=quiet, stderr=quiet)
-    until(lambda: ready() == {"h1", "h2"}, "both machines are nodes", 600)
+    until(lambda: ready() == {"h1", "h2"}, "both machines are nodes")
     there = on_second("cat", BOOT_ID)
     assert there != Path(BOOT_ID).read_text(), "the same kernel"
     assert "cgroup2" in on_second("stat", "-f", "-c", "%T", "/sys/fs/cgroup")
@@ -191,7 +193,7 @@ def _nothing_is_readable(device: str) -> None:
 def check_the_cable_is_pulled() -> None:
     """The other node is away for a while, and then is one again."""
     subprocess.run(["ip", "-n", LAN, "link", "set", "eth0", "down"], check=True)
-    until(lambda: ready() == {"h1"}, "h2 is missed", 300)
+    until(lambda: ready() == {"h1"}, "h2 is missed")
     time.sleep(1)
     subprocess.run(["ip", "-n", LAN, "link", "set", "eth0", "up"], check=True)
     until(lambda: ready() == {"h1", "h2"}, "h2 is back")

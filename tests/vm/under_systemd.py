@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.vm.checking import Check, run_checks
-from tests.vm.cluster import until
+from tests.vm.cluster import COMMAND_SECONDS, until
 
 ADDRESS = "10.77.0.1"
+INSTALL_SECONDS = 3600.0
+"""For what pip takes some seconds for: in an emulated machine beside other work."""
 UNITS = ("shoal-manager", "shoal-agent")
 # The machine has no network, and all that is needed; pip takes "0" for "no isolation".
 OFFLINE = {**os.environ, "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_DEPS": "1"}
 
 
-def run(*command: str, seconds: float = 600) -> str:
+def run(*command: str, seconds: float = INSTALL_SECONDS) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False, env=OFFLINE)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
     return done.stdout
@@ -31,7 +33,7 @@ def listing(what: str) -> Any:
     """What `shoal … ls` displays; nothing when it fails, or takes longer than an emulated machine should."""
     command = ["/usr/local/bin/shoal", what, "ls", "--format", "json"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return []
     return json.loads(done.stdout) if done.returncode == 0 else []
