@@ -26,7 +26,7 @@ help:
 	@echo "make test-vm run the tests that need their own kernel in a virtual machine: cgroup v2, encryption, systemd"
 	@echo "make test-plain-runtime  run the runtime's tests with --runtime-optimizations off"
 	@echo "make test-debian13  run make check test in a Debian 13 environment"
-	@echo "make test-faults  kill agents and managers at every fault point, and break hosts; fifteen minutes"
+	@echo "make test-faults  kill agents and managers at every fault point, and break hosts; twenty minutes"
 	@echo "make test-random  run the property tests with other examples each time, for an hour"
 	@echo "make chaos   inject faults into a cluster of three managers for an hour and check it (MINUTES=60, SEED=1)"
 	@echo "make fuzz    fuzz all parsers of untrusted input for an hour (SECONDS=3600)"

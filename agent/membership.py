@@ -11,6 +11,7 @@ from agent.session.manager_list import ManagerList
 from agent.settings import AgentSettings
 from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.errors import InvalidInput, ShoalError, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
 from shoal.identity.private_files import write_atomically
@@ -66,6 +67,7 @@ class Membership:
             if certificates.needs_renewal(self._identity.certificate, self._now()):
                 try:
                     self._identity = await renew(managers.addresses, self._identity)
+                    fault("agent.renew.answered")
                     self._identity.save(self._directory)
                     _log.info("renewed the node certificate")
                     self._renewals.notify()
@@ -82,6 +84,7 @@ async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[ManagerAd
         Unauthenticated, Unavailable, Timeout: see `shoal.rpc.join.join`.
     """
     if identity.is_complete(settings.identity_directory):
+        _join_key_file(settings).unlink(missing_ok=True)  # of a join that was interrupted just before its end
         return ()
     token = _token(settings)
     if not settings.join or not token:
@@ -90,7 +93,9 @@ async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[ManagerAd
             "HOST:PORT and --token (`shoal cluster join-token` prints both)"
         )
     joined = await join(settings.join, token, hostname, key=_join_key(settings))
+    fault("agent.join.answered")
     joined.identity.save(settings.identity_directory)
+    fault("agent.join.identity-saved")
     _join_key_file(settings).unlink(missing_ok=True)
     _log.info("joined cluster %s as node %s", joined.cluster_id, joined.node_id)
     return joined.managers
@@ -116,6 +121,7 @@ def _join_key(settings: AgentSettings) -> bytes:
         write_atomically(file, key)
     except OSError as error:
         raise Unavailable(f"cannot write {file}: {error.strerror}") from error
+    fault("agent.join.key-saved")
     return key
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.settings import Settings
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.errors import Unavailable
+from shoal.errors import ShoalError, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
 from shoal.identity.private_files import make_private_directory, write_atomically
@@ -35,7 +36,7 @@ class ManagerIdentity:
         self._authority = authority
         self._directory = directory
         self._clock = clock
-        self.current = self._load() or self._renewed(new_id())
+        self.current = self._load() or self._saved(authority.issue_manager(new_id()))
 
     @property
     def manager_id(self) -> str:
@@ -50,7 +51,7 @@ class ManagerIdentity:
         return described
 
     async def keep_valid(self, renewed: Callable[[], None]) -> None:
-        """Renew the certificate after half of its validity, until cancelled.
+        """Renew the certificate after half of its validity, until cancelled. Failures are retried after an hour.
 
         Args:
             renewed: called after each renewal.
@@ -58,7 +59,11 @@ class ManagerIdentity:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             if certificates.needs_renewal(self.current.certificate, self._now()):
-                self.current = self._renewed(self.manager_id)
+                try:
+                    self.current = self._saved(self._authority.reissue(self.current))
+                except ShoalError as error:
+                    _log.error("could not renew this manager's certificate: %s", error)
+                    continue
                 _log.info("renewed this manager's certificate")
                 renewed()
 
@@ -69,12 +74,13 @@ class ManagerIdentity:
         if not certificates.is_signed_by(found.certificate, self._authority.cluster().ca_certificate):
             _log.warning("replacing the identity in %s: it belongs to another cluster", self._directory)
             return None
-        if certificates.needs_renewal(found.certificate, self._now()):
-            return self._renewed(certificates.subject_of(found.certificate).id)
+        fits = certificates.key_matches(found.certificate, found.key)
+        if not fits or certificates.needs_renewal(found.certificate, self._now()):
+            return self._saved(self._authority.reissue(found))
         return found
 
-    def _renewed(self, manager_id: str) -> Identity:
-        made = self._authority.issue_manager(manager_id)
+    def _saved(self, made: Identity) -> Identity:
+        fault("manager.renew.issued")
         made.save(self._directory)
         return made
 
@@ -156,4 +162,5 @@ def _is_valid(authority: CertificateAuthority, directory: Path, now: datetime) -
         return False
     found = Identity.load(directory)
     signed = certificates.is_signed_by(found.certificate, authority.cluster().ca_certificate)
-    return signed and not certificates.needs_renewal(found.certificate, now)
+    fits = signed and certificates.key_matches(found.certificate, found.key)
+    return fits and not certificates.needs_renewal(found.certificate, now)

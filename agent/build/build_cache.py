@@ -33,6 +33,7 @@ from shoal.api.v1.builds_pb2 import (
     PruneBuildCacheRequest,
     PruneBuildCacheResponse,
 )
+from shoal.fault_points.injection import fault
 
 MAX_RECORDS = 10_000
 _log = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ class BuildCache:
             file.write(content)
             file.flush()
             os.fdatasync(file.fileno())
+        fault("agent.build.cache-drafted")
         draft.replace(self._path)
 
     async def list(self, request: ListBuildCacheRequest) -> ListBuildCacheResponse:

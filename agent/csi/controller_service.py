@@ -29,6 +29,7 @@ from shoal.api.v1.streams_pb2 import (
 )
 from shoal.api.v1.volume_pb2 import Segments
 from shoal.errors import InvalidInput
+from shoal.fault_points.injection import fault
 
 _DONE = CallDriverResponse(done=CallDriverResponse.Done())
 
@@ -47,21 +48,27 @@ class ControllerService:
         """
         plugin, _ = self._drivers.get(request.driver)
         try:
-            match request.WhichOneof("call"):
-                case "create":
-                    return await _create(plugin, request.create, request.secrets)
-                case "delete":
-                    return await _delete(plugin, request.delete, request.secrets)
-                case "attach":
-                    return await _attach(plugin, request.attach, request.secrets)
-                case "detach":
-                    return await _detach(plugin, request.detach, request.secrets)
-                case _:
-                    raise InvalidInput("call: unknown driver call")
+            answer = await _call(plugin, request)
         except DriverError as error:
             return CallDriverResponse(
                 failure=DriverFailure(message=str(error), outcome_unknown=error.is_outcome_unknown)
             )
+        fault("agent.csi.driver-called")
+        return answer
+
+
+async def _call(plugin: DriverClient, request: CallDriverRequest) -> CallDriverResponse:
+    match request.WhichOneof("call"):
+        case "create":
+            return await _create(plugin, request.create, request.secrets)
+        case "delete":
+            return await _delete(plugin, request.delete, request.secrets)
+        case "attach":
+            return await _attach(plugin, request.attach, request.secrets)
+        case "detach":
+            return await _detach(plugin, request.detach, request.secrets)
+        case _:
+            raise InvalidInput("call: unknown driver call")
 
 
 async def _create(plugin: DriverClient, desired: DriverCreateVolume, secrets: Mapping[str, str]) -> CallDriverResponse:

@@ -14,6 +14,7 @@ from agent.volumes.local_volumes import LocalVolumes
 from shoal.api.v1.streams_pb2 import OfferVolumeRequest, OfferVolumeResponse
 from shoal.api.v1.volume_data_pb2 import ReadDigestRequest, ReadTreeRequest, TreeItems
 from shoal.errors import NotFound, Unavailable
+from shoal.fault_points.injection import fault
 
 MAX_READERS = 8
 """Concurrent readers: each takes a thread and a few megabytes."""
@@ -47,6 +48,7 @@ class MoveSource:
             raise NotFound("the volume was removed during the operation")
         found.created_at_ms = volume[1].created_at_ms
         self._grants.grant(key, request.to_node_id, request.token)
+        fault("agent.volume-move.granted")
         return found
 
     async def read(self, request: ReadTreeRequest, node_id: str) -> AsyncGenerator[TreeItems]:

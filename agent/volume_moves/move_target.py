@@ -88,6 +88,7 @@ class MoveTarget:
         copy = IncomingCopy(self._store.directory, request.volume_id, request.slot, request.created_at_ms)
         async with self._locks[request.volume_id]:
             self._store.delete_copy(request.volume_id, request.slot, request.created_at_ms)
+            fault("agent.volume-move.copy-deleted")
             await asyncio.to_thread(copy.delete)
             self._mismatches.pop(copy.path, None)
 

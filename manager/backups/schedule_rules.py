@@ -86,6 +86,13 @@ def expired(names: Iterable[str], *, cluster: str, schedule: str, keep: int) -> 
     return own[keep:]
 
 
+def unlisted(names: Iterable[str], status: BackupStatus, made: StoredName) -> list[str]:
+    """Those of the schedule's backups that the status does not list: their managers ended, or failed, after they had
+    stored them. The newest first."""
+    listed = {str(made), *(each.name for each in status.backups)}
+    return sorted(each for each in names if _is_of(each, made.cluster, made.schedule) and each not in listed)[::-1]
+
+
 def kept_backups(
     status: BackupStatus, made: StoredBackup, *, present: Sequence[str], shared: bool, keep: int
 ) -> list[StoredBackup]:

@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol, TypeVar
 from manager.backups.schedule_rules import S3_SCHEME
 from shoal.api.v1.cluster_pb2 import BackupTarget
 from shoal.errors import NotFound, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.identity.keyring import Keyring
 
 SECRET_KEY_PURPOSE = "secret key of the backup target"  # noqa: S105  # a label, not a secret
@@ -82,7 +83,9 @@ class DirectoryTarget:
                 copy(file, out)
                 out.flush()
                 os.fsync(out.fileno())
+            fault("manager.backup.draft-written")
             draft.replace(self._directory / name)
+            fault("manager.backup.in-place")
         except OSError:
             draft.unlink(missing_ok=True)
             raise

@@ -7,16 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from manager.backups.export import BackupExporter, exported
-from manager.backups.schedule_rules import expired, kept_backups, next_run_ms, stored_name
-from manager.backups.targets import OpenTarget
+from manager.backups.schedule_rules import expired, kept_backups, next_run_ms, stored_name, unlisted
+from manager.backups.targets import OpenedTarget, OpenTarget
 from manager.store.changes import PRESENT, expect, put
 from manager.store.kinds import BACKUP_SCHEDULE, BACKUP_STATUS
 from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import BackupSchedule, BackupStatus, StoredBackup
-from shoal.errors import Conflict, LeadershipLost, ShoalError, Timeout, Unavailable
+from shoal.backups.backup_header import BackupHeader
+from shoal.backups.backup_reader import inspect_backup
+from shoal.errors import Conflict, InvalidInput, LeadershipLost, NotFound, ShoalError, Timeout, Unavailable
+from shoal.fault_points.injection import fault
 
 CHECK_SECONDS = 1.0
 ATTEMPT_SECONDS = 3600.0
+MAX_INSPECTED = 8
+"""Backups that are read again in one attempt, since no status lists them."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +75,10 @@ class BackupScheduler:
         status.started_at_ms, status.ended_at_ms, status.manager_id = self._now_ms(), 0, self._manager_id
         try:
             await self._commit(status, fence)
+            fault("manager.backup.started")
             ended = await self._attempt(schedule, status)
             await self._commit(ended, fence)
+            fault("manager.backup.recorded")
         except (Conflict, Timeout, Unavailable) as error:
             _log.warning("cannot record the scheduled backup: %s", error)
 
@@ -105,24 +112,44 @@ class BackupScheduler:
                 size = file.tell()
                 header = export.header
                 name = stored_name(header.cluster, header.schedule, header.created_at_ms)
+                fault("manager.backup.exported")
                 await target.store(str(name), file)
+                fault("manager.backup.stored")
             names = await target.names()
             gone = expired(names, cluster=header.cluster, schedule=header.schedule, keep=schedule.keep)
             for each in gone:
                 await target.delete(each)
-            made = StoredBackup(
-                name=str(name),
-                manager_id=self._manager_id,
-                created_at_ms=header.created_at_ms,
-                revision=header.revision,
-                records=header.records,
-                bytes=size,
-                key_id=header.key_id,
-            )
+                fault("manager.backup.expired-deleted")
             present = [each for each in names if each not in gone]
+            others = [await self._inspected(target, each) for each in unlisted(present, status, name)[:MAX_INSPECTED]]
+            made = self._described(str(name), header, size)
             kept = kept_backups(status, made, present=present, shared=target.shared, keep=schedule.keep)
+            found = [*kept, *(each for each in others if each is not None)]
             del status.backups[:]
-            status.backups.extend(kept)
+            status.backups.extend(sorted(found, key=lambda each: -each.created_at_ms)[: schedule.keep])
+
+    async def _inspected(self, target: OpenedTarget, name: str) -> StoredBackup | None:
+        """A backup that is in the target; None: it is damaged, or was deleted."""
+        with tempfile.TemporaryFile(dir=self._directory) as file:
+            try:
+                await target.fetch(name, file)
+                file.seek(0)
+                inspected = await asyncio.to_thread(inspect_backup, file)
+            except (InvalidInput, NotFound) as error:
+                _log.warning("the backup %s is not listed: %s", name, error)
+                return None
+        return self._described(name, inspected.header, inspected.size_bytes)
+
+    def _described(self, name: str, header: BackupHeader, size: int) -> StoredBackup:
+        return StoredBackup(
+            name=name,
+            manager_id=self._manager_id,
+            created_at_ms=header.created_at_ms,
+            revision=header.revision,
+            records=header.records,
+            bytes=size,
+            key_id=header.key_id,
+        )
 
     async def _commit(self, status: BackupStatus, fence: int) -> None:
         """Nothing is written once the schedule is gone."""

@@ -19,6 +19,7 @@ from shoal.api.v1.service_pb2 import ServiceStatus
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.errors import Conflict, Timeout, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.task_states import is_live
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class ContainerCollector:
         with_volumes = container.remove_volumes or container.definition.auto_remove
         group = deletion_with_volumes(self._store, container) if with_volumes else deletion(container)
         await self._store.commit(group.writes, expects=group.expects, fence=fence)
+        fault("manager.collect.container-deleted")
 
 
 def collectable(view: View, container: Container) -> bool:

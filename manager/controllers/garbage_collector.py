@@ -15,6 +15,7 @@ from manager.store import kinds
 from manager.store.record_store import RecordStore
 from manager.volumes import volume_handler
 from shoal.errors import Conflict, Timeout, Unavailable
+from shoal.fault_points.injection import fault
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class GarbageCollector:
             versions = [group for kind in FILE_KINDS for group in file_changes.unused_versions(self._store, kind)]
             for group in (*removable_networks(self._store), *versions, *volume_handler.removable_volumes(self._store)):
                 await self._store.commit(group.writes, expects=group.expects, fence=fence)
+                fault("manager.collect.records-deleted")
         except (Conflict, Unavailable, Timeout) as error:
             _log.info("garbage collection postponed: %s", error)
 

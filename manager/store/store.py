@@ -34,6 +34,7 @@ from manager.store.tables import Tables
 from manager.store.transaction import Transaction, build, committed_at, next_batch, rejection
 from manager.store.versioned_tables import VersionedTables
 from shoal.errors import Exhausted, ShoalError, Timeout, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.ids import new_id
 from shoal.metrics.instruments import Counter, Histogram
 from shoal.telemetry.tracing import span
@@ -105,6 +106,7 @@ class Store:
             try:
                 if not listed:
                     await self._list()
+                    fault("manager.store.listed")
                     listed = True
                 await self._watch()
             except Compacted as gap:
@@ -115,6 +117,7 @@ class Store:
             except Unavailable as broken:
                 _log.warning("etcd is unavailable since revision %d; retrying: %s", self._watched, broken)
             _WATCH_BREAKS.add()
+            fault("manager.store.watch-ended")
             delay = MIN_DELAY_SECONDS if self._watched > seen else min(2 * delay, MAX_DELAY_SECONDS)
             await asyncio.sleep(delay * (0.5 + self._jitter() / 2))
 

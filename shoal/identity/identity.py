@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal.errors import NotFound, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.identity.private_files import make_private_directory, write_atomically
 
 CA_FILE = "ca.pem"
@@ -44,19 +45,27 @@ class Identity:
         )
 
     def save(self, directory: Path) -> None:
-        """Write the three files, for the owner alone, each whole or not at all.
+        """Write the files that differ, for the owner alone, each whole or not at all.
 
         The key comes last, so that a directory with a key is complete. Renewal keeps the key (see
-        `certificates.request`), so that a crash between two files leaves a pair that fits.
+        `certificates.request`), so that a crash between two files leaves a pair that fits. Another key is deleted
+        first.
 
         Raises:
             Unavailable: the directory cannot be written.
         """
         try:
             make_private_directory(directory)
-            write_atomically(directory / CA_FILE, self.ca, mode=0o644)
+            is_same_key = _has(directory / KEY_FILE, self.key)
+            if not is_same_key:
+                (directory / KEY_FILE).unlink(missing_ok=True)
+            if not _has(directory / CA_FILE, self.ca):
+                write_atomically(directory / CA_FILE, self.ca, mode=0o644)
+            fault("shared.identity.ca-written")
             write_atomically(directory / CERTIFICATE_FILE, self.certificate, mode=0o644)
-            write_atomically(directory / KEY_FILE, self.key)
+            fault("shared.identity.certificate-written")
+            if not is_same_key:
+                write_atomically(directory / KEY_FILE, self.key)
         except OSError as error:
             raise Unavailable(f"cannot write the identity to {directory}: {error.strerror}") from error
 
@@ -64,6 +73,13 @@ class Identity:
 def is_complete(directory: Path) -> bool:
     """Whether an identity was saved here whole."""
     return (directory / KEY_FILE).is_file()
+
+
+def _has(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except FileNotFoundError:
+        return False
 
 
 def _read(path: Path) -> bytes:

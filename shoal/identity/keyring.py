@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal.errors import InvalidInput, NotFound, Refused, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.identity import encryption
 from shoal.identity.private_files import write_atomically
 
@@ -109,6 +110,7 @@ def rotate(path: Path) -> None:
             )
     except NotFound:
         _write(previous, current)
+        fault("shared.cluster-key.previous-saved")
     _write(path, secrets.token_bytes(encryption.KEY_BYTES))
 
 

@@ -27,6 +27,7 @@ from shoal.api.v1.streams_pb2 import CallDriverRequest, CallDriverResponse
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeStatus
 from shoal.errors import Conflict, Exhausted, ShoalError, Timeout, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.one_line import one_line
 from shoal.task_group import TaskGroup
 
@@ -169,13 +170,16 @@ class CsiVolumeReconciler:
             await self._write(after_failure(call, why, outcome_unknown=known), fence)
             return False
         await self._write(call.status, fence)
+        fault("manager.csi.call-recorded")
         await self._announce(controllers, fence)
         status, problem = await self._call_agent(call, facts, controllers[attempt % len(controllers)], fence)
+        fault("manager.csi.called")
         if problem:
             _log.warning("volume %s cannot be %s yet; retrying: %s", name, call.method.value, problem)
         else:
             _log.info("volume %s is %s", name, call.method.value)
         await self._write(status, fence)
+        fault("manager.csi.result-recorded")
         return not problem
 
     async def _announce(self, node_ids: Sequence[str], fence: int) -> None:

@@ -41,6 +41,7 @@ from shoal.api.v1.streams_pb2 import (
 )
 from shoal.api.v1.volume_pb2 import StaleVolumeCopy, Volume, VolumeMove, VolumeMoveStatus, VolumeStatus
 from shoal.errors import Conflict, Exhausted, InvalidInput, NotFound, Refused, ShoalError, Unavailable
+from shoal.fault_points.injection import fault
 from shoal.one_line import one_line
 
 POLL_SECONDS = 0.5
@@ -153,6 +154,7 @@ class MoveRunner:
                 volume_id=self._id, slot=move.slot, to_node_id=move.to_node_id, token=token, term=self._fence
             ),
         )
+        fault("manager.volume-move.offered")
         request = FetchVolumeRequest(
             term=self._fence,
             volume_id=self._id,
@@ -175,6 +177,7 @@ class MoveRunner:
                     await self._write_progress(move, state, progress.bytes, offer.content_bytes)
         if not complete:
             raise Unavailable("the target node stopped before the copy was complete")
+        fault("manager.volume-move.copied")
         await self._finish(move, offer)
 
     async def _finish(self, move: VolumeMove, offer: OfferVolumeResponse) -> None:
@@ -189,6 +192,7 @@ class MoveRunner:
             )
             with suppress(Conflict):  # the volume was changed concurrently
                 await self._end(volume, made, status)
+                fault("manager.volume-move.home-changed")
                 _log.info("moved volume %s to node %s", volume.spec.name, move.to_node_id)
                 return
 
@@ -222,6 +226,7 @@ class MoveRunner:
                 )
                 self._deletion_backoff.failed()
                 return
+            fault("manager.volume-move.copy-deleted")
             self._deletion_backoff.succeeded()
         present = self._volume
         if present is not None:

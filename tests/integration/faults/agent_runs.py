@@ -1,4 +1,5 @@
-"""One way to come by each fault point of the agent: what is there before, what is asked for, and how it has to end.
+"""One way to come by each fault point of the agent, and of the leader's controllers: what is there before, what is
+asked for, and how it has to end.
 
 Each ends with h1 as it was before, so that the test can compare.
 """
@@ -9,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from agent.journal.record_log import frame
 from tests.csi_driver.driver import DRIVER
-from tests.integration.cluster.harness import Cluster, inside
+from tests.integration.cluster.harness import Cluster, data_directories, inside
 from tests.integration.faults.fault_rig import HELLO, ON_H1, FaultRig
 
 Act = Callable[[], object]
@@ -94,9 +95,32 @@ def moved_volume(rig: FaultRig) -> Generator[Act]:
     if rig.running("web")["node"] == "h1":
         cluster.quick("volume", "move", "data", "--to", "h2")
     inside(process_of(cluster, "web"), "/bin/sh", "-c", "echo precious > /data/row")
-    yield lambda: cluster.quick("volume", "move", "data", "--to", "h1", "--detach")
-    cluster.until(lambda: rig.running("web")["node"] == "h1", "the task to follow its data", seconds=90)
+    calls: list[subprocess.Popen[bytes]] = []
+    yield lambda: calls.append(rig.background("volume", "move", "data", "--to", "h1", "--detach"))
+    calls[0].wait(60)
+    arrived(rig, "h1")
+
+
+@contextmanager
+def moved_away(rig: FaultRig) -> Generator[Act]:
+    """A volume is moved from h1 to h2, and its old copy is deleted."""
+    cluster = rig.cluster
+    cluster.quick("service", "create", "--name", "web", "--mount", "source=data,target=/data", *ON_H1[2:], HELLO)
+    if rig.running("web")["node"] == "h2":
+        cluster.quick("volume", "move", "data", "--to", "h1")
+    inside(process_of(cluster, "web"), "/bin/sh", "-c", "echo precious > /data/row")
+    calls: list[subprocess.Popen[bytes]] = []
+    yield lambda: calls.append(rig.background("volume", "move", "data", "--to", "h2", "--detach"))
+    calls[0].wait(60)
+    arrived(rig, "h2")
+
+
+def arrived(rig: FaultRig, node: str) -> None:
+    """Wait until the moved volume is in use on the node, with its data, and nowhere else; then remove it."""
+    cluster = rig.cluster
+    cluster.until(lambda: rig.running("web")["node"] == node, "the task to follow its data", seconds=90)
     assert inside(process_of(cluster, "web"), "/bin/cat", "/data/row").stdout == "precious\n"
+    cluster.until(lambda: len(data_directories(cluster)) == 1, "the old copy to be deleted")
     remove(rig, "web")
     remove_volume(rig)
 
@@ -194,6 +218,22 @@ def csi_unmounted(rig: FaultRig) -> Generator[Act]:
     yield lambda: calls.append(rig.background("service", "rm", "web"))
     calls[0].wait(60)
     gone(rig)
+    remove_csi_volume(rig)
+
+
+@contextmanager
+def csi_created(rig: FaultRig) -> Generator[Act]:
+    """A volume of a CSI driver is created, once, and can be used."""
+    rig.cluster.until(lambda: rig.drivers.is_ready("h1"), "the driver to be ready")
+    calls: list[subprocess.Popen[bytes]] = []
+    words = ("volume", "create", "--driver", DRIVER, "--opt", "tier=gold", "--size", "1M", "data")
+    yield lambda: calls.append(rig.background(*words))
+    calls[0].wait(60)
+    rig.cluster.until(lambda: len(rig.drivers.pool.volumes()) == 1, "the driver to have one volume")
+    create(rig, "--mount", "source=data,target=/data")
+    pid = process_of(rig.cluster, "web")
+    assert inside(pid, "/bin/sh", "-c", "echo mine > /data/file").returncode == 0
+    remove(rig, "web")
     remove_csi_volume(rig)
 
 
@@ -316,6 +356,7 @@ VOLUME = (
     "agent.volume.directory", "agent.volume.draft", "agent.volume.recorded", "agent.volume.copied",
     "agent.volume.copy-named",
 )  # fmt: skip
+MOVED_AWAY = ("agent.volume-move.granted", "agent.volume-move.copy-deleted")
 MOVE = tuple(f"agent.volume-move.{name}" for name in ("prepared", "copied", "verified", "finished", "adopted"))
 CSI_MOUNT = ("agent.csi.recorded", "agent.csi.staged", "agent.csi.published")
 CSI_UNMOUNT = ("agent.csi.unpublished", "agent.csi.unstaged")
@@ -329,6 +370,8 @@ RUNS: dict[str, Run] = {
     **dict.fromkeys(VOLUME, new_volume),
     "agent.volume.moved-aside": removed_volume,
     **dict.fromkeys(MOVE, moved_volume),
+    **dict.fromkeys(MOVED_AWAY, moved_away),
+    "agent.csi.driver-called": csi_created,
     **{f"agent.root.{name}": made_container for name in ("draft", "filled", "in-place", "durable")},
     "agent.root.removed": removed_container,
     "agent.connect.new-link": connected("--network", "none"),
@@ -336,7 +379,14 @@ RUNS: dict[str, Run] = {
     "agent.commit.written": committed,
     "agent.commit.pushed": committed,
     "agent.build.layer-moved": built,
+    "agent.build.cache-drafted": built,
     "agent.journal.rewritten": compacted_journal,
     "agent.journal.replaced": compacted_journal,
     **{f"agent.recover.{name}": recovered for name in ("journal", "containers", "networks", "datapath", "links")},
+}
+MANAGER_RUNS: dict[str, Run] = {
+    **{f"manager.csi.{name}": csi_created for name in ("call-recorded", "called", "result-recorded")},
+    **{f"manager.volume-move.{name}": moved_volume for name in ("offered", "copied", "home-changed", "copy-deleted")},
+    "manager.collect.records-deleted": removed_volume,
+    "manager.collect.container-deleted": removed_container,
 }

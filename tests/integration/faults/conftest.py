@@ -13,7 +13,7 @@ from shoal.contexts.context_store import ContextStore
 from tests.integration.cluster.conftest import IMAGES, no_subreaper
 from tests.integration.cluster.harness import RUN_ROOT, Cluster
 from tests.integration.cluster.subnets import free_subnet
-from tests.integration.faults.agent_runs import RUNS
+from tests.integration.faults.agent_runs import MANAGER_RUNS, RUNS
 from tests.integration.faults.fault_rig import FaultRig
 from tests.integration.faults.test_manager_points import (
     CHANGES,
@@ -85,6 +85,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "point_of_agent" in metafunc.fixturenames:
         chosen = [point for point in sorted(RUNS) if every or zlib.crc32(point.encode()) % PART == 0]
         metafunc.parametrize("point_of_agent", chosen)
+    if "point_of_manager" in metafunc.fixturenames:
+        chosen = [point for point in sorted(MANAGER_RUNS) if every or zlib.crc32(point.encode()) % PART == 0]
+        metafunc.parametrize("point_of_manager", chosen)
     if "changes_of_manager" in metafunc.fixturenames:
         metafunc.parametrize("changes_of_manager", [CHANGES if every else CHANGES[:2]], ids=["changes"])
     if "mode_of_runtime" in metafunc.fixturenames:

@@ -49,6 +49,8 @@ class FaultRig:
         for version in "12":
             archive = self._images / f"hello-{version}.tar"
             self.cluster.shoal("image", "push", "--quiet", str(archive), f"registry:5000/hello:{version}")
+        self.cluster.playground.stop_manager()
+        self.start_manager()
         self._node_id = next(row["id"] for row in self.cluster.json("node", "ls") if row["hostname"] == "h1")
         self.cluster.shoal("network", "create", "net")
         # Its port brings the routing mesh's network, which stays.
@@ -75,6 +77,8 @@ class FaultRig:
     def settle(self) -> None:
         """Remove what an earlier test has left by its failure, and take what is on h1 now as what has to stay."""
         self.arm("")
+        if not daemons.is_running(self.cluster.playground.pid("manager")):
+            self.start_manager()
         if not daemons.is_running(self.cluster.playground.pid("h1")):
             self.start_agent()
         self.cluster.playground.wait_for_nodes(2)
@@ -120,6 +124,20 @@ class FaultRig:
         draft.write_text(text)
         draft.replace(self._file)
 
+    def start_manager(self) -> None:
+        """Start the manager, until both agents are connected to it."""
+        before = [self._sessions(host) for host in self.cluster.layout.all_hosts()]
+        with self.environment():
+            self.cluster.playground.start_manager()
+        self.cluster.until(
+            lambda: all(
+                self._sessions(host) > number
+                for host, number in zip(self.cluster.layout.all_hosts(), before, strict=True)
+            ),
+            "the agents to be connected again",
+        )
+        self.cluster.playground.wait_for_nodes(2)
+
     def spawn_agent(self) -> None:
         """Start h1's agent, which may die at once."""
         with self.environment():
@@ -127,13 +145,13 @@ class FaultRig:
 
     def start_agent(self) -> None:
         """The same, until it is connected: for some seconds after its death the node counts as ready."""
-        before = self._sessions()
+        before = self._sessions(self.host)
         self.spawn_agent()
-        self.cluster.until(lambda: self._sessions() > before, "h1's agent to be connected")
+        self.cluster.until(lambda: self._sessions(self.host) > before, "h1's agent to be connected")
         self.cluster.playground.wait_for_nodes(2)
 
-    def _sessions(self) -> int:
-        return self.host.log.read_text().count("connected to manager")
+    def _sessions(self, host: PlaygroundHost) -> int:
+        return host.log.read_text().count("connected to manager")
 
     def restart_agent(self) -> None:
         self.cluster.playground.stop_agent(self.host, kill=True)

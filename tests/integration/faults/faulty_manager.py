@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.integration.manager.manager_process import ManagerProcess
 
-DEATH_SECONDS = 30.0
+DEATH_SECONDS = 90.0
 
 
 def start_with_faults(manager: ManagerProcess, faults: str) -> None:

@@ -28,6 +28,9 @@ def expect_reason(rig: FaultRig, text: str, seconds: float = 60.0) -> None:
     rig.cluster.until(lambda: text in reasons(rig), f"the reason {text!r}, not {reasons(rig)!r}", seconds=seconds)
 
 
+SPARE_BYTES = 64 << 10
+"""Of a small disk, beside what is on it: how much that is depends on the tests before."""
+
 WORDS = {
     "fails": "crun could not create the container: cannot create cgroup",
     "hangs": "timed out creating the container after 60 s",
@@ -85,7 +88,7 @@ def test_the_journals_disk_is_full(faults: FaultRig) -> None:
     faults.settle()
     faults.cluster.playground.stop_agent(faults.host, kill=True)
     journal = faults.host.state / "journal"
-    with small_disk(journal, "size=128k"):
+    with small_disk(journal, f"size={(journal / 'records').stat().st_size + SPARE_BYTES}"):
         faults.start_agent()
         filler = filled(journal)
         create(faults, "--env", f"BIG={'x' * 8192}")  # more than what is left of the file's last page

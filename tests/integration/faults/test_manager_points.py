@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from grpc import aio
 
 from shoal.api.v1.control_pb2 import (
@@ -51,6 +52,7 @@ JOINER = ("answered", "key-saved", "pending-saved", "identity-saved", "layout-sa
 REPLICAS = 3
 
 
+@pytest.mark.timeout(390)  # each step starts a manager again
 def test_a_service_is_created_once_and_whole(changes_of_manager: Sequence[str], tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running_manager(tmp_path) as (manager, control):
@@ -80,6 +82,7 @@ async def created_in_spite_of(manager: ManagerProcess, point: str, name: str) ->
     assert len(tasks) == REPLICAS, f"{point}: a task was replaced"
 
 
+@pytest.mark.timeout(390)  # each step starts a manager again
 def test_a_new_cluster_key_is_used_for_all_data(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running_manager(tmp_path) as (manager, control):
@@ -108,6 +111,7 @@ def test_a_new_cluster_key_is_used_for_all_data(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.timeout(390)  # each step starts a manager again
 def test_a_manager_joins_while_the_leader_dies_at_each_step(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with one_manager(tmp_path) as managers:
@@ -181,6 +185,7 @@ async def one_dies_and_returns(managers: Managers, point: str, names: tuple[str,
         managers.controls[name] = await managers.processes[name].ready()
 
 
+@pytest.mark.timeout(390)  # each step starts a manager again
 def test_a_joining_manager_dies_at_each_step_and_joins(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with one_manager(tmp_path) as managers:

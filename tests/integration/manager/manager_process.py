@@ -57,7 +57,7 @@ from shoal.rpc.channel import connect_aio
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.join import join
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 
 
 def free_port() -> int:

@@ -12,6 +12,7 @@ from manager.backups.schedule_rules import (
     problem,
     schedule_faults,
     stored_name,
+    unlisted,
 )
 from shoal.api.v1.cluster_pb2 import BackupSchedule, BackupStatus, BackupTarget, StoredBackup
 from shoal.api.v1.meta_pb2 import Meta
@@ -125,3 +126,12 @@ def test_settings_are_checked() -> None:
     assert fields(endpoint="https://x") == ["to"]
     assert fields(address="s3://bucket", endpoint="x:9000") == ["endpoint"]
     assert fields(address="s3://bucket/a/b", endpoint="https://[::1]:9000", region="r") == []
+
+
+def test_what_is_stored_and_not_listed_is_found() -> None:
+    made = stored_name("c", "s", 1_700_000_000_000)
+    other, older = stored_name("c", "s", 1_700_000_100_000), stored_name("c", "s", 1_600_000_000_000)
+    names = [str(each) for each in (made, older, other, stored_name("c", "t", 0))]
+    assert unlisted(["file", *names], BackupStatus(), made) == [str(other), str(older)]
+    status = BackupStatus(backups=[StoredBackup(name=str(older))])
+    assert unlisted(names, status, made) == [str(other)]

@@ -13,8 +13,10 @@ import pytest
 from shoal.fault_points.injection import injector_of
 from shoal.fault_points.points import POINTS
 from shoal.fault_points.specification import FaultAction, InjectedFault, parse_faults
-from tests.integration.faults import test_manager_points
-from tests.integration.faults.agent_runs import RUNS
+from tests.integration.faults import test_backup_points, test_manager_points
+from tests.integration.faults.agent_runs import MANAGER_RUNS, RUNS
+from tests.integration.faults.test_identity_points import IDENTITY_POINTS
+from tests.integration.faults.test_store_points import STORE_POINTS
 from tests.integration.images.test_image_store import COLLECTION_POINTS
 
 ROOT = Path(__file__).parents[3]
@@ -22,6 +24,7 @@ MEASURED_STEPS = {
     ROOT / "agent/runtime" / name for name in ("launch/launcher.py", "launch/start_steps.py", "rootfs/kept_roots.py")
 }
 """In these `step` takes the name of a point, which it passes to `fault`."""
+IMPORT = "from shoal.fault_points.injection import fault\n"
 POINT = "agent.start.overlay"
 OTHER = "agent.start.spec"
 PROGRAM = f"from shoal.fault_points.injection import fault\nfault({POINT!r})\nprint('alive')"
@@ -40,7 +43,8 @@ def points_in(path: Path) -> Iterator[str]:
 
 
 def test_the_list_has_all_points_of_the_code_and_each_once() -> None:
-    sources = [path for program in ("agent", "manager") for path in (ROOT / program).rglob("*.py")]
+    sources = [path for program in ("agent", "manager", "shoal") for path in (ROOT / program).rglob("*.py")]
+    sources = [path for path in sources if path in MEASURED_STEPS or IMPORT in path.read_text()]
     found = Counter(name for path in sources for name in points_in(path))
     assert set(found) == set(POINTS)
     assert [name for name, count in found.items() if count > 1] == []
@@ -53,8 +57,10 @@ def test_every_point_has_a_run() -> None:
         *test_manager_points.LATER_CHANGES,
         *(f"manager.join.{step}" for step in test_manager_points.JOINER),
         test_manager_points.KEY_ROTATION,
+        *(f"manager.backup.{step}" for step in test_backup_points.TO_A_DIRECTORY),
     }
-    assert set(POINTS) == {*RUNS, *of_managers, *COLLECTION_POINTS}
+    runs = {*RUNS, *MANAGER_RUNS, *of_managers, *STORE_POINTS, *IDENTITY_POINTS, *COLLECTION_POINTS}
+    assert set(POINTS) == runs
 
 
 def test_the_notation() -> None:

@@ -1,5 +1,7 @@
 """An identity on disk: whole, private, and told clearly when it is not there."""
 
+import fcntl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,25 @@ def test_a_mode_is_what_was_asked_for_whatever_the_old_file_had(tmp_path: Path) 
     path.chmod(0o666)
     private_files.write_atomically(path, b"new")
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o600)
+
+
+def test_a_renewal_writes_no_key_and_another_key_replaces_the_old_one_first(tmp_path: Path) -> None:
+    IDENTITY.save(tmp_path)
+    key = (tmp_path / "key.pem").stat().st_ino
+    replace(IDENTITY, certificate=b"renewed").save(tmp_path)
+    assert (tmp_path / "key.pem").stat().st_ino == key
+    (tmp_path / "cert.pem").unlink()
+    (tmp_path / "cert.pem").mkdir()
+    with pytest.raises(Unavailable):
+        replace(IDENTITY, key=b"another").save(tmp_path)
+    assert not identity.is_complete(tmp_path), "no certificate is left beside a key that is not its own"
+
+
+def test_drafts_of_writers_that_were_killed_are_removed_and_others_are_not(tmp_path: Path) -> None:
+    path, dead, living = tmp_path / "key", tmp_path / ".key.1.new", tmp_path / ".key.2.new"
+    for each in (dead, living, tmp_path / ".other.1.new"):
+        each.write_bytes(b"")
+    with living.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        private_files.write_atomically(path, b"new")
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".key.2.new", ".other.1.new", "key"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.manager_identity import ManagerIdentity, write_admin, write_console, write_engine
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.identity.certificates import subject_of
+from shoal.identity.certificates import key_matches, new_key, subject_of
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import Keyring
 from shoal.identity.roles import Role
@@ -36,9 +36,33 @@ def test_the_id_outlives_restarts_and_renewals(tmp_path: Path) -> None:
             renewed = own()
             assert renewed.manager_id == first.manager_id
             assert renewed.current.certificate != first.current.certificate
+            assert renewed.current.key == first.current.key, "a crash between two files leaves a pair that fits"
             assert Identity.load(tmp_path) == renewed.current
             ends = [each.described(Manager(id="m")).certificate_expires_at_ms for each in (first, renewed)]
             assert BEGIN * 1000 < ends[0] < ends[1] == ends[0] + 50 * DAY * 1000
+
+    asyncio.run(scenario())
+
+
+def test_a_certificate_beside_another_key_is_replaced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with loaded_store(MemoryEtcd()) as store:
+            authority = CertificateAuthority(store=store, keyring=KEYRING, clock=lambda: BEGIN, new_id=new_id)
+            await authority.bootstrap()
+
+            def own() -> ManagerIdentity:
+                return ManagerIdentity(authority=authority, directory=tmp_path, clock=lambda: BEGIN, new_id=new_id)
+
+            first = own()
+            (tmp_path / "key.pem").write_bytes(new_key())
+            second = own()
+            assert second.manager_id == first.manager_id
+            assert key_matches(second.current.certificate, second.current.key)
+            write_admin(authority, tmp_path / "admin", "a:1", datetime.fromtimestamp(BEGIN, UTC))
+            (tmp_path / "admin" / "key.pem").write_bytes(new_key())
+            write_admin(authority, tmp_path / "admin", "a:1", datetime.fromtimestamp(BEGIN, UTC))
+            admin = Identity.load(tmp_path / "admin")
+            assert key_matches(admin.certificate, admin.key)
 
     asyncio.run(scenario())
 
