@@ -31,12 +31,14 @@ from agent.health.probes import HealthProber
 from agent.host import inspection
 from agent.host.device_scanner import DeviceScanner
 from agent.host.host_reporter import HostReporter
+from agent.host.shutdown_state import host_is_stopping
 from agent.images.image_store import ImageStore
 from agent.journal.journal import Journal
 from agent.membership import Membership, join_if_new
 from agent.monitoring.open_monitoring import agent_monitoring
 from agent.network.network_lifecycle import run_node_network
 from agent.network.node_network import NodeNetwork
+from agent.orderly_stop import OrderlyStop
 from agent.retry import until_success
 from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.container_paths import ContainerPaths
@@ -96,8 +98,11 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def run(settings: AgentSettings) -> None:
+async def run(settings: AgentSettings, stop: OrderlyStop) -> None:
     """Join the cluster if necessary, then run until cancelled. Containers keep running.
+
+    Args:
+        stop: is told how to announce to managers that this agent stops.
 
     Raises:
         WrongRelease: a newer release wrote the state directory.
@@ -169,6 +174,7 @@ async def run(settings: AgentSettings) -> None:
             images=images,
             find_managers=partial(membership.find, managers),
         )
+        stop.announce_with(partial(session.announce_stop, host_is_stopping))
         # Before the first session: a manager receives the last state of all tasks.
         await worker.recover()
         monitoring = agent_monitoring(settings, worker, session, journal, network.condition, membership.current)

@@ -3,11 +3,10 @@
 import asyncio
 import fcntl
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import click
 
 from agent.cdi.cdi_registry import DIRECTORIES
 from agent.malloc_tuning import limit_malloc
+from agent.orderly_stop import OrderlyStop
 from agent.settings import (
     CLOSED_PORTS,
     ON,
@@ -188,7 +188,8 @@ def main() -> None:
 def run(**options: Any) -> None:
     """Run the agent; join the cluster first if necessary.
 
-    SIGTERM stops the agent; its containers keep running, and the next agent recovers them.
+    SIGTERM stops the agent; its containers keep running, and the next agent recovers them. The node is shown as
+    restarting meanwhile, and keeps its tasks for as long as the managers' --restart-grace-seconds say.
 
     \b
     Examples:
@@ -199,7 +200,8 @@ def run(**options: Any) -> None:
         settings = AgentSettings(**options)
         log_formatters.configure(settings.log_level, json=settings.logs_json)
         with state_directory_lock(settings.state_directory):
-            asyncio.run(_until_stopped(partial(_run, settings)))
+            stop = OrderlyStop()
+            asyncio.run(stop.run(partial(_run, settings, stop)))
 
 
 @main.command()
@@ -224,30 +226,20 @@ def reset(images: bool, yes: bool, **options: Any) -> None:
         if not yes:
             click.confirm("This stops all containers on this node. Continue?", abort=True)
         with state_directory_lock(settings.state_directory):
-            asyncio.run(_until_stopped(partial(_reset, settings, images=images)))
+            asyncio.run(OrderlyStop().run(partial(_reset, settings, images=images)))
 
 
-async def _run(settings: AgentSettings) -> None:
+async def _run(settings: AgentSettings, stop: OrderlyStop) -> None:
     limit_malloc()
     from agent import app  # after the options are validated: it loads gRPC
 
-    await app.run(settings)
+    await app.run(settings, stop)
 
 
 async def _reset(settings: AgentSettings, *, images: bool) -> None:
     from agent import reset as work  # as above
 
     await work.reset(settings, images=images)
-
-
-async def _until_stopped(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run until completion or until SIGTERM or SIGINT."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await work()
 
 
 @contextmanager

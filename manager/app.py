@@ -146,6 +146,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         now_ms=now_ms,
         secrets=EncryptedCodec(keyring),
         heartbeat_seconds=settings.heartbeat_seconds,
+        restart_grace_seconds=settings.restart_grace_seconds,
         check_etcd=backend.majority.check,
     )
     agents = AgentChannels(lambda: own.current)

@@ -47,7 +47,11 @@ def leader_work(
 
     async def lead(fence: int) -> None:
         monitor = AbandonedNodeMonitor(
-            store=store, manager_id=manager_id, now_ms=now_ms, heartbeat_seconds=settings.heartbeat_seconds
+            store=store,
+            manager_id=manager_id,
+            now_ms=now_ms,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            restart_grace_seconds=settings.restart_grace_seconds,
         )
         async with TaskGroup() as term:
             term.create_task(Planner(store=store, clock=now_ms).run(fence), name="planner")

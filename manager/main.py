@@ -92,6 +92,12 @@ def main(context: click.Context) -> None:
     default=DEFAULT.heartbeat_seconds,
     help="Seconds between heartbeats; a node that misses three is down.",
 )
+@option(
+    "--restart-grace-seconds",
+    type=float,
+    default=DEFAULT.restart_grace_seconds,
+    help="Seconds for which a node keeps its tasks while its agent restarts (SIGTERM); 0 to treat it as lost.",
+)
 @path_option("--registries-file", DEFAULT.registries_file, "Registry settings (TOML); may be missing.")
 @monitoring_options(option, MANAGER_PORT)
 @option("--log-level", type=click.Choice(log_formatters.LEVELS), default=DEFAULT.log_level, help="Minimum log level.")

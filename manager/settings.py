@@ -12,6 +12,7 @@ from shoal.telemetry.log_formatters import FORMATS, LEVELS
 API_PORT = 7440
 JOIN_PORT = 7442
 PEER_PORT = 7443
+MAX_RESTART_GRACE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Settings:
         cluster_key_file: decrypts the authority's key; the same on every manager. None: `cluster.key` in the
             state directory.
         heartbeat_seconds: between the agents' heartbeats; a node is DOWN after three missed.
+        restart_grace_seconds: how long a node keeps its tasks after its agent has stopped in order; 0: as any other.
         registries_file: settings of registries; need not exist.
         monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7450 on loopback.
         monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
@@ -56,6 +58,7 @@ class Settings:
     etcd_server_name: str = ""
     cluster_key_file: Path | None = None
     heartbeat_seconds: float = 2.0
+    restart_grace_seconds: float = 60.0
     registries_file: Path = Path("/etc/shoal/registries.toml")
     monitoring_address: str = ""
     monitoring_token_file: Path | None = None
@@ -112,6 +115,9 @@ def _faults(settings: Settings) -> Iterator[Fault]:
     yield from _etcd_faults(settings)
     if not 0.1 <= settings.heartbeat_seconds <= 60:
         yield Fault("heartbeat-seconds", f"{settings.heartbeat_seconds:g} is out of range; must be between 0.1 and 60")
+    if not 0 <= settings.restart_grace_seconds <= MAX_RESTART_GRACE_SECONDS:
+        text = f"{settings.restart_grace_seconds:g} is out of range; must be between 0 and {MAX_RESTART_GRACE_SECONDS}"
+        yield Fault("restart-grace-seconds", text)
     yield from monitoring_faults(settings.monitoring, has_identity=True)
     if settings.log_level not in LEVELS:
         yield Fault("log-level", f'"{settings.log_level}" is not supported; must be one of {", ".join(LEVELS)}')

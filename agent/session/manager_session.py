@@ -3,32 +3,34 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 
 import grpc
 from grpc import aio
 
 from agent.session.backoff import Backoff
 from agent.session.manager_list import ManagerList
+from agent.session.session_sources import (
+    AssignmentReceiver,
+    HostReports,
+    ImageReports,
+    NetworkReports,
+    VolumeReports,
+)
 from agent.session.status_queue import StatusQueue
 from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
+    AgentStop,
     Applied,
-    Assignments,
     Heartbeat,
     Hello,
-    ImageReport,
     ManagerMessage,
-    OrphanReport,
-    VolumeReport,
     Welcome,
 )
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
-from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
-from shoal.api.v1.task_pb2 import TaskStatus
+from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.errors import Busy, PermissionDenied, ShoalError, Unauthenticated, Unavailable
 from shoal.metrics.instruments import Counter
 from shoal.rpc.status_mapping import to_shoal_error
@@ -44,6 +46,9 @@ the manager hangs, and then its nodes are given up after about 10 s."""
 WELCOME_SECONDS = 5.0
 """A manager that does not respond to Hello within this time is considered lost."""
 
+STOP_SECONDS = 5.0
+"""So long an agent that stops waits for a manager to have stored that."""
+
 _log = logging.getLogger(__name__)
 
 Connect = Callable[[str], aio.Channel]
@@ -58,48 +63,6 @@ FindManagers = Callable[[], Awaitable[Sequence[ManagerAddress]]]
 
 class _Redirected(Exception):
     """The manager redirected this node to another one."""
-
-
-class AssignmentReceiver(Protocol):
-    """Receives assignments from a session; `agent.worker.worker.Worker` is one."""
-
-    def receive(self, assignments: Assignments) -> None: ...
-
-    def set_connected(self, connected: bool) -> None: ...
-
-    def statuses(self) -> list[TaskStatus]: ...
-
-    def applied_sequences(self) -> AsyncGenerator[int]: ...
-
-    def orphan_reports(self) -> AsyncGenerator[OrphanReport]: ...
-
-
-class VolumeReports(Protocol):
-    """Reports of the host's volumes for managers; `agent.volumes.host_volumes.HostVolumes` is one."""
-
-    def reports(self) -> AsyncGenerator[VolumeReport]: ...
-
-
-class ImageReports(Protocol):
-    """The host's images and managers; `agent.images.image_store.ImageStore` is one."""
-
-    def reports(self) -> AsyncGenerator[ImageReport]: ...
-
-    def set_cluster_repository(self, name: str) -> None: ...
-
-
-class HostReports(Protocol):
-    """Reports of the host for managers; `agent.host.host_reporter.HostReporter` is one."""
-
-    def current(self) -> NodeDescription: ...
-
-    def reports(self) -> AsyncGenerator[NodeDescription]: ...
-
-
-class NetworkReports(Protocol):
-    """Reports of the host's network for managers; `agent.network.condition_reporter.ConditionReporter` is one."""
-
-    def reports(self) -> AsyncGenerator[NetworkCondition]: ...
 
 
 class ManagerSession:
@@ -140,10 +103,28 @@ class ManagerSession:
         self._backoff = Backoff(jitter)
         self._write_lock = asyncio.Lock()
         self._unanswered = 0
+        self._stream: Stream | None = None
+        self._ended = asyncio.Event()
+        self._stopping = False
         self.is_connected = False
 
+    async def announce_stop(self, host_is_stopping: Callable[[], Awaitable[bool]]) -> None:
+        """Tell the manager that this agent stops in order, and open no session any more.
+
+        Returns when the manager has stored it, or there is none that could, after `STOP_SECONDS` at the latest.
+        """
+        self._stopping = True
+        stream, ended = self._stream, self._ended
+        if stream is None:
+            return
+        with suppress(TimeoutError, grpc.RpcError, asyncio.InvalidStateError):
+            async with asyncio.timeout(STOP_SECONDS):
+                stop = AgentStop(host_stops=await host_is_stopping())
+                await self._write(stream, AgentMessage(stop=stop))
+                await ended.wait()
+
     async def run(self) -> None:
-        """Keep a session until cancelled."""
+        """Keep a session until cancelled, or until the one that is open at `announce_stop` ends."""
         now = asyncio.get_running_loop().time
         while True:
             address, started, redirected = self._managers.first(), now(), False
@@ -153,9 +134,12 @@ class ManagerSession:
                 _log.info("manager %s redirected this node to another manager", address)
                 redirected = True
             except ShoalError as error:
-                level = logging.ERROR if isinstance(error, (PermissionDenied, Unauthenticated)) else logging.WARNING
-                _log.log(level, "cannot connect to manager %s: %s", address, error)
+                if not self._stopping:
+                    level = logging.ERROR if isinstance(error, (PermissionDenied, Unauthenticated)) else logging.WARNING
+                    _log.log(level, "cannot connect to manager %s: %s", address, error)
             self.is_connected = False
+            if self._stopping:
+                return
             self._worker.set_connected(False)
             _ENDS.add("redirected" if redirected else "lost")
             if not redirected:
@@ -194,6 +178,8 @@ class ManagerSession:
             reason = _reason(error, address)
             raise reason from (error if reason is not error else None)
         finally:
+            self._stream = None
+            self._ended.set()
             stream.cancel()
 
     async def _exchange(self, stream: Stream, address: str) -> None:
@@ -207,6 +193,8 @@ class ManagerSession:
         self._managers.mark_reachable()
         self._managers.update(welcome.managers.managers, welcome.managers.removed)
         self._backoff.answered(welcome.reconnect_ms / 1000)
+        if welcome.restart_grace_ms:
+            self._stream, self._ended = stream, asyncio.Event()
         self._outbox.start_session()
         for status in self._worker.statuses():
             # The manager may be another one, or have lost uncommitted statuses; it ignores known ones.

@@ -32,6 +32,7 @@ from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus, OrphanedContainer
 from shoal.container_ids import short_container_id
 from shoal.errors import InvalidInput, Refused
 from shoal.filters.node_filters import NODES
+from shoal.node_states import node_state
 from shoal.spec_parsers.choices import parse_choice
 from shoal.spec_parsers.units import parse_duration_ms
 from shoal.unit_formats import age, cpus, size
@@ -68,11 +69,10 @@ def list_nodes(client: Client, *, filters: tuple[str, ...], form: str, quiet: bo
 def row(view: NodeView) -> dict[str, object]:
     """A row of the listing: reserved of all CPUs and memory."""
     about, reserved = view.status.description, view.reserved
-    state = NodeStatus.State.Name(view.status.state or NodeStatus.UNKNOWN).lower()
     return {
         "id": view.node.meta.id,
         "hostname": view.node.spec.identity.hostname or about.hostname,
-        "status": state,
+        "status": node_state(view.status),
         "message": view.status.message,
         "availability": NodeSpec.Availability.Name(view.node.spec.availability or NodeSpec.ACTIVE).lower(),
         "address": view.node.spec.identity.address or about.address,
@@ -299,16 +299,17 @@ def remove(client: Client, *, nodes: tuple[str, ...], force: bool) -> None:
 @click.argument("nodes", nargs=-1, required=True, shell_complete=names_of("node"))
 @pass_client
 def mark_down(client: Client, *, nodes: tuple[str, ...]) -> None:
-    """Mark one or more unknown nodes as down, so that their tasks are rescheduled.
+    """Mark one or more unknown or restarting nodes as down, so that their tasks are rescheduled.
 
-    Nodes become UNKNOWN if many of them stop responding at the same time. Their containers may still be running.
+    Nodes become unknown if many of them stop responding at the same time, and restarting when their agent is stopped.
+    Their containers may still be running.
     """
 
     def declare_one(reference: str) -> None:
         view = client.call(client.control.GetNode, GetNodeRequest(node=reference))
         if view.status.state != NodeStatus.UNKNOWN:
-            state = NodeStatus.State.Name(view.status.state).lower()
-            raise Refused(f'node "{reference}" is {state}; only an unknown node can be marked as down')
+            state = node_state(view.status)
+            raise Refused(f'node "{reference}" is {state}; only an unknown or restarting node can be marked as down')
         node = view.node
         node.spec.marked_down_ms = view.status.since_ms
         request = UpdateNodeRequest(node=node.meta.id, version=node.meta.version, spec=node.spec)

@@ -8,6 +8,7 @@ from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateStatus
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.image_reference import familiar_text
+from shoal.node_states import node_state
 
 TASK_FIELDS = (
     "id",
@@ -62,7 +63,7 @@ def node_row(node: Node, status: NodeStatus | None) -> dict[str, Any]:
     return {
         "id": node.meta.id,
         "name": about.hostname or node.spec.identity.hostname or node.meta.id,
-        "state": NodeStatus.State.Name(seen.state).lower(),
+        "state": node_state(seen),
         "availability": NodeSpec.Availability.Name(node.spec.availability or NodeSpec.ACTIVE).lower(),
         "since": seen.since_ms,
         "address": about.address,

@@ -10,6 +10,7 @@ from engine.translate.swarm.swarm_cluster import cluster_document
 from shoal.api.v1.control_pb2 import ClusterView, ManagerView, NodeView
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.docker_units import docker_size
+from shoal.node_states import node_state
 from shoal.oci_runtimes import runtimes_of
 
 VOLUME_DRIVERS = ("local",)
@@ -257,7 +258,7 @@ def _resources(ready: Sequence[NodeView]) -> dict[str, Any]:
 def _node_rows(node: NodeView) -> list[list[str]]:
     description = node.status.description
     resources = description.resources
-    state = NodeStatus.State.Name(node.status.state).lower()
+    state = node_state(node.status)
     cpus = f"{node.reserved.nano_cpus / 1e9:g} / {resources.nano_cpus / 1e9:g}"
     memory = f"{docker_size(node.reserved.memory_bytes)} / {docker_size(resources.memory_bytes)}"
     return [

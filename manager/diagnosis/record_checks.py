@@ -9,6 +9,7 @@ from manager.store.tables import View
 from shoal.api.v1.diagnosis_pb2 import DiagnosisCheck
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.host_checks.findings import failed, passed, warning
+from shoal.node_states import is_restarting
 from shoal.utc_text import utc_text
 
 MAX_NAMED = 5
@@ -59,6 +60,8 @@ def backup_checks(view: View, now_ms: int) -> list[DiagnosisCheck]:
 def node_state_check(status: NodeStatus | None) -> DiagnosisCheck:
     """Whether the node takes part."""
     name = "state"
+    if status is not None and is_restarting(status):
+        return warning(name, status.message, "wait for its agent, or see `systemctl status shoal-agent` on the node")
     if status is None or status.state == NodeStatus.UNKNOWN:
         action = "check on the node that the agent runs and reaches a manager: `systemctl status shoal-agent`"
         return failed(name, (status and status.message) or "it has not connected yet", action)

@@ -15,19 +15,20 @@ from manager.dispatcher.assignments.file_delivery import FileDelivery
 from manager.dispatcher.assignments.node_assignments import AssignmentChanges, is_empty
 from manager.dispatcher.liveness.heartbeat_monitor import HeartbeatMonitor
 from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS, reconnect_seconds
+from manager.dispatcher.liveness.restarts import RESTART_GRACE_SECONDS
 from manager.dispatcher.sessions import agent_input
 from manager.dispatcher.sessions.agent_session import AgentSession
+from manager.dispatcher.sessions.agent_stops import AgentStops
 from manager.dispatcher.sessions.etcd_disconnection import Check, EtcdDisconnection, always_connected
 from manager.dispatcher.sessions.first_message import read_hello
 from manager.dispatcher.sessions.manager_set import manager_set
 from manager.dispatcher.sessions.node_admission import NodeAdmission, node_removed
+from manager.dispatcher.sessions.node_reports import NodeReports
 from manager.dispatcher.sessions.node_status_sync import NodeStatusSync
 from manager.dispatcher.sessions.session_openings import SessionOpenings
 from manager.dispatcher.sessions.session_rate_limiter import SessionRateLimiter
 from manager.dispatcher.sessions.session_rebalancer import SessionRebalancer
-from manager.dispatcher.statuses.node_images_writer import NodeImagesWriter
 from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
-from manager.dispatcher.statuses.node_volumes_writer import NodeVolumesWriter
 from manager.dispatcher.statuses.task_status_writer import Batch, TaskStatusWriter
 from manager.dispatcher.withdrawals.withdrawal_coordinator import WithdrawalCoordinator
 from manager.file_contents.content_codec import ContentCodec
@@ -38,17 +39,14 @@ from manager.store.record_store import BatchStore
 from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
     HeartbeatAck,
-    ImageReport,
     ManagerMessage,
     NodeApplied,
-    OrphanReport,
     StatusBatch,
-    VolumeReport,
     Welcome,
 )
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
-from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
-from shoal.errors import Busy, Conflict, Exhausted, PermissionDenied, ShoalError, Timeout, Unavailable
+from shoal.api.v1.node_pb2 import NodeDescription
+from shoal.errors import Busy, Conflict, Exhausted, PermissionDenied, ShoalError, Unavailable
 from shoal.identity.roles import Role
 from shoal.rpc.caller import Caller, caller_of
 from shoal.rpc.host_port import peer_address
@@ -72,6 +70,7 @@ class Dispatcher(DispatcherServicer):
         now_ms: milliseconds since the Unix epoch.
         secrets: decrypts the secrets that a node's own tasks need.
         identify: the caller named in the certificate; a session is of that node only.
+        restart_grace_seconds: how long a node is not lost whose agent has stopped in order; 0: as any other.
         check_etcd: see `EtcdDisconnection`.
     """
 
@@ -83,6 +82,7 @@ class Dispatcher(DispatcherServicer):
         now_ms: NowMs,
         secrets: ContentCodec,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        restart_grace_seconds: float = RESTART_GRACE_SECONDS,
         identify: Callable[[Context], Caller] = caller_of,
         check_etcd: Check = always_connected,
     ) -> None:
@@ -90,20 +90,25 @@ class Dispatcher(DispatcherServicer):
         self._manager_id = manager_id
         self._now_ms = now_ms
         self._heartbeat_seconds = heartbeat_seconds
+        self._restart_grace_seconds = restart_grace_seconds
         self._identify = identify
         self._index = AssignmentIndex(store.tables)
         self._file_delivery = FileDelivery(view=store.tables, secrets=secrets)
         self._node_statuses = NodeStatusUpdates(store=store, manager_id=manager_id, now_ms=now_ms)
         self._admission = NodeAdmission(store=store, records=self._node_statuses, now_ms=now_ms)
-        self._node_volumes = NodeVolumesWriter(store=store)
-        self._node_images = NodeImagesWriter(store=store)
+        self._reports = NodeReports(store=store, statuses=self._node_statuses, now_ms=now_ms)
         self._task_statuses = TaskStatusWriter(store=store)
         self._heartbeats = HeartbeatMonitor(
             store=store,
             records=self._node_statuses,
             manager_id=manager_id,
+            now_ms=now_ms,
             heartbeat_seconds=heartbeat_seconds,
+            restart_grace_seconds=restart_grace_seconds,
             lost=self._end_lost,
+        )
+        self._stops = AgentStops(
+            statuses=self._node_statuses, monitor=self._heartbeats, grace_seconds=restart_grace_seconds
         )
         self._sessions: dict[str, AgentSession] = {}
         self._disconnection = EtcdDisconnection(check=check_etcd, sessions=self._sessions, monitor=self._heartbeats)
@@ -218,16 +223,26 @@ class Dispatcher(DispatcherServicer):
     def _close(self, session: AgentSession) -> None:
         """A broken stream alone does not make a node DOWN: it is monitored until its heartbeat is overdue."""
         session.end(None)
-        if self._sessions.get(session.node_id) is session:
-            del self._sessions[session.node_id]
-            self._heartbeats.closed(session.node_id)
-            self._task_statuses.discard(session.node_id)
-            # Its node may have been marked DOWN before its session ended.
-            self._withdrawals.evaluate(all_tasks=True)
+        self._detach(session)
+
+    def _detach(self, session: AgentSession) -> bool:
+        """The session counts no more; False if another one has taken its place."""
+        if self._sessions.get(session.node_id) is not session:
+            return False
+        del self._sessions[session.node_id]
+        self._heartbeats.closed(session.node_id)
+        self._task_statuses.discard(session.node_id)
+        # Its node may have been marked DOWN before its session ended.
+        self._withdrawals.evaluate(all_tasks=True)
+        return True
 
     async def _read(self, session: AgentSession, requests: AsyncIterator[AgentMessage]) -> None:
         try:
             async for message in self._rate_limiter.messages(session, requests):
+                if message.HasField("stop"):
+                    if self._detach(session):
+                        await self._stops.handle(session.node_id, message.stop)
+                    return
                 await self._handle(session, message)
         except aio.UsageError:
             # gRPC raises this for a stream that broke while it was read.
@@ -249,42 +264,15 @@ class Dispatcher(DispatcherServicer):
                 session.applied(message.applied.sequence)
                 self._withdrawals.node_applied(session.node_id)
             case "volumes":
-                await self._write_volumes(session, message.volumes)
+                await self._reports.write_volumes(session, message.volumes)
             case "images":
-                await self._write_images(session, message.images)
+                await self._reports.write_images(session, message.images)
             case "orphans":
-                await self._write_orphans(session, message.orphans)
+                await self._reports.write_orphans(session, message.orphans)
             case "network":
-                await self._write_condition(session, message.network)
+                await self._reports.write_condition(session, message.network)
             case "description":
                 await self._update_description(session, message.description)
-
-    async def _write_volumes(self, session: AgentSession, report: VolumeReport) -> None:
-        try:
-            await self._node_volumes.write(session.node_id, agent_input.sanitize_volumes(report, self._now_ms()))
-        except (Conflict, Unavailable, Timeout) as error:
-            # The agent opens a new session, and reports them again.
-            session.end(Unavailable(f"cannot write the node's volumes: {error}"))
-
-    async def _write_images(self, session: AgentSession, report: ImageReport) -> None:
-        try:
-            await self._node_images.write(session.node_id, agent_input.sanitize_images(report))
-        except (Conflict, Unavailable, Timeout) as error:
-            session.end(Unavailable(f"cannot write the node's images: {error}"))
-
-    async def _write_orphans(self, session: AgentSession, report: OrphanReport) -> None:
-        try:
-            await self._node_statuses.set_orphans(session.node_id, agent_input.sanitize_orphans(report, self._now_ms()))
-        except (Conflict, Unavailable, Timeout) as error:
-            session.end(Unavailable(f"cannot write the node's orphaned containers: {error}"))
-
-    async def _write_condition(self, session: AgentSession, condition: NetworkCondition) -> None:
-        try:
-            await self._node_statuses.set_condition(
-                session.node_id, agent_input.sanitize_condition(condition, self._now_ms())
-            )
-        except (Conflict, Unavailable, Timeout) as error:
-            session.end(Unavailable(f"cannot write the node's network condition: {error}"))
 
     async def _update_description(self, session: AgentSession, description: NodeDescription) -> None:
         if self._sessions.get(session.node_id) is session:  # else a newer session has reported it
@@ -307,6 +295,7 @@ class Dispatcher(DispatcherServicer):
             reconnect_ms=round(reconnect_seconds(len(self._store.tables.nodes)) * 1000),
             managers=manager_set(self._store.tables),
             acknowledges_heartbeats=True,
+            restart_grace_ms=round(self._restart_grace_seconds * 1000),
         )
 
     async def _follow(self, batches: AsyncIterator[tuple[Change, ...]]) -> None:
@@ -317,6 +306,7 @@ class Dispatcher(DispatcherServicer):
                     session.mark_dirty(generation, dirty)
             self._withdrawals.evaluate(all_tasks=any(change.kind.name in _PEER_KINDS for change in batch))
             self._status_sync.handle_changes(batch)
+            self._heartbeats.handle_changes(batch)
             if any(change.kind.name in _MANAGER_KINDS for change in batch):
                 self._send_managers()
             if any(change.kind.name == kinds.CLUSTER_SETTINGS.name for change in batch):

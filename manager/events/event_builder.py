@@ -24,6 +24,7 @@ from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceStatus, Up
 from shoal.api.v1.standalone_pb2 import Container, Image
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
+from shoal.node_states import node_state
 
 _OBJECT_TYPES = {
     kinds.NETWORK.name: "network",
@@ -306,8 +307,8 @@ def _node_status(observed: ObservedChange, old: Message | None, new: Message | N
     if not isinstance(new, NodeStatus):
         return
     hostname = hostname_of(view, observed.change.identifier)
-    if new.state != before.state:
-        yield _node_event(observed, hostname, NodeStatus.State.Name(new.state).lower(), new.message)
+    if new.state != before.state or node_state(new) != node_state(before):
+        yield _node_event(observed, hostname, node_state(new), new.message)
     if new.session_error and new.session_error != before.session_error:
         yield _node_event(observed, hostname, "refused", new.session_error)
     if new.reported_identity != before.reported_identity and (node := view.nodes.get(new.node_id)) is not None:

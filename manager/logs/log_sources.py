@@ -19,6 +19,7 @@ from shoal.api.v1.control_pb2 import LogSource
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import NotFound, Refused
+from shoal.node_states import is_restarting
 from shoal.task_states import observed_state, task_name
 
 
@@ -176,7 +177,8 @@ def _node_logs(view: View, node_id: str, tasks: tuple[str, ...]) -> NodeLogs:
     if status is None or node_id not in view.nodes:
         return NodeLogs(node_id, hostname, None, f"node {hostname} has been removed; {_missing_text(tasks)}", tasks)
     if status.state != NodeStatus.READY:
-        return NodeLogs(node_id, hostname, None, f"node {hostname} is down; {_missing_text(tasks)}", tasks)
+        why = f"the agent of node {hostname} is restarting" if is_restarting(status) else f"node {hostname} is down"
+        return NodeLogs(node_id, hostname, None, f"{why}; {_missing_text(tasks)}", tasks)
     return NodeLogs(node_id, hostname, AgentAddress.of(node_id, status.description), "", tasks)
 
 

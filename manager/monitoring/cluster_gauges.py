@@ -13,9 +13,9 @@ from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.metrics.families import MetricFamily, gauge, gauges
+from shoal.node_states import NODE_STATES, node_state
 
 TASK_STATES = {state: TaskState.Name(state).lower() for state in TaskState.values()}
-NODE_STATES = {state: NodeStatus.State.Name(state).lower() for state in NodeStatus.State.values()}
 
 
 def cluster_families(store: Store, manager_id: str) -> list[MetricFamily]:
@@ -67,8 +67,8 @@ def _node_family(view: View) -> MetricFamily:
 
 
 def _by_state(statuses: Iterable[NodeStatus]) -> dict[str, float]:
-    found = Counter(status.state for status in statuses)
-    return {NODE_STATES[state]: found[state] for state in NODE_STATES if state}
+    found = Counter(map(node_state, statuses))
+    return {state: found[state] for state in NODE_STATES}
 
 
 def _nodes_with_problems(view: View) -> int:

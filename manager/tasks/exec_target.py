@@ -18,6 +18,7 @@ from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import NotFound, Refused
+from shoal.node_states import is_restarting
 from shoal.task_states import observed_state
 from shoal.utc_text import utc_text
 
@@ -55,9 +56,11 @@ def agent_of(view: View, task: Task) -> AgentAddress:
     """The agent of a task's node.
 
     Raises:
-        Refused: the node is down, since when is in the text.
+        Refused: the node is down, since when is in the text, or its agent is restarting.
     """
     status = view.node_status.get(task.node_id)
+    if is_restarting(status):
+        raise Refused(f"the agent of node {hostname_of(view, task.node_id)} is restarting; try again in a few seconds")
     if status is None or status.state != NodeStatus.READY:
         since = f" since {utc_text(status.since_ms)}" if status is not None and status.since_ms else ""
         raise Refused(f"node {hostname_of(view, task.node_id)} is down{since}")

@@ -1,8 +1,9 @@
 """Filters of nodes (`docker node ls`)."""
 
 from shoal.api.v1.control_pb2 import NodeView
-from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.filters.filter_set import FilterSet, exact_filter, label_filter, prefix_filter
+from shoal.node_states import NODE_STATES, node_state
 
 
 def role_of(view: NodeView) -> str:
@@ -16,8 +17,8 @@ def availability_of(view: NodeView) -> str:
 
 
 def status_of(view: NodeView) -> str:
-    """ "ready", "down" or "unknown"."""
-    return NodeStatus.State.Name(view.status.state or NodeStatus.UNKNOWN).lower()
+    """One of `NODE_STATES`."""
+    return node_state(view.status)
 
 
 def hostname_of(view: NodeView) -> str:
@@ -35,6 +36,6 @@ NODES: FilterSet[NodeView] = FilterSet(
         "name": prefix_filter(hostname_of),
         "node.label": label_filter(lambda view: view.node.spec.labels),
         "role": exact_filter(role_of, ("manager", "worker")),
-        "status": exact_filter(status_of, ("ready", "down", "unknown")),
+        "status": exact_filter(status_of, NODE_STATES),
     }
 )

@@ -7,7 +7,8 @@ from engine.translate.fields import Fields
 from engine.translate.swarm.swarm_objects import meta_document
 from engine.translate.system import LOG_DRIVERS, MACHINES, NETWORK_DRIVERS, VOLUME_DRIVERS
 from shoal.api.v1.control_pb2 import ManagerView, NodeView
-from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.node_pb2 import NodeSpec
+from shoal.node_states import node_state
 
 _AVAILABILITIES = {
     "active": NodeSpec.ACTIVE,
@@ -15,7 +16,8 @@ _AVAILABILITIES = {
     "drain": NodeSpec.DRAIN,
 }
 _AVAILABILITY_NAMES = {int(number): name for name, number in _AVAILABILITIES.items()} | {0: "active"}
-_STATES = {NodeStatus.READY: "ready", NodeStatus.DOWN: "down", NodeStatus.UNKNOWN: "unknown"}
+_STATES = {"restarting": "disconnected"}
+"""Docker's words for states of nodes, where they differ."""
 
 
 def node_document(
@@ -53,7 +55,7 @@ def node_document(
             "TLSInfo": dict(tls),
         },
         "Status": {
-            "State": _STATES.get(view.status.state, "unknown"),
+            "State": _STATES.get(state := node_state(view.status), state),
             **({"Message": view.status.message} if view.status.message else {}),
             "Addr": identity.address or description.address,
         },

@@ -4,6 +4,7 @@ import asyncio
 
 from manager.dispatcher.liveness.heartbeats import GRACE_SECONDS, HEARTBEAT_SECONDS, Liveness, grace_seconds
 from manager.dispatcher.liveness.loss_writer import marked_down_nodes, write_losses
+from manager.dispatcher.liveness.restarts import RESTART_GRACE_SECONDS, remaining_seconds
 from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
 from manager.interfaces import NowMs
 from manager.store.record_store import BatchStore
@@ -24,16 +25,23 @@ def abandoned(view: View) -> dict[str, str]:
 
 class AbandonedNodeMonitor:
     """Runs in the leader's term. From the moment that a node is found abandoned it has a grace period to reconnect,
-    which is longer when there are many.
+    which is longer when there are many, or when its agent is restarting.
     """
 
     def __init__(
-        self, *, store: BatchStore, manager_id: str, now_ms: NowMs, heartbeat_seconds: float = HEARTBEAT_SECONDS
+        self,
+        *,
+        store: BatchStore,
+        manager_id: str,
+        now_ms: NowMs,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        restart_grace_seconds: float = RESTART_GRACE_SECONDS,
     ) -> None:
         self._store = store
         self._manager_id = manager_id
         self._now_ms = now_ms
         self._heartbeat_seconds = heartbeat_seconds
+        self._restart_grace_seconds = restart_grace_seconds
 
     async def run(self, fence: int) -> None:
         """Until cancelled, or until the term is over.
@@ -60,6 +68,9 @@ class AbandonedNodeMonitor:
         for node_id in lost.keys() - liveness.watched():
             liveness.heard(node_id, now)
             liveness.expect(node_id, by)
+            status = self._store.tables.node_status[node_id]
+            if seconds := remaining_seconds(status, self._now_ms(), self._restart_grace_seconds):
+                liveness.expect_restart(node_id, now + seconds)
         return lost
 
     async def _write_losses(
@@ -67,6 +78,6 @@ class AbandonedNodeMonitor:
     ) -> None:
         view = self._store.tables
         decision = liveness.evaluate(now, len(view.nodes), marked_down_nodes(view, held_by))
-        result = await write_losses(records, view, decision, held_by, MESSAGE)
+        result = await write_losses(records, view, decision, held_by, lambda _: MESSAGE)
         for node_id in result.finished:
             liveness.marked_down(node_id, now)

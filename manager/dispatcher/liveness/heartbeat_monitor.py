@@ -1,11 +1,14 @@
 """Monitors the heartbeats of nodes whose sessions this manager has or had."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from manager.dispatcher.liveness.heartbeats import MISSED, Liveness, LivenessDecision
 from manager.dispatcher.liveness.loss_writer import marked_down_nodes, write_losses
+from manager.dispatcher.liveness.restarts import remaining_seconds
 from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
+from manager.interfaces import NowMs
+from manager.store.changes import Change
 from manager.store.record_store import RecordReader
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.task_group import TaskGroup
@@ -17,6 +20,8 @@ class HeartbeatMonitor:
     """Evaluates all nodes four times a heartbeat, and writes the result of one evaluation at a time.
 
     Args:
+        now_ms: milliseconds since the Unix epoch.
+        restart_grace_seconds: how long a node whose agent has stopped in order is not lost.
         lost: called with each node that was marked, and the reason.
     """
 
@@ -26,7 +31,9 @@ class HeartbeatMonitor:
         store: RecordReader,
         records: NodeStatusUpdates,
         manager_id: str,
+        now_ms: NowMs,
         heartbeat_seconds: float,
+        restart_grace_seconds: float,
         lost: Callable[[str, str], None],
     ) -> None:
         self._store = store
@@ -34,6 +41,9 @@ class HeartbeatMonitor:
         self._manager_id = manager_id
         self._lost = lost
         self._message = f"no heartbeat for {MISSED * heartbeat_seconds:g} s"
+        self._messages: dict[str, str] = {}
+        self._now_ms = now_ms
+        self._restart_grace_seconds = restart_grace_seconds
         self._liveness = Liveness(heartbeat_seconds)
         self._suspended = False
 
@@ -44,6 +54,7 @@ class HeartbeatMonitor:
     def opened(self, node_id: str) -> None:
         """The node opened its session."""
         self._liveness.opened(node_id)
+        self._messages.pop(node_id, None)
         self.heard(node_id)
 
     def closed(self, node_id: str) -> None:
@@ -53,6 +64,26 @@ class HeartbeatMonitor:
     def deferred(self, node_id: str, seconds: float) -> None:
         """The node was asked to reconnect after so long, and has the usual time from then on."""
         self._liveness.expect(node_id, _now() + seconds)
+
+    def restarting(self, node_id: str) -> None:
+        """The node's agent has stopped in order: it has the grace period to return."""
+        grace = self._restart_grace_seconds
+        self._messages[node_id] = f"its agent stopped, and has not returned within {grace:g} s"
+        self._liveness.expect_restart(node_id, _now() + grace)
+
+    def host_stops(self, node_id: str) -> None:
+        """The node's host is shutting down: it is lost."""
+        self._messages[node_id] = "its host is shutting down"
+        self._liveness.lost(node_id)
+
+    def handle_changes(self, changes: Iterable[Change]) -> None:
+        """Nodes that are READY with another manager are that one's to monitor."""
+        for change in changes:
+            new = change.new
+            if not isinstance(new, NodeStatus) or new.state != NodeStatus.READY or new.manager_id == self._manager_id:
+                continue
+            if not self._liveness.is_open(new.node_id):
+                self._forget(new.node_id)
 
     def is_fresh(self, node_id: str) -> bool:
         """Whether this manager monitors the node and it is not overdue."""
@@ -68,10 +99,15 @@ class HeartbeatMonitor:
         self._liveness.grant_grace(self._liveness.watched(), _now())
 
     def start_grace(self) -> None:
-        """After a start: nodes whose session was here have the usual time to reconnect, and a grace period."""
+        """After a start: nodes whose session was here have the usual time to reconnect, and a grace period; those that
+        were restarting have what is left of theirs.
+        """
         statuses = self._store.tables.node_status
-        own = [each for each, status in statuses.items() if self._is_own(status)]
-        self._liveness.grant_grace(own, _now())
+        own = {each: status for each, status in statuses.items() if self._is_own(status)}
+        self._liveness.grant_grace(own.keys(), _now())
+        for node_id, status in own.items():
+            if seconds := remaining_seconds(status, self._now_ms(), self._restart_grace_seconds):
+                self._liveness.expect_restart(node_id, _now() + seconds)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -93,7 +129,7 @@ class HeartbeatMonitor:
 
     async def _write(self, decision: LivenessDecision) -> None:
         held_by = dict.fromkeys((*decision.down, *decision.unknown), self._manager_id)
-        result = await write_losses(self._records, self._store.tables, decision, held_by, self._message)
+        result = await write_losses(self._records, self._store.tables, decision, held_by, self._reason)
         for node_id in result.finished:
             self._finish(node_id, node_id in result.down)
         for node_id, why in result.written.items():
@@ -103,7 +139,14 @@ class HeartbeatMonitor:
         if is_down:
             self._liveness.marked_down(node_id, _now())
         else:
-            self._liveness.forget(node_id)
+            self._forget(node_id)
+
+    def _forget(self, node_id: str) -> None:
+        self._liveness.forget(node_id)
+        self._messages.pop(node_id, None)
+
+    def _reason(self, node_id: str) -> str:
+        return self._messages.get(node_id, self._message)
 
     def _is_own(self, status: NodeStatus) -> bool:
         return status.state in _WATCHED and status.manager_id == self._manager_id

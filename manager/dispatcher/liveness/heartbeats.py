@@ -86,6 +86,15 @@ class Liveness:
         if node_id in self._heard:
             self._heard[node_id] = max(self._heard[node_id], by)
 
+    def expect_restart(self, node_id: str, by: float) -> None:
+        """The agent of a monitored node has stopped in order: the node is overdue if it has not returned by then."""
+        self.expect(node_id, by - self._timeout)
+
+    def lost(self, node_id: str) -> None:
+        """A monitored node said that its host stops: it is overdue from now on."""
+        if node_id in self._heard:
+            self._heard[node_id] = float("-inf")
+
     def grant_grace(self, node_ids: Collection[str], now: float) -> None:
         """All of these nodes have to reconnect at once: they are monitored, and no node is silent for a while."""
         self._grace_until = max(self._grace_until, now + grace_seconds(len(node_ids)))
@@ -99,6 +108,10 @@ class Liveness:
     def closed(self, node_id: str) -> None:
         """The node's session ended; it is still monitored."""
         self._open.discard(node_id)
+
+    def is_open(self, node_id: str) -> bool:
+        """Whether the node's session is open."""
+        return node_id in self._open
 
     def forget(self, node_id: str) -> None:
         """Stop monitoring the node."""
@@ -140,7 +153,7 @@ class Liveness:
 
         Args:
             nodes: in the cluster.
-            marked_down: nodes that an operator has marked down; the limit does not apply to them.
+            marked_down: nodes that an operator has marked down: the limit does not apply to them, and they are overdue.
         """
         while self._lost and now - self._lost[0] > self._timeout:
             self._lost.popleft()
@@ -150,7 +163,8 @@ class Liveness:
             self._lost
         )
         overdue = sorted(
-            (each for each in silence if silence[each] > self._allowed(each)), key=lambda each: -silence[each]
+            (each for each in silence if each in marked_down or silence[each] > self._allowed(each)),
+            key=lambda each: -silence[each],
         )
         if silent > max_down_at_once(nodes):
             self._limited_until = now + self._timeout + grace_seconds(nodes)

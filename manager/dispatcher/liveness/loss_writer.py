@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from manager.dispatcher.liveness.disruption_limit import unknown_reason
@@ -11,6 +11,7 @@ from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.errors import Conflict, Exhausted, Timeout, Unavailable
+from shoal.node_states import is_restarting
 
 _log = logging.getLogger(__name__)
 
@@ -42,20 +43,24 @@ def _is_marked_down(node: Node | None, status: NodeStatus | None) -> bool:
 
 
 async def write_losses(
-    records: NodeStatusUpdates, view: View, decision: LivenessDecision, held_by: Mapping[str, str], message: str
+    records: NodeStatusUpdates,
+    view: View,
+    decision: LivenessDecision,
+    held_by: Mapping[str, str],
+    message: Callable[[str], str],
 ) -> LossResult:
     """Write a decision, all nodes at once; nodes that cannot be written now are evaluated again.
 
     Args:
         held_by: id of the manager that each node must be recorded with.
-        message: why a node is DOWN.
+        message: why a node is DOWN, by its id.
     Raises:
         LeadershipLost: the term of the records' fence is over.
     """
     result = LossResult()
-    calls = [_mark_down(records, node_id, held_by[node_id], message, result) for node_id in decision.down]
+    calls = [_mark_down(records, node_id, held_by[node_id], message(node_id), result) for node_id in decision.down]
     for node_id in decision.unknown:
-        if _is_ready(view, node_id):
+        if _is_expected(view, node_id):
             why = unknown_reason(decision.silent, len(view.nodes), _hostname(view, node_id))
             calls.append(_mark_unknown(records, node_id, held_by[node_id], why, result))
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
@@ -89,9 +94,9 @@ async def _mark_unknown(
         _log.warning("cannot mark node %s as UNKNOWN yet: %s", node_id, error)
 
 
-def _is_ready(view: View, node_id: str) -> bool:
+def _is_expected(view: View, node_id: str) -> bool:
     status = view.node_status.get(node_id)
-    return status is not None and status.state == NodeStatus.READY
+    return status is not None and (status.state == NodeStatus.READY or is_restarting(status))
 
 
 def _hostname(view: View, node_id: str) -> str:

@@ -111,6 +111,7 @@ def lost_status(old: NodeStatus, state: NodeStatus.State.ValueType, message: str
     status = NodeStatus()
     status.CopyFrom(old)
     status.state, status.message, status.since_ms = state, message, now_ms
+    status.ClearField("restart_deadline_ms")
     return status
 
 
@@ -189,8 +190,24 @@ class NodeStatusUpdates:
         """
         return await self._mark_lost(node_id, held_by, NodeStatus.DOWN, message)
 
+    async def mark_restarting(self, node_id: str, message: str, grace_seconds: float) -> bool:
+        """Mark a node as restarting whose agent has stopped in order. False if it is not READY here.
+
+        Raises:
+            Conflict, Unavailable: as `mark_ready`.
+        """
+
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
+            if old is None or old.state != NodeStatus.READY or old.manager_id != self._manager_id:
+                return None
+            new = lost_status(old, NodeStatus.UNKNOWN, message, now_ms := self._now_ms())
+            new.restart_deadline_ms = now_ms + round(grace_seconds * 1000)
+            return new
+
+        return await self._writer.write(node_id, decide)
+
     async def mark_unknown(self, node_id: str, held_by: str, message: str) -> bool:
-        """Mark a node of that manager UNKNOWN: silent, but perhaps not lost. False if it is no longer READY there.
+        """Mark a node of that manager UNKNOWN: silent, but perhaps not lost. False if it is no longer expected there.
 
         Raises:
             Conflict, Unavailable, LeadershipLost: as `mark_down`.
@@ -201,7 +218,9 @@ class NodeStatusUpdates:
         before = {NodeStatus.READY, NodeStatus.UNKNOWN} - {state}
 
         def decide(old: NodeStatus | None) -> NodeStatus | None:
-            if old is None or old.state not in before or old.manager_id != held_by:
+            if old is None or old.manager_id != held_by:
+                return None
+            if old.state not in before and not old.restart_deadline_ms:
                 return None
             return lost_status(old, state, message, self._now_ms())
 

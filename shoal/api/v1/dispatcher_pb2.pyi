@@ -335,6 +335,7 @@ class AgentMessage(_message.Message):
     NETWORK_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     ORPHANS_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -357,6 +358,12 @@ class AgentMessage(_message.Message):
     def images(self) -> Global___ImageReport: ...
     @_builtins.property
     def orphans(self) -> Global___OrphanReport: ...
+    @_builtins.property
+    def stop(self) -> Global___AgentStop:
+        """The last message of an agent that stops in order, only where Welcome has a `restart_grace_ms`. The manager ends the
+        session once it has stored that.
+        """
+
     def __init__(
         self,
         *,
@@ -369,16 +376,37 @@ class AgentMessage(_message.Message):
         network: _node_pb2.NetworkCondition | None = ...,
         images: Global___ImageReport | None = ...,
         orphans: Global___OrphanReport | None = ...,
+        stop: Global___AgentStop | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "orphans", b"orphans", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "orphans", b"orphans", "statuses", b"statuses", "stop", b"stop", "volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "orphans", b"orphans", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "kind", b"kind", "network", b"network", "orphans", b"orphans", "statuses", b"statuses", "stop", b"stop", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes", "description", "network", "images", "orphans"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes", "description", "network", "images", "orphans", "stop"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___AgentMessage: _TypeAlias = AgentMessage  # noqa: Y015
+
+@_typing.final
+class AgentStop(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_STOPS_FIELD_NUMBER: _builtins.int
+    host_stops: _builtins.bool
+    """Its host is shutting down: its containers stop too. Else the agent will be back, and its containers keep running."""
+    def __init__(
+        self,
+        *,
+        host_stops: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_stops", b"host_stops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentStop: _TypeAlias = AgentStop  # noqa: Y015
 
 @_typing.final
 class Hello(_message.Message):
@@ -666,6 +694,7 @@ class Welcome(_message.Message):
     MANAGERS_FIELD_NUMBER: _builtins.int
     RECONNECT_MS_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGES_HEARTBEATS_FIELD_NUMBER: _builtins.int
+    RESTART_GRACE_MS_FIELD_NUMBER: _builtins.int
     heartbeat_ms: _builtins.int
     """Milliseconds between heartbeats."""
     reconnect_ms: _builtins.int
@@ -674,6 +703,8 @@ class Welcome(_message.Message):
     """
     acknowledges_heartbeats: _builtins.bool
     """Each heartbeat is answered by a HeartbeatAck; an agent leaves a manager that misses several, where there is another."""
+    restart_grace_ms: _builtins.int
+    """How long the node is not lost after `AgentStop`, in milliseconds. 0: the manager does not know that message."""
     @_builtins.property
     def managers(self) -> Global___ManagerSet: ...
     def __init__(
@@ -683,10 +714,11 @@ class Welcome(_message.Message):
         managers: Global___ManagerSet | None = ...,
         reconnect_ms: _builtins.int = ...,
         acknowledges_heartbeats: _builtins.bool = ...,
+        restart_grace_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledges_heartbeats", b"acknowledges_heartbeats", "heartbeat_ms", b"heartbeat_ms", "managers", b"managers", "reconnect_ms", b"reconnect_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledges_heartbeats", b"acknowledges_heartbeats", "heartbeat_ms", b"heartbeat_ms", "managers", b"managers", "reconnect_ms", b"reconnect_ms", "restart_grace_ms", b"restart_grace_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

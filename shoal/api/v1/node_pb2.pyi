@@ -213,7 +213,8 @@ class NodeStatus(_message.Message):
         STATE_UNSPECIFIED: NodeStatus._State.ValueType  # 0
         UNKNOWN: NodeStatus._State.ValueType  # 1
         """It has joined but not connected yet; or it became silent together with many others, which points to the
-        network rather than the nodes. Its tasks stay, and it gets no new ones.
+        network rather than the nodes; or its agent is restarting (`restart_deadline_ms`). Its tasks stay, and it gets no new
+        ones.
         """
         READY: NodeStatus._State.ValueType  # 2
         DOWN: NodeStatus._State.ValueType  # 3
@@ -223,7 +224,8 @@ class NodeStatus(_message.Message):
     STATE_UNSPECIFIED: NodeStatus.State.ValueType  # 0
     UNKNOWN: NodeStatus.State.ValueType  # 1
     """It has joined but not connected yet; or it became silent together with many others, which points to the
-    network rather than the nodes. Its tasks stay, and it gets no new ones.
+    network rather than the nodes; or its agent is restarting (`restart_deadline_ms`). Its tasks stay, and it gets no new
+    ones.
     """
     READY: NodeStatus.State.ValueType  # 2
     DOWN: NodeStatus.State.ValueType  # 3
@@ -241,6 +243,7 @@ class NodeStatus(_message.Message):
     SESSION_ERROR_FIELD_NUMBER: _builtins.int
     ORPHANED_CONTAINERS_FIELD_NUMBER: _builtins.int
     ORPHANED_COUNT_FIELD_NUMBER: _builtins.int
+    RESTART_DEADLINE_MS_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     state: Global___NodeStatus.State.ValueType
     message: _builtins.str
@@ -257,6 +260,10 @@ class NodeStatus(_message.Message):
     """Why the node's last session was rejected or ended, one line; empty once one was accepted."""
     orphaned_count: _builtins.int
     """How many there are, the others included."""
+    restart_deadline_ms: _builtins.int
+    """Set while it is UNKNOWN since its agent stopped in order and is expected back: when it is lost unless it has returned.
+    Milliseconds since the Unix epoch; 0: it is not restarting.
+    """
     @_builtins.property
     def description(self) -> Global___NodeDescription: ...
     @_builtins.property
@@ -286,10 +293,11 @@ class NodeStatus(_message.Message):
         session_error: _builtins.str = ...,
         orphaned_containers: _abc.Iterable[Global___OrphanedContainer] | None = ...,
         orphaned_count: _builtins.int = ...,
+        restart_deadline_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "network_condition", b"network_condition", "reported_identity", b"reported_identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["colocated_manager_id", b"colocated_manager_id", "description", b"description", "manager_id", b"manager_id", "message", b"message", "network_condition", b"network_condition", "node_id", b"node_id", "orphaned_containers", b"orphaned_containers", "orphaned_count", b"orphaned_count", "reported_identity", b"reported_identity", "session_error", b"session_error", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["colocated_manager_id", b"colocated_manager_id", "description", b"description", "manager_id", b"manager_id", "message", b"message", "network_condition", b"network_condition", "node_id", b"node_id", "orphaned_containers", b"orphaned_containers", "orphaned_count", b"orphaned_count", "reported_identity", b"reported_identity", "restart_deadline_ms", b"restart_deadline_ms", "session_error", b"session_error", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

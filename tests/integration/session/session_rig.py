@@ -61,6 +61,7 @@ class RecordedAssignments:
         self.answers: asyncio.Queue[int] = asyncio.Queue()
         self.silent = False
         self.touch: list[bool] = []
+        self.session: ManagerSession | None = None
         self.orphans: asyncio.Queue[OrphanReport] = asyncio.Queue()
 
     def set_connected(self, connected: bool) -> None:
@@ -196,6 +197,7 @@ class SessionRig:
             condition=condition or ConditionReporter(now_ms=lambda: 0),
             images=images or FakeImageReports(),
         )
+        work.session = session
         running = asyncio.create_task(session.run())
         try:
             yield work

@@ -24,6 +24,40 @@ def test_containers_outlive_the_agent(clean: Cluster) -> None:
     clean.shoal("service", "rm", "web")
 
 
+def test_a_node_whose_agent_restarts_keeps_its_tasks_and_gets_no_new_ones(clean: Cluster) -> None:
+    clean.shoal("service", "create", "--name", "web", "--mode", "global", f"{HELLO}:1")
+    clean.shoal("service", "create", "--name", "more", "--replicas", "0", f"{HELLO}:1")
+    before = clean.pids("web")
+    stopped, killed = clean.layout.host(3), clean.layout.host(2)
+    clean.playground.stop_agent(stopped)
+    assert states(clean)["h3"] == "restarting"
+    assert clean.shoal("node", "ls", "--quiet", "--filter", "status=restarting").count("\n") == 1
+    # Longer than any other node is waited for: until one that is killed now is down.
+    clean.playground.stop_agent(killed, kill=True)
+    clean.until(lambda: states(clean)["h2"] == "down", "the killed agent's node to be down")
+    clean.shoal("service", "scale", "more=3")
+    assert {row["node"] for row in clean.tasks("more") if row["state"] == "running"} == {"h1"}
+    assert states(clean)["h3"] == "restarting" and "the agent of node h3 is restarting" in refusal(clean, "web.h3")
+    clean.playground.start_agent(stopped)
+    clean.playground.start_agent(killed)
+    clean.playground.wait_for_nodes(3)
+    on_h3 = {row["id"] for row in clean.tasks("web") if row["node"] == "h3"}
+    assert on_h3 and on_h3 <= before.keys(), "it was not replaced"
+    assert clean.pids("web").items() >= {(task, before[task]) for task in on_h3}
+    seen = clean.shoal("events", "--since", "10m", "--until", "0s", "--filter", "type=node", "--format", "json")
+    assert '"restarting"' in seen
+
+
+def states(cluster: Cluster) -> dict[str, str]:
+    return {str(row["hostname"]): str(row["status"]) for row in cluster.json("node", "ls")}
+
+
+def refusal(cluster: Cluster, task: str) -> str:
+    done = cluster.run("exec", task, "true")
+    assert done.returncode != 0
+    return done.stderr
+
+
 def test_a_failed_task_is_replaced(clean: Cluster) -> None:
     clean.shoal("service", "create", "--name", "web", "--restart-delay", "100ms", f"{HELLO}:1")
     ((task, pid),) = clean.pids("web").items()
