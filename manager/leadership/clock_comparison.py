@@ -7,13 +7,14 @@ updates back and gives nodes up. So a manager whose clock is off does not lead w
 import asyncio
 import logging
 import statistics
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from manager.store.changes import Change, put
 from manager.store.kinds import MANAGER_CLOCK
-from manager.store.record_store import RecordStore
+from manager.store.record_store import BatchStore
 from shoal.api.v1.cluster_pb2 import ManagerClock
 from shoal.errors import LeadershipLost, Timeout, Unavailable
 from shoal.task_group import TaskGroup
@@ -23,7 +24,11 @@ _log = logging.getLogger(__name__)
 MAX_OFFSET_MS = 5_000
 WRITE_SECONDS = 10.0
 SAMPLES = 3
-"""Of each clock. A delay makes the other clock look slower, so the greatest of the last ones is the nearest."""
+"""Of each clock. A delay makes the other clock look slower, so the greatest of the last ones is the nearest.
+
+Where all of them are late, since this manager or its etcd is busy, so are its own writes: the time that they take to be
+applied here is no difference of clocks.
+"""
 
 
 def offset_of_own_clock(others_ms: Mapping[str, int]) -> int:
@@ -44,12 +49,23 @@ class ClockComparison:
 
     Args:
         now_ms: milliseconds since the Unix epoch.
+        seconds: a clock that is never set.
     """
 
-    def __init__(self, *, store: RecordStore, manager_id: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        store: BatchStore,
+        manager_id: str,
+        now_ms: Callable[[], int],
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._id = manager_id
         self._now_ms = now_ms
+        self._seconds = seconds
+        self._delay_seconds = 0.0
+        self._written_at: float | None = None
         self._samples: defaultdict[str, deque[int]] = defaultdict(lambda: deque(maxlen=SAMPLES))
 
     async def run(self) -> None:
@@ -64,7 +80,14 @@ class ClockComparison:
         """Compare clocks that have just been written."""
         for change in changes:
             if isinstance(change.new, ManagerClock) and change.identifier != self._id:
-                self._samples[change.identifier].append(change.new.at_ms - self._now_ms())
+                ahead_ms = change.new.at_ms - self._now_ms()
+                late_ms = min(self._delay_ms(), max(0, -ahead_ms))
+                self._samples[change.identifier].append(ahead_ms + late_ms)
+
+    def _delay_ms(self) -> int:
+        """How long a write takes until it is applied here: the last one, or the one that is not yet."""
+        pending = self._seconds() - self._written_at if self._written_at is not None else 0.0
+        return int(1000 * max(self._delay_seconds, pending))
 
     def problem(self) -> str:
         """Why this manager should not lead; empty: it may."""
@@ -92,8 +115,22 @@ class ClockComparison:
                 if len(self._store.tables.managers) < 2:
                     await asyncio.sleep(WRITE_SECONDS)  # There is nobody to compare it with.
                     continue
-                clock = ManagerClock(manager_id=self._id, at_ms=self._now_ms())
-                await self._store.commit([put(MANAGER_CLOCK, self._id, clock)])
-            except (Unavailable, Timeout) as error:
+                await self._write()
+            except (Unavailable, Timeout, TimeoutError) as error:
                 _log.debug("cannot write this manager's clock: %s", error)
             await asyncio.sleep(WRITE_SECONDS)
+
+    async def _write(self) -> None:
+        """Once; measure how long it takes until all that was written before is applied here too.
+
+        Raises:
+            TimeoutError: that takes long. Unavailable, Timeout: as `BatchStore.commit`.
+        """
+        if self._written_at is None:
+            self._written_at = self._seconds()
+        clock = ManagerClock(manager_id=self._id, at_ms=self._now_ms())
+        revision = await self._store.commit([put(MANAGER_CLOCK, self._id, clock)])
+        async with asyncio.timeout(WRITE_SECONDS):
+            await self._store.reached(revision)
+        self._delay_seconds = self._seconds() - self._written_at
+        self._written_at = None

@@ -29,6 +29,8 @@ from tests.fakes.manager_list import manager_list
 PERIOD_SECONDS = 0.25
 CONNECTING = 40
 """At once, where they start one after the other: more of them only wait for each other."""
+START_SECONDS = 60.0
+"""Then no more are started: a busy machine has fewer of them."""
 STALL_SECONDS = 1.0
 PATH = (TaskState.ACCEPTED, TaskState.PREPARING, TaskState.READY, TaskState.STARTING, TaskState.RUNNING)
 DIGEST = "sha256:" + "b" * 64
@@ -213,17 +215,26 @@ async def run(
     home = count_file.with_suffix(".managers")
     home.mkdir(exist_ok=True)
     known: list[tuple[str, Identity]] = pickle.loads(identities.read_bytes())
-    connecting = asyncio.Semaphore(CONNECTING)
+    connecting, begun = asyncio.Semaphore(CONNECTING), asyncio.get_running_loop().time()
     async with TaskGroup() as group:
         group.create_task(_write_counts(counts, count_file))
         for number, (node_id, identity) in list(enumerate(known))[first:last]:
             turn = number % len(addresses)
             host = SimulatedHost(number, node_id, architecture)
-            if gentle:
-                await connecting.acquire()
+            if gentle and not await _acquired(connecting, begun + START_SECONDS):
+                break
             worker = SimulatedWorker(counts, StatusQueue(), connecting.release)
             own = session(host, node_id, identity, [*addresses[turn:], *addresses[:turn]], worker, home)
             group.create_task(own.run())
+
+
+async def _acquired(semaphore: asyncio.Semaphore, deadline: float) -> bool:
+    """Whether it was, by then."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await semaphore.acquire()
+    except TimeoutError:
+        return False
 
 
 async def _write_counts(counts: Counts, file: Path) -> None:

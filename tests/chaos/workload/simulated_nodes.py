@@ -18,7 +18,7 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import AlreadyExists, NotFound, ShoalError
-from tests.bench.rig.simulated_agents import Counts, read_counts, read_stalls
+from tests.bench.rig.simulated_agents import START_SECONDS, Counts, read_counts, read_stalls
 from tests.bench.rig.simulated_nodes import make_nodes
 from tests.chaos.checks.key_history import ROOT, TASKS
 from tests.chaos.checks.replacements import SIMULATED
@@ -28,8 +28,7 @@ from tests.chaos.polling import until
 from tests.chaos.violation import ActiveFault
 
 SERVICE = "simulated"
-CONNECT_SECONDS = 180.0
-"""On a busy machine fewer agents take part: as many as are connected by then."""
+_CONNECT_SECONDS = START_SECONDS + 15.0
 LEAST = 50
 _RETURN_SECONDS = 240.0
 SETTLE_SECONDS = 12.0
@@ -99,7 +98,7 @@ class SimulatedNodes:
             TimeoutError: few are connected, or tasks do not run.
         """
         begun = time.time()
-        until(lambda: self.counts.connected >= len(self._names), CONNECT_SECONDS, 0.1)
+        until(lambda: self.counts.connected >= len(self._names), _CONNECT_SECONDS, 0.1)
         self._connected = self.counts.connected
         if self._connected < LEAST:
             raise TimeoutError(f"few simulated agents are connected: {self.counts}")
