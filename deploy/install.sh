@@ -3,7 +3,7 @@
 # Containers keep running during an upgrade.
 #
 #   deploy/install.sh manager [--advertise ADDRESS] [--join HOST:7442 --token TOKEN]
-#   deploy/install.sh agent --join HOST:7442 --token TOKEN [--advertise ADDRESS]
+#   deploy/install.sh agent --join HOST:7442 --token TOKEN [--advertise ADDRESS]     # to upgrade: without options
 #   deploy/install.sh registry [--address ADDRESS:5000]
 #   deploy/install.sh engine [--context FILE] [--group GROUP] [--socket PATH]
 #   deploy/install.sh console [--context FILE] [--listen HOST:PORT] [--names NAMES]
@@ -84,14 +84,18 @@ install_manager() {
 }
 
 install_agent() {
-  test -n "$join" || fail "--join HOST:7442 is required; get it with \`shoal cluster join-token\` on a manager"
-  test -n "$token" || fail "--token is required; create one with \`shoal cluster join-token\` on a manager"
+  if test -n "$join$token" || test ! -e /etc/shoal/agent.env; then # an upgrade needs neither
+    test -n "$join" || fail "--join HOST:7442 is required; get it with \`shoal cluster join-token\` on a manager"
+    test -n "$token" || fail "--token is required; create one with \`shoal cluster join-token\` on a manager"
+  fi
   install_packages agent
   install_venv
   mkdir -p /etc/shoal
-  (umask 077; printf '%s\n' "$token" > /etc/shoal/join-token)
-  setting SHOAL_AGENT_JOIN "$join" /etc/shoal/agent.env
-  setting SHOAL_AGENT_TOKEN_FILE /etc/shoal/join-token /etc/shoal/agent.env
+  if test -n "$token"; then
+    (umask 077; printf '%s\n' "$token" > /etc/shoal/join-token)
+    setting SHOAL_AGENT_JOIN "$join" /etc/shoal/agent.env
+    setting SHOAL_AGENT_TOKEN_FILE /etc/shoal/join-token /etc/shoal/agent.env
+  fi
   test -z "$advertise" || setting SHOAL_AGENT_ADVERTISE_ADDRESS "$advertise" /etc/shoal/agent.env
   enable shoal-agent
   case $(systemctl show --property StatusText --value shoal-agent) in
