@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from grpc import RpcError, aio
 
@@ -36,7 +37,11 @@ from shoal.fault_points.injection import fault
 from shoal.identity.identity import Identity
 from shoal.identity.roles import agent_server_name
 from shoal.rpc.channel import connect_aio
+from shoal.rpc.request_channel import RequestChannel
 from shoal.rpc.status_mapping import to_shoal_error
+
+if TYPE_CHECKING:
+    from shoal.api.v1.volume_data_pb2_grpc import VolumeDataAsyncStub
 
 CHECKPOINT_BYTES, CHECKPOINT_SECONDS = 256 << 20, 10.0
 """Interval of checkpoints: what is before a checkpoint is not sent again."""
@@ -190,7 +195,7 @@ async def _copy(request: FetchVolumeRequest, copy: IncomingCopy, source: aio.Cha
     top, links = os.open(copy.data, DIRECTORY), os.open(copy.links, DIRECTORY)
     writer = TreeWriter(top=top, links=links, done=done, max_items=request.offer.entries)
     initial = max(0, await asyncio.to_thread(copy.disk_bytes)) if done else 0
-    call = VolumeDataStub(source).ReadTree(
+    call = _stub(source).ReadTree(
         ReadTreeRequest(volume_id=request.volume_id, slot=request.slot, token=request.token, after_entry=done)
     )
     intervals = _Intervals()
@@ -246,7 +251,7 @@ async def _uninterrupted(work: Callable[[], None]) -> None:
 
 
 async def _digest(source: aio.Channel, request: ReadDigestRequest) -> bytes:
-    return (await VolumeDataStub(source).ReadDigest(request)).digest
+    return (await _stub(source).ReadDigest(request)).digest
 
 
 def _has_files(path: Path) -> bool:
@@ -266,3 +271,9 @@ def _disk_error(error: OSError) -> ShoalError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Exhausted("the file system of volumes is full")
     return Unavailable(f"cannot write the copy: {error.strerror}")
+
+
+def _stub(source: aio.Channel) -> "VolumeDataAsyncStub":
+    named: Any = RequestChannel(source)
+    stub: VolumeDataAsyncStub = VolumeDataStub(named)
+    return stub

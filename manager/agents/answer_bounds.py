@@ -12,6 +12,7 @@ from shoal.logs.encoded_batch import Batch, lines_of, read_batch, task_ids
 from shoal.logs.log_lines import HEADER_BYTES
 from shoal.rpc.channel import MAX_MESSAGE_BYTES
 from shoal.rpc.message_counting import EntryCounter
+from shoal.rpc.request_channel import RequestChannel
 from shoal.rpc.request_limits import Deserializer, OversizedMessage, bounded
 
 Answer = TypeVar("Answer")
@@ -35,10 +36,12 @@ _ENTRIES = {
 
 
 class BoundedChannel:
-    """A channel for a stub that does not parse responses with too many entries; `OversizedMessage` stands for them."""
+    """A channel for a stub that does not parse responses with too many entries; `OversizedMessage` stands for them.
+    Its calls name the request that caused them.
+    """
 
     def __init__(self, channel: aio.Channel) -> None:
-        self._channel = channel
+        self._channel = RequestChannel(channel)
 
     def unary_unary(self, method: str, *, response_deserializer: Deserializer, **more: Any) -> Any:
         """One response."""

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
+from grpc import aio
 
 from manager.store.tables import View
 from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
@@ -25,6 +26,7 @@ from shoal.api.v1.event_pb2 import Event
 from shoal.errors import NotFound, ShoalError, Unavailable
 from shoal.identity.identity import Identity
 from shoal.rpc.channel import connect_aio
+from shoal.rpc.request_channel import RequestChannel
 from shoal.rpc.status_mapping import to_shoal_error
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ class PeerManagerClient:
         async with connect_aio([address], self.identity()) as channel:
             request = ListAppliedRequest(node_ids=node_ids)
             try:
-                response = await ManagerPeersStub(channel).ListApplied(request, timeout=ANSWER_SECONDS)
+                response = await _stub(channel).ListApplied(request, timeout=ANSWER_SECONDS)
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=address) from error
         return list(response.nodes)
@@ -78,7 +80,7 @@ class PeerManagerClient:
         """
         async with connect_aio([address], self.identity()) as channel:
             try:
-                await ManagerPeersStub(channel).EndTerm(EndTermRequest(lease=lease), timeout=END_TERM_SECONDS)
+                await _stub(channel).EndTerm(EndTermRequest(lease=lease), timeout=END_TERM_SECONDS)
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=address) from error
 
@@ -94,9 +96,8 @@ class PeerManagerClient:
 
     async def _ask(self, address: str, call: Callable[["ManagerPeersAsyncStub"], Awaitable[R]]) -> R:
         async with connect_aio([address], self.identity()) as channel:
-            stub: ManagerPeersAsyncStub = ManagerPeersStub(channel)
             try:
-                return await call(stub)
+                return await call(_stub(channel))
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=address) from error
 
@@ -108,7 +109,7 @@ class PeerManagerClient:
         """
         async with connect_aio([address], self.identity()) as channel:
             try:
-                return await ManagerPeersStub(channel).DiagnoseManager(request, timeout=DIAGNOSIS_SECONDS)
+                return await _stub(channel).DiagnoseManager(request, timeout=DIAGNOSIS_SECONDS)
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=address) from error
 
@@ -121,7 +122,7 @@ class PeerManagerClient:
         async with connect_aio([address], self.identity()) as channel:
             request = GetMembershipRequest(manager_id=manager_id)
             try:
-                return await ManagerPeersStub(channel).GetMembership(request, timeout=ANSWER_SECONDS)
+                return await _stub(channel).GetMembership(request, timeout=ANSWER_SECONDS)
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=address) from error
 
@@ -135,7 +136,7 @@ class PeerManagerClient:
         async with connect_aio([address], self.identity()) as channel:
             request = ReadEventsRequest(since_ms=since_ms, until_ms=until_ms)
             try:
-                async for response in ManagerPeersStub(channel).ReadEvents(request, timeout=EVENTS_SECONDS):
+                async for response in _stub(channel).ReadEvents(request, timeout=EVENTS_SECONDS):
                     found.extend(response.events)
                     del found[:-MAX_EVENTS]
             except grpc.RpcError as error:
@@ -170,3 +171,9 @@ class PeerEvents:
             except ShoalError as error:
                 _log.warning("cannot read events of manager %s: %s", other.id, error)
         raise Unavailable("no response from any other manager")
+
+
+def _stub(channel: aio.Channel) -> "ManagerPeersAsyncStub":
+    named: Any = RequestChannel(channel)
+    stub: ManagerPeersAsyncStub = ManagerPeersStub(named)
+    return stub
