@@ -25,7 +25,7 @@ from shoal.notifier import Notifier
 from shoal.rpc.caller import Caller
 
 CAPACITY = 10_000
-"""Changes that are remembered; a few megabytes."""
+"""Changes that are remembered; some 15 MB, of services and tasks with few networks and mounts."""
 BATCH_CHANGES = 500
 """Changes processed before other work gets its turn."""
 MAX_FILTERS = 100

@@ -29,7 +29,7 @@ from tests.fakes.manager_list import manager_list
 PERIOD_SECONDS = 0.25
 CONNECTING = 40
 """At once, where they start one after the other: more of them only wait for each other."""
-START_SECONDS = 60.0
+START_SECONDS = 30.0
 """Then no more are started: a busy machine has fewer of them."""
 STALL_SECONDS = 1.0
 PATH = (TaskState.ACCEPTED, TaskState.PREPARING, TaskState.READY, TaskState.STARTING, TaskState.RUNNING)
