@@ -11,6 +11,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DISK_FULL_TEXT = re.compile("no space left on device|disk quota exceeded", re.IGNORECASE)
 _KERNEL_TEXT = re.compile(r"cgroup|cpuset|/sys/|/proc/|inotify")
 """The kernel reports ENOSPC also for other things than disks: a cpuset without processors, its own tables."""
+_NAMESPACE_TEXT = re.compile(r"\b(?:clone3?|unshare): no space left on device", re.IGNORECASE)
+"""clone(2) and unshare(2) have it for a limit on namespaces, and for nothing else."""
 _MIN_FREE = 16
 """Blocks and inodes: with fewer no container can be created."""
 
@@ -26,7 +28,12 @@ def is_disk_full(error: OSError) -> bool:
 
 def says_disk_full(message: str) -> bool:
     """Whether a program's message reports a full disk."""
-    return bool(_DISK_FULL_TEXT.search(message)) and not _KERNEL_TEXT.search(message)
+    return bool(_DISK_FULL_TEXT.search(message)) and not (_KERNEL_TEXT.search(message) or says_namespace_limit(message))
+
+
+def says_namespace_limit(message: str) -> bool:
+    """Whether a program's message reports that the kernel makes no more namespaces."""
+    return bool(_NAMESPACE_TEXT.search(message))
 
 
 def lacks_space(directory: Path) -> bool:

@@ -1,6 +1,7 @@
 """Anonymous network namespaces, held by a file descriptor."""
 
 import ctypes
+import errno
 import os
 import secrets
 from collections import deque
@@ -51,12 +52,16 @@ _GATEWAY6_MESSAGES = (
     add_route(KernelRoute(IPv6Network(GATEWAY6), CONTAINER_INDEX)),
     add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY6, GATEWAY_MAC)),
 )
+_TOO_MANY = "the limit user.max_net_namespaces is reached; raise it with `sysctl`"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _raise_on_error(result: int, action: str) -> None:
     if result:
-        raise Unavailable(f"cannot {action}: {os.strerror(ctypes.get_errno())}")
+        number = ctypes.get_errno()
+        # unshare(2) has no other meaning of it, and "No space left on device" would send people to their disks.
+        why = _TOO_MANY if number == errno.ENOSPC else os.strerror(number)
+        raise Unavailable(f"cannot {action}: {why}")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from agent.disk_full import disk_full, is_disk_full, lacks_space, says_disk_full
+from agent.disk_full import disk_full, is_disk_full, lacks_space, says_disk_full, says_namespace_limit
 from agent.runtime.container_paths import ContainerPaths
 from shoal.errors import Exhausted, ShoalError, Unavailable
 
@@ -40,6 +40,8 @@ def start_error(error: BaseException, full: Path | None, paths: ContainerPaths) 
     """The error to raise in place of this one; the same where it is good as it is."""
     if isinstance(error, OSError):
         return _to_shoal_error(error, full or paths.state)
+    if isinstance(error, Unavailable) and says_namespace_limit(str(error)):
+        return Unavailable(f"{error}; raise the limits user.max_*_namespaces with `sysctl`")
     if isinstance(error, Unavailable) and (full is not None or says_disk_full(str(error))):
         return disk_full(f"the disk is full: {error}", full or paths.state)
     return error

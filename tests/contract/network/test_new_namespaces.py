@@ -23,3 +23,12 @@ def test_any_user_listens_on_low_ports_and_sends_pings() -> None:
     finally:
         connection.close()
         os.close(descriptor)
+
+
+def test_a_limit_is_named_and_not_the_disk() -> None:
+    """In a user namespace of its own, where nobody else has the limit."""
+    program = "from agent.network.attachments.namespaces import create_namespace; create_namespace()"
+    script = 'echo 0 > /proc/sys/user/max_net_namespaces; exec "$@"'
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh", sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "cannot create a network namespace: the limit user.max_net_namespaces is reached" in done.stderr

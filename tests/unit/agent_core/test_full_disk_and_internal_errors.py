@@ -10,13 +10,15 @@ import pytest
 from agent.disk_full import DiskFull, is_disk_full, says_disk_full
 from agent.host.inspection import resolv_conf
 from agent.journal.journal import Journal
+from agent.runtime.container_paths import ContainerPaths
+from agent.runtime.launch.start_errors import start_error
 from agent.worker.shared.disk_space_waiter import WAIT_SECONDS
 from agent.worker.shared.journal_writer import RETRY_SECONDS
 from agent.worker.worker import GC_SECONDS
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.service_pb2 import RestartPolicy
 from shoal.api.v1.task_pb2 import TaskState
-from shoal.errors import Exhausted
+from shoal.errors import Exhausted, Unavailable
 from tests.fakes.full_disk_journal import JournalOnSmallDisk
 from tests.fakes.virtual_time import run_virtual
 from tests.unit.agent_core.worker_rig import Machine, assign, task
@@ -253,3 +255,11 @@ def test_what_the_kernel_refuses_for_other_reasons_is_no_full_disk() -> None:
     assert [is_disk_full(each) for each in (full, quota, cpuset)] == [True, True, False]
     assert says_disk_full("crun could not create the container: mkdir `/x`: No space left on device")
     assert not says_disk_full("write to `/sys/fs/cgroup/cpuset/t1/cgroup.procs`: No space left on device")
+
+
+def test_a_limit_on_namespaces_is_no_full_disk(tmp_path: Path) -> None:
+    said = Unavailable("crun could not create the container: clone: No space left on device")
+    assert not says_disk_full(str(said))
+    shown = start_error(said, None, ContainerPaths(run=tmp_path, state=tmp_path))
+    assert type(shown) is Unavailable
+    assert str(shown) == f"{said}; raise the limits user.max_*_namespaces with `sysctl`"
