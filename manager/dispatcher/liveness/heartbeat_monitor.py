@@ -17,7 +17,7 @@ _WATCHED = frozenset({NodeStatus.READY, NodeStatus.UNKNOWN})
 
 
 class HeartbeatMonitor:
-    """Evaluates all nodes four times a heartbeat, and writes the result of one evaluation at a time.
+    """Evaluates all nodes four times a heartbeat, and when one is overdue; writes one evaluation at a time.
 
     Args:
         now_ms: milliseconds since the Unix epoch.
@@ -115,7 +115,7 @@ class HeartbeatMonitor:
         async with TaskGroup() as group:
             while True:
                 # Nothing else is awaited here: a sleep that takes too long means that this manager did not run.
-                await asyncio.sleep(self._liveness.period)
+                await asyncio.sleep(self._liveness.delay(_now()))
                 is_in_time = self._liveness.tick(_now()) and not self._suspended
                 if is_in_time and (writing is None or writing.done()):
                     decision = self._evaluate()

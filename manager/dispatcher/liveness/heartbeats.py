@@ -30,6 +30,9 @@ NODES_PER_SECOND = 100
 
 MAX_RECONNECT_SECONDS = 30.0
 
+SLACK_SECONDS = 0.05
+"""From the end of a node's time to its evaluation: what has arrived is read first, and timers are not exact."""
+
 
 def grace_seconds(nodes: int) -> float:
     """The additional time that so many nodes need to reconnect to managers."""
@@ -62,7 +65,7 @@ class Liveness:
     """Tracks the heartbeats of nodes. Times are seconds of one monotonic clock.
 
     Args:
-        heartbeat_seconds: between a node's heartbeats; `tick` is expected four times as often.
+        heartbeat_seconds: between a node's heartbeats; `tick` is expected four times as often, or after `delay`.
     """
 
     def __init__(self, heartbeat_seconds: float) -> None:
@@ -73,6 +76,7 @@ class Liveness:
         self._open: set[str] = set()
         self._lost: deque[float] = deque()
         self._due: float | None = None
+        self._next_overdue = float("inf")
         self._limited_until = 0.0
         self._grace_until = 0.0
         self._lateness = 0.0
@@ -126,14 +130,20 @@ class Liveness:
         """Whether it is monitored and not overdue."""
         return now - self._heard.get(node_id, float("-inf")) <= self._allowed(node_id)
 
+    def delay(self, now: float) -> float:
+        """Seconds until the next tick: a period, or less if a silent node is overdue before."""
+        seconds = min(self.period, max(0.0, self._next_overdue - now) + SLACK_SECONDS)
+        self._due = now + seconds
+        return seconds
+
     def tick(self, now: float) -> bool:
-        """Call after each period. False if this manager was late itself: then do not evaluate.
+        """Call after each period, or after `delay`. False if this manager was late itself: then do not evaluate.
 
         The delay is subtracted from every node's silence: no node could be heard meanwhile. After a long delay agents
         reconnect, all at once: they get the same grace period as after a start.
         """
         late = now - self._due if self._due is not None else 0.0
-        self._due = now + self.period
+        self._due, self._next_overdue = now + self.period, float("inf")
         self._lateness += max(0.0, late)
         if self._lateness > self._heartbeat / 20:  # timers are never exact, and there may be thousands of nodes
             self._heard = {each: _credited(heard, self._lateness, now) for each, heard in self._heard.items()}
@@ -157,15 +167,12 @@ class Liveness:
         """
         while self._lost and now - self._lost[0] > self._timeout:
             self._lost.popleft()
-        silence = {node_id: now - heard for node_id, heard in self._heard.items()}
+        left = {node_id: self._allowed(node_id) - (now - heard) for node_id, heard in self._heard.items()}
+        self._next_overdue = now + min((seconds for seconds in left.values() if seconds >= 0.0), default=float("inf"))
         margin = (MISSED - SUSPECT_MISSED) * self._heartbeat
-        silent = sum(seconds > self._allowed(node_id) - margin for node_id, seconds in silence.items()) + len(
-            self._lost
-        )
-        overdue = sorted(
-            (each for each in silence if each in marked_down or silence[each] > self._allowed(each)),
-            key=lambda each: -silence[each],
-        )
+        silent = sum(seconds < margin for seconds in left.values()) + len(self._lost)
+        found = (each for each, seconds in left.items() if seconds < 0.0 or each in marked_down)
+        overdue = sorted(found, key=self._heard.__getitem__)
         if silent > max_down_at_once(nodes):
             self._limited_until = now + self._timeout + grace_seconds(nodes)
         if now >= self._limited_until:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from manager.dispatcher.liveness.abandoned_nodes import abandoned
 from manager.dispatcher.liveness.disruption_limit import max_down_at_once
-from manager.dispatcher.liveness.heartbeats import MISSED, Liveness, LivenessDecision, grace_seconds
+from manager.dispatcher.liveness.heartbeats import MISSED, SLACK_SECONDS, Liveness, LivenessDecision, grace_seconds
 from manager.store.kinds import MANAGER, NODE_STATUS
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -213,6 +213,41 @@ def test_a_node_is_abandoned_when_its_manager_is_not_there() -> None:
         manager_id = "m1" if node_id == "n1" else "m2"
         world.put(NODE_STATUS, node_id, NodeStatus(node_id=node_id, state=state, manager_id=manager_id))
     assert abandoned(world.tables) == {"n2": "m2", "n4": "m2"}
+
+
+@given(st.lists(phases, min_size=1, max_size=3), st.lists(phases, max_size=20))
+def test_a_lost_node_is_evaluated_as_soon_as_it_is_overdue(lost: list[float], others: list[float]) -> None:
+    liveness, now = Liveness(HEARTBEAT), 10.0
+    last = {f"n{number}": 10.0 + phase for number, phase in enumerate(lost)}
+    for node_id, at in last.items():
+        liveness.heard(node_id, at)
+    healthy = {f"h{number}": 10.0 + phase for number, phase in enumerate(others)}
+    down: dict[str, float] = {}
+    evaluations = 0
+    while now < 20.0:
+        now += liveness.delay(now)
+        for node_id, phase in healthy.items():
+            liveness.heard(node_id, now - (now - phase) % HEARTBEAT if now >= phase else 10.0)
+        if liveness.tick(now):
+            evaluations += 1
+            for node_id in liveness.evaluate(now, 100).down:
+                down[node_id] = now
+                liveness.marked_down(node_id, now)
+    assert down.keys() == last.keys()
+    assert all(0.0 < down[each] - last[each] - MISSED * HEARTBEAT <= 2 * SLACK_SECONDS + 1e-6 for each in down)
+    assert evaluations <= 10.0 / PERIOD + 2 * len(last) + 1
+
+
+def test_after_a_late_tick_nodes_have_a_whole_period_for_what_arrived_meanwhile() -> None:
+    liveness = Liveness(HEARTBEAT)
+    liveness.heard("n1", 0.0)
+    now = 5.9
+    liveness.tick(now)
+    assert not liveness.evaluate(now, 1).down
+    assert liveness.delay(now) < PERIOD
+    now += 8.0
+    assert not liveness.tick(now)
+    assert liveness.delay(now) == PERIOD
 
 
 def test_a_node_that_was_sent_away_is_not_lost_before_it_was_to_come() -> None:
