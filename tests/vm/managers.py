@@ -22,6 +22,8 @@ REGISTRIES = f"""[registry."registry:5000"]
 endpoint = "http://{H1.address}:5000"
 plain_http = true
 """
+HEARTBEATS = "SHOAL_MANAGER_HEARTBEAT_SECONDS=30\n"
+"""A node that misses three is down: an emulated machine may take a minute to start an agent again."""
 SECONDS = 1800.0
 """For what takes a few on a machine that is not emulated."""
 
@@ -100,6 +102,7 @@ def check_machines_start() -> None:
         each.make()
         settings = each.root / "etc/shoal"
         settings.mkdir()
+        (settings / "manager.env").write_text(HEARTBEATS)
         (settings / "registries.toml").write_text(REGISTRIES)
     power_on(*MACHINES.values())
     assert M1.run("cat /proc/1/comm") == "systemd\n"
@@ -137,6 +140,20 @@ def check_upgrade_one_by_one() -> None:
     install(H1, "agent")
     wait_for(lambda: listing(M1, "node ls")[0]["version"] == installed(M1) and node_ready(M1), "the node is upgraded")
     assert before.items() <= tasks(M1).items()
+
+
+def check_orderly_stop() -> None:
+    """Of the unit: its etcd ends when the manager has handed over, not before."""
+    leader = leads(M1)
+    assert leader is not None
+    since = leader.run("date +%s").strip()
+    leader.run("systemctl stop shoal-manager")
+    assert leader.unit("shoal-manager", "ActiveState", "Result") == ["inactive", "success"]
+    said = leader.run(f"journalctl --no-pager -o cat -u shoal-manager --since @{since}")
+    assert "stopped" in said
+    assert " ERROR " not in said, said
+    leader.run("systemctl start shoal-manager")
+    wait_for(lambda: all_ready(leader), "three managers are ready")
 
 
 def outage(end: Callable[[Machine], None], replicas: int) -> None:
@@ -212,6 +229,7 @@ CHECKS: tuple[Check, ...] = (
     check_three_managers_of_the_release_before,
     check_node_and_service,
     check_upgrade_one_by_one,
+    check_orderly_stop,
     check_leader_is_powered_off,
     check_power_of_leader_fails,
     check_node_is_powered_off,
