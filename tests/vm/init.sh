@@ -25,7 +25,7 @@ if [ "$checks" = systemd ] || [ "$checks" = reboot ]; then
   ln -sf /dev/null /etc/systemd/system/serial-getty@.service
   exec /lib/systemd/systemd
 fi
-if [ "$checks" = managers ]; then # their machines have layers over the first disk, too
+if [ "$checks" = managers ] || [ "$checks" = operations ]; then # their machines have layers over the first disk, too
   mount -t devtmpfs dev /dev
   ln -sf /proc/self/fd /dev/fd
 fi

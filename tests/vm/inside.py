@@ -11,7 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.vm import confinement, encryption, esp, faults, managers, second, two
+from tests.vm import confinement, encryption, esp, faults, managers, operations, second, two
 from tests.vm.checking import Check, run_checks
 from tests.vm.cluster import (
     COMMAND_SECONDS,
@@ -156,6 +156,8 @@ def main(groups: list[str]) -> None:
         )
     if groups == ["managers"]:
         sys.exit(1 if run_checks((check_version_2, *managers.CHECKS), on_failure=managers.print_logs) else 0)
+    if groups == ["operations"]:
+        sys.exit(1 if run_checks((check_version_2, *operations.CHECKS), on_failure=operations.print_logs) else 0)
     chosen = [check for group in groups for check in GROUPS[group]]
     failed = run_checks((check_version_2, check_playground, *chosen, check_nothing_is_left), on_failure=print_logs)
     sys.exit(1 if failed else 0)

@@ -24,7 +24,7 @@ BUILD = Path(__file__).parents[2] / "build" / "vm"
 MINUTES = 180
 """For a boot: an emulated machine beside other work takes a multiple of what it takes alone."""
 DISK_BYTES = 3 << 30
-BOOTS = ("main,confinement,encryption,faults", "esp", "two", "systemd", "managers", "reboot")
+BOOTS = ("main,confinement,encryption,faults", "esp", "two", "systemd", "managers", "operations", "reboot")
 TWO, SECOND, REBOOT = "two", "second", "reboot"
 MEGABYTES = {TWO: 1024, SECOND: 512}
 """Of memory; what is not named has room for all that the checks write to memory."""
