@@ -56,7 +56,7 @@ install_venv() {
 enable() {
   cp "$top/deploy/systemd/$1.service" /etc/systemd/system/
   systemctl daemon-reload
-  systemctl enable "$1"
+  systemctl enable --quiet "$1"
   systemctl restart "$1"
 }
 
@@ -79,7 +79,7 @@ install_manager() {
     setting SHOAL_MANAGER_TOKEN_FILE /etc/shoal/manager-token /etc/shoal/manager.env
   fi
   enable shoal-manager
-  shoal context create --admin /var/lib/shoal/manager/admin default || true
+  shoal context inspect default > /dev/null 2>&1 || shoal context create --admin /var/lib/shoal/manager/admin default > /dev/null || true
   echo "The manager is running. To add a host, run: shoal cluster join-token"
 }
 
@@ -111,7 +111,7 @@ install_registry() {
   sed -i "s/^  addr: .*/  addr: $address/" /etc/shoal/registry/config.yml
   cp "$top/deploy/registry/shoal-registry.service" /etc/systemd/system/
   systemctl daemon-reload
-  systemctl enable shoal-registry
+  systemctl enable --quiet shoal-registry
   systemctl restart shoal-registry
   echo "The registry is running on $address without TLS and authentication; see deploy/registry/README.md."
 }
@@ -156,7 +156,7 @@ install_engine() {
   sed -i "s|^ListenStream=.*|ListenStream=$socket|; s|^SocketGroup=.*|SocketGroup=$group|" /etc/systemd/system/shoal-engine.socket
   cp "$top/deploy/systemd/shoal-engine.service" /etc/systemd/system/
   systemctl daemon-reload
-  systemctl enable --now shoal-engine.socket
+  systemctl enable --quiet --now shoal-engine.socket
   enable shoal-engine
   echo "The engine is running. To use it, run: docker -H unix://$socket ps"
 }
