@@ -5,7 +5,7 @@ release before, powered off, removed, backed up.
 import json
 import subprocess
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.vm.checking import Check
 from tests.vm.cluster import until
@@ -28,6 +28,9 @@ SECONDS = 1800.0
 """For what takes a few on a machine that is not emulated."""
 
 
+T = TypeVar("T")
+
+
 def install(on: Machine, *options: str, source: str = SOURCE) -> None:
     assert " is running" in on.run(f"{source}/deploy/install.sh {' '.join(options)}")
 
@@ -40,14 +43,14 @@ def listing(on: Machine, command: str) -> Any:
     return json.loads(on.run(f"shoal {command} --format json"))
 
 
-def succeeds(work: Callable[[], bool]) -> Callable[[], bool]:
-    """Whether it is so; not, if a command fails meanwhile, as while a leader has no successor."""
+def succeeds(work: Callable[[], T]) -> Callable[[], T | None]:
+    """What it finds; nothing, if a command fails meanwhile, as while a leader has no successor."""
 
-    def tried() -> bool:
+    def tried() -> T | None:
         try:
             return work()
         except (AssertionError, subprocess.TimeoutExpired):
-            return False
+            return None
 
     return tried
 
@@ -69,6 +72,17 @@ def all_ready(on: Machine) -> bool:
 
 def leads(on: Machine) -> Machine | None:
     return next((MACHINES[name] for name, row in by_machine(on).items() if row["leader"]), None)
+
+
+def leader_when_ready(on: Machine) -> Machine:
+    """That of three managers which are ready."""
+
+    def found() -> Machine | None:
+        return leads(on) if all_ready(on) else None
+
+    leader = until(succeeds(found), "three managers are ready", SECONDS)
+    assert leader is not None
+    return leader
 
 
 def node_ready(on: Machine) -> bool:
@@ -144,8 +158,7 @@ def check_upgrade_one_by_one() -> None:
 
 def check_orderly_stop() -> None:
     """Of the unit: its etcd ends when the manager has handed over, not before."""
-    leader = leads(M1)
-    assert leader is not None
+    leader = leader_when_ready(M1)
     since = leader.run("date +%s").strip()
     leader.run("systemctl stop shoal-manager")
     assert leader.unit("shoal-manager", "ActiveState", "Result") == ["inactive", "success"]
@@ -158,9 +171,7 @@ def check_orderly_stop() -> None:
 
 def outage(end: Callable[[Machine], None], replicas: int) -> None:
     """The leader's machine is off, a service is scaled meanwhile, and it is on again."""
-    wait_for(lambda: all_ready(M1), "three managers are ready")
-    leader = leads(M1)
-    assert leader is not None
+    leader = leader_when_ready(M1)
     other = next(each for each in MANAGERS if each is not leader)
     identity = by_machine(other)[leader.name]["id"]
     end(leader)
