@@ -10,8 +10,8 @@ from pathlib import Path
 from playwright.async_api import Page, async_playwright
 
 from tests.bench.rig.chromium import CHROMIUM
-from tests.fakes.made_up_cluster import MadeUpCluster
-from tests.fakes.made_up_console import PAGES, made_up_console
+from tests.fakes.console.made_up_cluster import MadeUpCluster
+from tests.fakes.console.made_up_console import PAGES, made_up_console
 
 SIZES = {"": (1280, 900), "-phone": (390, 844)}
 SETTLE_SECONDS = 0.5

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from shoal.dockerfile.ignore_patterns import read_patterns
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.build_inputs import is_remote
+from shoal.spec_parsers.builds.build_inputs import is_remote
 
 STDIN = "-"
 DEFAULT_NAME = "Dockerfile"

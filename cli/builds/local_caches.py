@@ -9,7 +9,7 @@ from pathlib import Path
 from cli.render.error_lines import warn
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.build_caches import LocalCache, local_cache
+from shoal.spec_parsers.builds.build_caches import LocalCache, local_cache
 
 _INDEX, _LAYOUT, _BLOBS = "index.json", "oci-layout", Path("blobs", "sha256")
 

@@ -13,7 +13,7 @@ from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.registries import Registries
 from shoal.errors import InvalidInput
 from shoal.registry_logins.docker_config import DockerConfig, config_path
-from shoal.spec_parsers.csv_fields import csv_fields
+from shoal.spec_parsers.builds.csv_fields import csv_fields
 
 MAX_PATTERN_CHARACTERS = 1 << 16
 """Of .dockerignore, that a node has for its build checks; of more it gets none."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from shoal.api.v1.builds_pb2 import BuildResult, BuildStart
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
-from shoal.spec_parsers.build_outputs import BuildOutputOption
+from shoal.spec_parsers.builds.build_outputs import BuildOutputOption
 
 STDOUT = "-"
 KINDS: Mapping[str, BuildStart.Output.ValueType] = {

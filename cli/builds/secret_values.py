@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shoal.errors import InvalidInput, NotFound
-from shoal.spec_parsers.build_inputs import SecretSource
+from shoal.spec_parsers.builds.build_inputs import SecretSource
 
 MAX_BYTES = 500 * 1024
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from cli.flags.ssh_option import is_socket
 from shoal.api.v1.builds_pb2 import SshReply, SshRequest
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.ssh_messages import LENGTH_BYTES, MAX_MESSAGE_BYTES, may_send, with_length
+from shoal.spec_parsers.builds.ssh_messages import LENGTH_BYTES, MAX_MESSAGE_BYTES, may_send, with_length
 
 TIMEOUT_SECONDS = 60.0
 """Of one request: somebody may have to touch a key."""

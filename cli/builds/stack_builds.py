@@ -20,7 +20,7 @@ from cli.render.build_progress.display import Mode
 from shoal.compose.conversion.build_keys import ServiceBuild
 from shoal.distribution.registries import Registries
 from shoal.errors import InvalidInput, NotFound
-from shoal.spec_parsers.build_inputs import is_remote
+from shoal.spec_parsers.builds.build_inputs import is_remote
 
 
 @dataclass(frozen=True)

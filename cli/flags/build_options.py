@@ -13,15 +13,15 @@ from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.api.v1.container_pb2 import Ulimit
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
-from shoal.spec_parsers.build_caches import parse_cache
-from shoal.spec_parsers.build_inputs import (
+from shoal.spec_parsers.builds.build_caches import parse_cache
+from shoal.spec_parsers.builds.build_inputs import (
     SecretSource,
     parse_assignment,
     parse_build_network,
     parse_named_context,
     parse_secret,
 )
-from shoal.spec_parsers.build_outputs import BuildOutputOption, parse_output
+from shoal.spec_parsers.builds.build_outputs import BuildOutputOption, parse_output
 from shoal.spec_parsers.extra_hosts import parse_extra_host
 from shoal.spec_parsers.units import parse_bytes
 

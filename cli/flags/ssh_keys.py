@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.ssh_messages import FAILURE, with_length
+from shoal.spec_parsers.builds.ssh_messages import FAILURE, with_length
 
 MAX_KEY_BYTES = 64 << 10
 _REQUEST_IDENTITIES, _IDENTITIES, _SIGN, _SIGNATURE = 11, 12, 13, 14

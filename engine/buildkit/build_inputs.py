@@ -20,7 +20,7 @@ from shoal.dockerfile.evaluation.file_needs import FileNeeds, needs_of_file
 from shoal.dockerfile.ignore_patterns import read_patterns
 from shoal.errors import InvalidInput, NotFound
 from shoal.image_reference import parse
-from shoal.spec_parsers.csv_fields import csv_fields
+from shoal.spec_parsers.builds.csv_fields import csv_fields
 
 MAX_DOCKERFILE_BYTES = 1 << 20
 MAX_IGNORE_BYTES = 1 << 20

@@ -14,12 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.bench import (
-    bench_backup,
     bench_build,
     bench_change,
     bench_console,
     bench_container_start,
-    bench_control_plane,
     bench_create,
     bench_dns,
     bench_drain,
@@ -29,13 +27,13 @@ from tests.bench import (
     bench_files,
     bench_memory,
     bench_network,
-    bench_planner,
     bench_pull,
     bench_run,
     bench_scale,
     bench_start,
     bench_vip,
 )
+from tests.bench.control_plane import bench_backup, bench_control_plane, bench_planner
 from tests.bench.rig.figures import Figure, table
 from tests.bench.rig.swarm import installed
 

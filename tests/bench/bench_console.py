@@ -26,8 +26,8 @@ from shoal.api.v1.node_pb2 import NodeSpec
 from tests.bench.rig.bed import cluster
 from tests.bench.rig.chromium import Chromium, chromium
 from tests.bench.rig.figures import Figure, p50, p99, table
-from tests.fakes.made_up_cluster import INTERVAL_SECONDS, MadeUpCluster
-from tests.fakes.made_up_console import made_up_console
+from tests.fakes.console.made_up_cluster import INTERVAL_SECONDS, MadeUpCluster
+from tests.fakes.console.made_up_console import made_up_console
 
 NODES, TASKS, CHANGES = 1_000, 10_000, 500
 FEW_NODES, FEW_TASKS = 3, 10

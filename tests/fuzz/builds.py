@@ -22,7 +22,7 @@ from agent.build.program.sources.listed_context import ListedContext
 from agent.build.program.workspace import Workspace
 from shoal.api.v1.builds_pb2 import ContextContent, ContextEntry, ContextListing
 from shoal.errors import Exhausted, InvalidInput, NotFound, PermissionDenied
-from shoal.spec_parsers.ssh_messages import may_send
+from shoal.spec_parsers.builds.ssh_messages import may_send
 from shoal.tar.tar_header import DIRECTORY, HARD_LINK, REGULAR, SYMLINK
 from shoal.tar.ustar_header import ustar_header
 

@@ -7,7 +7,7 @@ from shoal.dockerfile.evaluation.build_steps import Action, RunAction
 from shoal.dockerfile.evaluation.evaluate import Evaluation
 from shoal.dockerfile.source import FaultList
 from shoal.errors import Fault, InvalidInput, Refused
-from shoal.spec_parsers.build_caches import read_cache
+from shoal.spec_parsers.builds.build_caches import read_cache
 
 _ARCHIVES = (BuildStart.DOCKER_ARCHIVE, BuildStart.OCI_ARCHIVE)
 

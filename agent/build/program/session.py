@@ -45,7 +45,7 @@ from shoal.api.v1.builds_pb2 import (
 from shoal.dockerfile.graph.build_graph import BuildGraph, build_graph
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.image_reference import parse
-from shoal.spec_parsers.build_caches import read_cache
+from shoal.spec_parsers.builds.build_caches import read_cache
 
 MAX_EPOCH_DIGITS = 12
 

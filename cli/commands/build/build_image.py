@@ -22,7 +22,7 @@ from cli.render.build_progress.display import Mode, chosen_mode
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
-from shoal.spec_parsers.build_outputs import BuildOutputOption
+from shoal.spec_parsers.builds.build_outputs import BuildOutputOption
 
 
 @click.command(

@@ -10,7 +10,7 @@ from engine.buildkit.session.client_session import ClientSession
 from engine.buildkit.v1.ssh_pb2 import BytesMessage, CheckAgentRequest
 from engine.buildkit.v1.ssh_pb2_grpc import SSHStub
 from shoal.api.v1.builds_pb2 import SshReply, SshRequest
-from shoal.spec_parsers.ssh_messages import LENGTH_BYTES, MAX_MESSAGE_BYTES, may_send, with_length
+from shoal.spec_parsers.builds.ssh_messages import LENGTH_BYTES, MAX_MESSAGE_BYTES, may_send, with_length
 
 METHOD = "/moby.sshforward.v1.SSH/ForwardAgent"
 TIMEOUT_SECONDS = 60.0

@@ -15,7 +15,7 @@ from engine.buildkit.v1.ops_pb2 import Definition
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.api.v1.container_pb2 import Ulimit
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.csv_fields import csv_words
+from shoal.spec_parsers.builds.csv_fields import csv_words
 from shoal.spec_parsers.extra_hosts import GATEWAY
 
 FRONTEND = "dockerfile.v0"

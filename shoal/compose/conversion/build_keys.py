@@ -20,8 +20,8 @@ from shoal.compose.reading.scalar_values import (
 from shoal.compose.reading.yaml_tree import YamlPath
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
-from shoal.spec_parsers.build_caches import parse_cache
-from shoal.spec_parsers.build_inputs import (
+from shoal.spec_parsers.builds.build_caches import parse_cache
+from shoal.spec_parsers.builds.build_inputs import (
     IMAGE_CONTEXT,
     SecretSource,
     is_remote,

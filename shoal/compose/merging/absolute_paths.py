@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shoal.compose.reading.yaml_tree import YamlList, YamlMap
-from shoal.spec_parsers.build_inputs import is_remote
+from shoal.spec_parsers.builds.build_inputs import is_remote
 
 
 def make_paths_absolute(tree: YamlMap, directory: Path) -> YamlMap:

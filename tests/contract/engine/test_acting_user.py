@@ -16,8 +16,8 @@ from engine.server.routes import Route, RouteTable
 from shoal.identity.roles import Role
 from shoal.manager_calls.acting_user import acting_for, acting_metadata
 from shoal.rpc.on_behalf import ON_BEHALF_KEY
-from tests.contract.engine.raw_http import request
-from tests.contract.engine.served import Served, constant, served
+from tests.contract.engine.rig.raw_http import request
+from tests.contract.engine.rig.served import Served, constant, served
 
 
 async def _answer(call: Call) -> web.StreamResponse:

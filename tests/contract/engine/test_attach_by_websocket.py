@@ -15,9 +15,9 @@ from aiohttp import (
     WSServerHandshakeError,
 )
 
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.raw_http import message_of, request
-from tests.contract.engine.served import served
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.raw_http import message_of, request
+from tests.contract.engine.rig.served import served
 
 SECONDS = 20
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.engine import raw_http
-from tests.contract.engine.described_api import DescribedApi
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.served import served
+from tests.contract.engine.rig import raw_http
+from tests.contract.engine.rig.described_api import DescribedApi
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.served import served
 
 API = DescribedApi()
 EXPLAINED = {

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.engine.docker_cli import docker, environment_of, wait_until
-from tests.contract.engine.served import Served, constant, served
-from tests.contract.engine.stand_in import StandIn
+from tests.contract.engine.rig.docker_cli import docker, environment_of, wait_until
+from tests.contract.engine.rig.served import Served, constant, served
+from tests.contract.engine.rig.stand_in import StandIn
 
 
 @pytest.fixture

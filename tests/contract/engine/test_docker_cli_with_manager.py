@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.engine.docker_cli import docker, environment_of
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.raw_http import request
-from tests.contract.engine.served import served
+from tests.contract.engine.rig.docker_cli import docker, environment_of
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.raw_http import request
+from tests.contract.engine.rig.served import served
 from tests.unit.manager_api.containers.container_rig import ContainerRig
 
 Environment = dict[str, str]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.engine.docker_cli import docker, environment_of, wait_until
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.served import served
+from tests.contract.engine.rig.docker_cli import docker, environment_of, wait_until
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.served import served
 
 Environment = dict[str, str]
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from shoal.contexts.context_store import ContextStore, identity_from_files
-from tests.contract.engine.docker_cli import docker
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.served import Served, served
+from tests.contract.engine.rig.docker_cli import docker
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.served import Served, served
 
 SHOAL = Path(sys.executable).parent / "shoal"
 

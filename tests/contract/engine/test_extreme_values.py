@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.engine.described_api import DescribedApi, DescribedOperation
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.raw_http import connect, request
-from tests.contract.engine.served import served
+from tests.contract.engine.rig.described_api import DescribedApi, DescribedOperation
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.raw_http import connect, request
+from tests.contract.engine.rig.served import served
 
 NUMBERS = [str(sign * ((1 << bits) + more)) for bits in (31, 32, 63) for sign in (1, -1) for more in (-1, 0)]
 TEXTS = [

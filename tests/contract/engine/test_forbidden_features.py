@@ -8,10 +8,10 @@ import pytest
 from engine.server.callers import local_caller
 from engine.settings import FORBIDDABLE
 from shoal.identity.roles import Role
-from tests.contract.engine.docker_cli import docker, environment_of
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.raw_http import request
-from tests.contract.engine.served import Served, served
+from tests.contract.engine.rig.docker_cli import docker, environment_of
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.raw_http import request
+from tests.contract.engine.rig.served import Served, served
 
 DENIED = "authorization denied by plugin shoal-engine: "
 BIND = "mounting paths of the host is forbidden"

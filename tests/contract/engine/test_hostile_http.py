@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from engine.server import listeners
-from tests.contract.engine.raw_http import connect, read_all, request
-from tests.contract.engine.served import Served, constant, served
-from tests.contract.engine.stand_in import StandIn
+from tests.contract.engine.rig.raw_http import connect, read_all, request
+from tests.contract.engine.rig.served import Served, constant, served
+from tests.contract.engine.rig.stand_in import StandIn
 
 CASES = int(os.environ.get("HOSTILE_REQUESTS", "400"))
 SEED = int(os.environ.get("HOSTILE_SEED", "12"))

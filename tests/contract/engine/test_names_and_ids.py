@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from shoal.container_ids import object_id
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.raw_http import request
-from tests.contract.engine.served import served
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.raw_http import request
+from tests.contract.engine.rig.served import served
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.raw_http import connect, read_all, read_head, request
-from tests.contract.engine.served import served
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.raw_http import connect, read_all, read_head, request
+from tests.contract.engine.rig.served import served
 
 KEYS = b"\x10\x11"
 """By which clients detach: ctrl-p, ctrl-q."""

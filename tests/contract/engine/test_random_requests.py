@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.engine.docker_cli import docker, environment_of
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.raw_http import connect, request
-from tests.contract.engine.served import served
+from tests.contract.engine.rig.docker_cli import docker, environment_of
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.raw_http import connect, request
+from tests.contract.engine.rig.recorded_calls import recorded_calls
+from tests.contract.engine.rig.served import served
 
 TOP = Path(__file__).parents[3]
-RECORDED = Path(__file__).parent / "recorded" / "docker_cli_28_2_2.json"
 REQUESTS = int(os.environ.get("RANDOM_REQUESTS", "10"))
 """Of each operation."""
 MAX_UNANSWERED = 3
@@ -90,7 +90,7 @@ def keys_of(document: object) -> set[str]:
     return set().union(*map(keys_of, document)) if isinstance(document, list) else set()
 
 
-SENT = [(each["path"], each["request"]) for each in json.loads(RECORDED.read_text(encoding="utf-8")) if each["request"]]
+SENT = [(each.path, each.request) for each in recorded_calls() if each.request]
 KEYS = sorted(keys_of([document for _, document in SENT]))
 
 

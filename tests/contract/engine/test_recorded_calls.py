@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.engine import raw_http
-from tests.contract.engine.manager_rig import rig_routes
-from tests.contract.engine.recorded_calls import RecordedCall, differences, recorded
-from tests.contract.engine.served import served
+from tests.contract.engine.rig import raw_http
+from tests.contract.engine.rig.manager_rig import rig_routes
+from tests.contract.engine.rig.recorded_calls import RecordedCall, differences, recorded
+from tests.contract.engine.rig.served import served
 
 EXPLAINED: dict[str, tuple[str, ...]] = {
     # No containerd; memory of TCP is of cgroup version 1.

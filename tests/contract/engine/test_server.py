@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.engine import raw_http
-from tests.contract.engine.raw_http import message_of, request
-from tests.contract.engine.served import Served, constant, served
-from tests.contract.engine.stand_in import StandIn
+from tests.contract.engine.rig import raw_http
+from tests.contract.engine.rig.raw_http import message_of, request
+from tests.contract.engine.rig.served import Served, constant, served
+from tests.contract.engine.rig.stand_in import StandIn
 
 
 @pytest.fixture

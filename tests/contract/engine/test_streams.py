@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from engine.protocol.frames import Output, split_frames
-from tests.contract.engine import raw_http
-from tests.contract.engine.docker_cli import wait_until
-from tests.contract.engine.served import Served, constant, served
-from tests.contract.engine.stand_in import StandIn
-from tests.contract.engine.tls_client import TlsClient
+from tests.contract.engine.rig import raw_http
+from tests.contract.engine.rig.docker_cli import wait_until
+from tests.contract.engine.rig.served import Served, constant, served
+from tests.contract.engine.rig.stand_in import StandIn
+from tests.contract.engine.rig.tls_client import TlsClient
 
 SECONDS = 20.0
 

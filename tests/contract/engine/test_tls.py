@@ -17,10 +17,10 @@ from engine.server.tls_transport import HANDSHAKE_SECONDS
 from shoal.identity import certificates
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
-from tests.contract.engine.raw_http import message_of, parse, read_all
-from tests.contract.engine.raw_http import request as request_by_unix_socket
-from tests.contract.engine.served import Served, constant, served
-from tests.contract.engine.stand_in import StandIn
+from tests.contract.engine.rig.raw_http import message_of, parse, read_all
+from tests.contract.engine.rig.raw_http import request as request_by_unix_socket
+from tests.contract.engine.rig.served import Served, constant, served
+from tests.contract.engine.rig.stand_in import StandIn
 
 SECONDS = 20.0
 PING = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

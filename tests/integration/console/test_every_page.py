@@ -11,8 +11,8 @@ from playwright.async_api import Page, WebSocketRoute, async_playwright
 from playwright.async_api import TimeoutError as PageTimeout
 
 from tests.bench.rig.chromium import CHROMIUM, TIMEOUT_MS
-from tests.fakes.made_up_cluster import MadeUpCluster
-from tests.fakes.made_up_console import PAGES, made_up_console
+from tests.fakes.console.made_up_cluster import MadeUpCluster
+from tests.fakes.console.made_up_console import PAGES, made_up_console
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">\u202e\u200b\u001b[31mred"
 SHOWN = "\u27e8U+202E\u27e9"

@@ -8,8 +8,8 @@ from playwright.async_api import Page, async_playwright
 
 from shoal.api.v1.task_pb2 import TaskState
 from tests.bench.rig.chromium import CHROMIUM, TIMEOUT_MS
-from tests.fakes.made_up_cluster import MadeUpCluster
-from tests.fakes.made_up_console import PAGES, made_up_console
+from tests.fakes.console.made_up_cluster import MadeUpCluster
+from tests.fakes.console.made_up_console import PAGES, made_up_console
 from tests.integration.console.test_every_page import GO
 
 SECONDS = 300

@@ -27,9 +27,9 @@ from shoal.identity.identity import Identity
 from shoal.identity.roles import Role
 from shoal.rpc.on_behalf import ON_BEHALF_KEY
 from tests.bench.rig.chromium import CHROMIUM, TIMEOUT_MS
-from tests.fakes.made_up_answers import answers, streams
-from tests.fakes.made_up_cluster import MadeUpCluster
-from tests.fakes.made_up_manager import MadeUpManager, serving
+from tests.fakes.console.made_up_answers import answers, streams
+from tests.fakes.console.made_up_cluster import MadeUpCluster
+from tests.fakes.console.made_up_manager import MadeUpManager, serving
 
 NAME = "console.example.test"
 SECONDS = 300

@@ -16,7 +16,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from engine.protocol.frames import Output, split_frames
-from tests.contract.engine import raw_http
+from tests.contract.engine.rig import raw_http
 from tests.integration.engine.conftest import HELLO, EngineCluster
 
 MEGABYTE = 1_000_000

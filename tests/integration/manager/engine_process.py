@@ -12,7 +12,7 @@ from typing import Any
 
 from shoal.contexts.context_store import ContextStore
 from shoal.identity.identity import Identity
-from tests.contract.engine.raw_http import request
+from tests.contract.engine.rig.raw_http import request
 
 START_SECONDS = 20.0
 

@@ -13,7 +13,7 @@ from shoal.api.v1.control_pb2 import CreateNetworkRequest, ListNetworksRequest
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.identity.identity import Identity
 from shoal.rpc.read_revisions import stale_since_ms
-from tests.contract.engine.raw_http import request
+from tests.contract.engine.rig.raw_http import request
 from tests.integration.manager.engine_process import EngineProcess
 from tests.integration.manager.manager_process import EtcdProcess, ManagerProcess, until
 from tests.integration.manager.test_silence import shoal

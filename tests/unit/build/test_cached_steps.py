@@ -12,7 +12,7 @@ from agent.build.program.refusals import check_request
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.manifests import OCI_CONFIG, OCI_LAYER_GZIP, Descriptor, Manifest
 from shoal.errors import InvalidInput, Refused
-from shoal.spec_parsers.build_caches import CacheSpec, read_cache
+from shoal.spec_parsers.builds.build_caches import CacheSpec, read_cache
 
 ONE = CachedStep("a" * 64, f"sha256:{'1' * 64}", 5, "RUN one")
 TWO = CachedStep("b" * 64, f"sha256:{'2' * 64}", 6, "RUN two")

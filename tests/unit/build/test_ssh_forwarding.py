@@ -16,7 +16,7 @@ from cli.flags.ssh_option import parse_ssh
 from shoal.api.v1.builds_pb2 import SshReply, SshRequest
 from shoal.dockerfile.run_mounts import SshMount
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.ssh_messages import FAILURE, with_length
+from shoal.spec_parsers.builds.ssh_messages import FAILURE, with_length
 
 LIST, SIGN, ADD = b"\x0b", b"\x0d" + b"data", b"\x11" + b"key"
 

@@ -6,7 +6,7 @@ import pytest
 
 from shoal.compose.conversion.build_keys import ServiceBuild
 from shoal.compose.load import LoadedStack, load_files
-from shoal.spec_parsers.build_inputs import SecretSource
+from shoal.spec_parsers.builds.build_inputs import SecretSource
 
 FULL = """\
 services:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.build_caches import parse_cache
-from shoal.spec_parsers.build_inputs import (
+from shoal.spec_parsers.builds.build_caches import parse_cache
+from shoal.spec_parsers.builds.build_inputs import (
     NamedContext,
     SecretSource,
     is_remote,
@@ -14,7 +14,7 @@ from shoal.spec_parsers.build_inputs import (
     parse_named_context,
     parse_secret,
 )
-from shoal.spec_parsers.build_outputs import BuildOutputOption, parse_output
+from shoal.spec_parsers.builds.build_outputs import BuildOutputOption, parse_output
 
 
 @pytest.mark.parametrize(

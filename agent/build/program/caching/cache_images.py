@@ -20,7 +20,7 @@ from shoal.api.v1.builds_pb2 import BuildOutput, BuildWarning
 from shoal.distribution.image_config import layers_by_diff_id
 from shoal.distribution.manifests import Descriptor, Manifest
 from shoal.errors import InvalidInput, NotFound, ShoalError
-from shoal.spec_parsers.build_caches import CacheSpec
+from shoal.spec_parsers.builds.build_caches import CacheSpec
 
 if TYPE_CHECKING:
     from agent.build.program.publication.user_registries import UserRegistries

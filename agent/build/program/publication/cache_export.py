@@ -14,7 +14,7 @@ from agent.build.program.publication.publishing import Publisher
 from agent.build.program.results import Layers
 from shoal.api.v1.builds_pb2 import BuildOutput
 from shoal.errors import ShoalError
-from shoal.spec_parsers.build_caches import CacheSpec, read_cache
+from shoal.spec_parsers.builds.build_caches import CacheSpec, read_cache
 
 if TYPE_CHECKING:
     from agent.build.program.publication.user_registries import UserRegistries

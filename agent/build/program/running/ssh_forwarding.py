@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shoal.api.v1.builds_pb2 import SshReply, SshRequest
 from shoal.dockerfile.run_mounts import SshMount
-from shoal.spec_parsers.ssh_messages import FAILURE, LENGTH_BYTES, MAX_MESSAGE_BYTES, may_send, with_length
+from shoal.spec_parsers.builds.ssh_messages import FAILURE, LENGTH_BYTES, MAX_MESSAGE_BYTES, may_send, with_length
 
 SOCKET_VARIABLE = "SSH_AUTH_SOCK"
 MAX_OPEN = 64

@@ -13,7 +13,7 @@ from tests.contract.engine.builds.session_services import (
     SyncedDirectory,
     serving,
 )
-from tests.contract.engine.served import Served
+from tests.contract.engine.rig.served import Served
 
 SESSION = "s1"
 

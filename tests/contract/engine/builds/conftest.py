@@ -7,7 +7,7 @@ import pytest
 
 from tests.contract.engine.builds.build_node import BuildNode
 from tests.contract.engine.builds.served_buildkit import served_buildkit
-from tests.contract.engine.served import Served
+from tests.contract.engine.rig.served import Served
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.errors import NotFound
 from shoal.identity.roles import Role
 from tests.contract.engine.builds.build_node import BuildNode
-from tests.contract.engine.served import ActingFor, Served, served
+from tests.contract.engine.rig.served import ActingFor, Served, served
 
 
 async def _is_never_active() -> bool:

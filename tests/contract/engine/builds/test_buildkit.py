@@ -41,7 +41,7 @@ from tests.contract.engine.builds.session_services import (
     send_files,
     serving,
 )
-from tests.contract.engine.served import Served
+from tests.contract.engine.rig.served import Served
 
 
 def test_progress_has_steps_output_and_warnings(engine: Served, node: BuildNode, tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from tests.contract.engine.builds.session_services import (
     SyncedDirectory,
     send_files,
 )
-from tests.contract.engine.raw_http import request
-from tests.contract.engine.served import Served
+from tests.contract.engine.rig.raw_http import request
+from tests.contract.engine.rig.served import Served
 
 
 @pytest.mark.parametrize(

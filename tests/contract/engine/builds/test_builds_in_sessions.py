@@ -15,9 +15,9 @@ from tests.contract.engine.builds.build_node import IMAGE_ID, STEP_ERROR, BuildN
 from tests.contract.engine.builds.buildkit_client import BuildkitClient
 from tests.contract.engine.builds.served_buildkit import served_buildkit
 from tests.contract.engine.builds.session_services import ResultReceiver, SyncedDirectory, serving
-from tests.contract.engine.docker_cli import wait_until
-from tests.contract.engine.raw_http import request
-from tests.contract.engine.served import Served
+from tests.contract.engine.rig.docker_cli import wait_until
+from tests.contract.engine.rig.raw_http import request
+from tests.contract.engine.rig.served import Served
 
 SESSION = "s2"
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.contract.engine.builds.build_node import STEP_ERROR, BuildNode
 from tests.contract.engine.builds.served_buildkit import served_buildkit
-from tests.contract.engine.docker_cli import SECONDS, environment_of, wait_until
-from tests.contract.engine.served import Served
+from tests.contract.engine.rig.docker_cli import SECONDS, environment_of, wait_until
+from tests.contract.engine.rig.served import Served
 
 
 @pytest.fixture

@@ -39,10 +39,10 @@ from shoal.api.v1.engine_pb2 import ContainerView
 from shoal.errors import InvalidInput, NotFound, Refused
 from shoal.identity.roles import Role
 from shoal.manager_calls.managers import Managers
-from tests.contract.engine.docker_cli import docker, environment_of, wait_until
-from tests.contract.engine.raw_http import connect, document, request
-from tests.contract.engine.recorded_calls import recorded
-from tests.contract.engine.served import Served, served
+from tests.contract.engine.rig.docker_cli import docker, environment_of, wait_until
+from tests.contract.engine.rig.raw_http import connect, document, request
+from tests.contract.engine.rig.recorded_calls import recorded
+from tests.contract.engine.rig.served import Served, served
 
 R = TypeVar("R")
 ID = "sha256:" + "ce97028c0035" + "0" * 52

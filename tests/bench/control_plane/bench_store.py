@@ -1,4 +1,7 @@
-"""The store's figures, on a real etcd with fsync: commits, loading, memory. Run: python -m tests.bench.bench_store"""
+"""The store on a real etcd with fsync: commits, loading, memory.
+
+Run `python -m tests.bench.control_plane.bench_store`.
+"""
 
 import asyncio
 import gc

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.csv_fields import csv_fields, csv_words
+from shoal.spec_parsers.builds.csv_fields import csv_fields, csv_words
 from shoal.spec_parsers.go_booleans import GO_BOOLEANS
 from shoal.spec_parsers.integers import parse_count
 

@@ -1,4 +1,6 @@
-"""A control plane under many nodes: `python -m tests.bench.bench_control_plane NODES [TASKS] [--only PHASE …]`.
+"""A control plane under many nodes.
+
+Run `python -m tests.bench.control_plane.bench_control_plane NODES [TASKS] [--only PHASE …]`.
 
 A whole manager, its own etcd, and simulated agents in other processes (`simulated_agents`), mutual TLS throughout.
 Phases:
@@ -242,7 +244,7 @@ def measure() -> list[Figure]:
 
 def main() -> None:
     """Print figures as they come, then the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_control_plane")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.control_plane.bench_control_plane")
     parser.add_argument("nodes", type=int, nargs="?", default=DEFAULT_NODES)
     parser.add_argument("tasks", type=int, nargs="?", default=MOST_TASKS)
     parser.add_argument("--only", nargs="*", choices=list(PHASES), default=list(PHASES), metavar="PHASE")

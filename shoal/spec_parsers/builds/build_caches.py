@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
-from shoal.spec_parsers.csv_fields import csv_fields
+from shoal.spec_parsers.builds.csv_fields import csv_fields
 
 _CACHE_TYPES = ("registry", "inline", "local")
 _DIRECTORY = {True: "dest", False: "src"}

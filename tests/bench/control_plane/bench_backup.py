@@ -1,6 +1,6 @@
 """A backup of 10,000 tasks on 200 nodes, and its restoration: time, size, memory.
 
-Run: python -m tests.bench.bench_backup
+Run: python -m tests.bench.control_plane.bench_backup
 
 A whole manager, its own etcd with fsync, and simulated agents that run all tasks meanwhile.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from shoal.api.v1.control_pb2 import GetClusterRequest
 from shoal.backups.backup_reader import inspect_backup
-from tests.bench.bench_control_plane import Bench
+from tests.bench.control_plane.bench_control_plane import Bench
 from tests.bench.rig.figures import Figure, p50, table
 from tests.bench.rig.simulated_cluster import SimulatedCluster, simulated_cluster
 

@@ -25,7 +25,7 @@ from shoal.api.v1.engine_pb2 import ListContainersResponse, ListImagesResponse
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.logs.log_lines import timestamp_bytes
-from tests.fakes import made_up_objects
+from tests.fakes.console import made_up_objects
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SIZE = 4 << 20

@@ -12,8 +12,8 @@ from console.server.listener import listen, serving
 from console.settings import ConsoleSettings
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
-from tests.fakes.made_up_answers import answers, streams
-from tests.fakes.made_up_cluster import MadeUpCluster
+from tests.fakes.console.made_up_answers import answers, streams
+from tests.fakes.console.made_up_cluster import MadeUpCluster
 from tests.unit.console.console_rig import FakeManagers
 
 PAGES = {

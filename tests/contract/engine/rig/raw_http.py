@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from tests.contract.engine.tls_client import Connection
+from tests.contract.engine.rig.tls_client import Connection
 
 SECONDS = 20.0
 

@@ -1,4 +1,6 @@
-"""The planner alone, one core, no etcd: `python -m tests.bench.bench_planner [tasks nodes [services [networks]]]`.
+"""The planner alone, one core, no etcd.
+
+Run `python -m tests.bench.control_plane.bench_planner [TASKS NODES [SERVICES [NETWORKS]]]`.
 
 New services are planned over empty nodes, then a pass without a change (full and incremental), then a lost node, then
 an update. Each size has a process of its own, so that its peak memory is its own. Seconds are those of the processor.
@@ -213,7 +215,7 @@ def figures() -> list[Figure]:
 
 def in_child(size: Size) -> Mapping[str, float]:
     """`measure` in a process of its own."""
-    command = [sys.executable, "-m", "tests.bench.bench_planner", *size.words, "--json"]
+    command = [sys.executable, "-m", "tests.bench.control_plane.bench_planner", *size.words, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=900)
     seconds: dict[str, float] = json.loads(done.stdout)
     return seconds

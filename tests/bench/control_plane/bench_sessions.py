@@ -1,4 +1,4 @@
-"""What the sessions of 100 nodes cost a manager: run `python -m tests.bench.bench_sessions`.
+"""What the sessions of 100 nodes cost a manager: run `python -m tests.bench.control_plane.bench_sessions`.
 
 The manager is real, with its etcd, in a process of its own; the agents are simulated, their streams are gRPC over
 mutual TLS from another process. One network of 5,000 endpoints, all of one service, so that every change concerns every

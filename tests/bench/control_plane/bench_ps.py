@@ -1,6 +1,6 @@
 """`shoal ps` of many containers, apart from everything else: a manager's calls on records in memory, and the command.
 
-    python -m tests.bench.bench_ps [10000]
+    python -m tests.bench.control_plane.bench_ps [10000]
 
 Seconds of the processor are told too, since those of a clock are worth little on a busy machine.
 """

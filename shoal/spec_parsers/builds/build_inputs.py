@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 from shoal.networks.network_modes import BRIDGE, HOST, NONE, is_mode
-from shoal.spec_parsers.csv_fields import csv_fields
+from shoal.spec_parsers.builds.csv_fields import csv_fields
 
 IMAGE_CONTEXT = "docker-image://"
 _UNSUPPORTED_CONTEXTS = ("oci-layout://", "target:", "input:")

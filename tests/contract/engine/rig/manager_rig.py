@@ -44,7 +44,7 @@ from shoal.distribution.registries import Registries
 from shoal.errors import Unavailable
 from shoal.manager_calls.managers import Managers
 from shoal.manager_calls.read_cache import CachedAnswer
-from tests.contract.engine.rig_programs import ExecAgents, Programs
+from tests.contract.engine.rig.rig_programs import ExecAgents, Programs
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.managers import FakeManagers
 from tests.fakes.memory_etcd import MemoryEtcd

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.contract.engine.served import Served
+from tests.contract.engine.rig.served import Served
 
 SECONDS = 60
 

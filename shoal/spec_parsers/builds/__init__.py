@@ -1,0 +1,1 @@
+"""BuildKit's notations for builds, parsed."""
