@@ -1,6 +1,6 @@
 """The content of a regular file out of an archive that has nothing but it, as the archive comes. Pure."""
 
-from shoal.errors import InvalidInput
+from shoal.errors import Conflict, InvalidInput
 from shoal.tar.tar_header import BLOCK, EXTENDED, WITH_CONTENT, parse_header, parse_records, parse_size
 
 MAX_EXTENDED = 1 << 20
@@ -10,11 +10,14 @@ MAX_EXTENDED = 1 << 20
 class SingleFile:
     """Takes bytes of the archive and returns those of the file.
 
+    Args:
+        size: bytes that the file was announced to have.
     Attributes:
         complete: the whole file was returned.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self._announced = size
         self._pending = b""
         self._extended = -1
         """Bytes of the extended header that is being read; -1: none."""
@@ -32,6 +35,7 @@ class SingleFile:
 
         Raises:
             InvalidInput: it is no archive, or the entry is no regular file.
+            Conflict: the file has another size by now.
         """
         if self._left < 0:
             self._pending += data
@@ -57,6 +61,8 @@ class SingleFile:
             raise InvalidInput("it is not a regular file")
         if header.kind not in EXTENDED:
             self._left = header.size if self._size is None else self._size
+            if self._left != self._announced:
+                raise Conflict("the file was changed while it was read")
         elif header.size > MAX_EXTENDED:
             raise InvalidInput(f"extended header too large ({header.size:,} bytes); the maximum is {MAX_EXTENDED:,}")
         else:

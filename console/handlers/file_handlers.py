@@ -59,7 +59,7 @@ class FileHandlers:
             if as_file:
                 response.content_length = first.stat.size
             await response.prepare(request)
-            async with aclosing(_content(chunks) if as_file else _archive(chunks)) as pieces:
+            async with aclosing(_content(chunks, first.stat.size) if as_file else _archive(chunks)) as pieces:
                 async for piece in pieces:
                     await response.write(piece)
             await response.write_eof()
@@ -116,9 +116,9 @@ async def _archive(chunks: AsyncIterable[ArchiveChunk]) -> AsyncGenerator[bytes]
             yield chunk.data
 
 
-async def _content(chunks: AsyncIterable[ArchiveChunk]) -> AsyncGenerator[bytes]:
-    """Raises ConnectionLost: the file's end is missing."""
-    file = SingleFile()
+async def _content(chunks: AsyncIterable[ArchiveChunk], size: int) -> AsyncGenerator[bytes]:
+    """Raises ConnectionLost: the file's end is missing. Conflict: it has another size by now."""
+    file = SingleFile(size)
     async for chunk in chunks:
         if data := file.feed(chunk.data):
             yield data

@@ -21,6 +21,8 @@ OPEN_PATHS = frozenset({"/api/session"})
 """What is asked before signing in."""
 MAX_BODY = 4 << 20
 SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
+_BEGUN: web.RequestKey[bool] = web.RequestKey("begun", bool)
+"""The head of an answer was sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -82,7 +84,9 @@ def http_app(
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
-        return await handler(request)
+        return await _whole_or_broken_off(request, handler)
+    except ConnectionError:
+        raise
     except ShoalError as error:
         return error_answer(error)
     except web.HTTPException as error:
@@ -93,10 +97,31 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return answer({"error": f"internal error; see the console's log{about}"}, status=500)
 
 
+async def _whole_or_broken_off(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The handler's answer. One that has begun and fails is broken off: nothing else shows that something is missing.
+
+    Raises:
+        ConnectionError: it was broken off, or the browser has left.
+    """
+    try:
+        return await handler(request)
+    except Exception as error:
+        if not request.get(_BEGUN) or request.transport is None:
+            raise
+        if not isinstance(error, ConnectionError):
+            unexpected = None if isinstance(error, ShoalError) else error
+            _log.warning(
+                "%s %s failed after its answer had begun: %s", request.method, request.path, error, exc_info=unexpected
+            )
+        request.transport.abort()
+        raise ConnectionResetError("the answer was broken off") from None
+
+
 async def _unknown(_: web.Request) -> web.StreamResponse:
     return answer({"error": "no such call"}, status=404)
 
 
-async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    request[_BEGUN] = True
     response.headers.update(SECURITY_HEADERS)
     response.headers["Server"] = "shoal-console"

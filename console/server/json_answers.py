@@ -59,7 +59,7 @@ async def body_of(request: web.Request) -> dict[str, Any]:
         raise InvalidInput("the body must be application/json")
     try:
         document = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidInput("the body is not valid JSON") from None
     if not isinstance(document, dict):
         raise InvalidInput("the body must be a JSON object")

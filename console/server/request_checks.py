@@ -38,5 +38,8 @@ def is_own_origin(headers: Mapping[str, str], *, host: str, required: bool) -> b
     origin = headers.get("Origin")
     if origin is None:
         return not required
-    found = urlsplit(origin)
+    try:
+        found = urlsplit(origin)
+    except ValueError:
+        return False
     return found.scheme in ("http", "https") and found.netloc.lower() == host.lower()

@@ -7,7 +7,6 @@ standard input and output. The file is Docker's own: a login counts for both, an
 import base64
 import binascii
 import json
-import os
 import re
 import subprocess
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from shoal.distribution.registries import DOCKER_HUB
 from shoal.errors import InvalidInput, Unavailable
+from shoal.identity.private_files import make_private_directory, write_atomically
 
 HUB_KEY = "https://index.docker.io/v1/"
 """What Docker Hub is called in the file."""
@@ -165,16 +165,8 @@ class DockerConfig:
     def _write(self) -> None:
         """Whole or not at all; readable by its owner alone."""
         target = self.path.resolve()
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = target.with_name(f"{target.name}.shoal-{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(self._document, file, indent="\t")
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        make_private_directory(target.parent)
+        write_atomically(target, json.dumps(self._document, indent="\t").encode())
 
 
 def _read(path: Path) -> dict[str, Any]:

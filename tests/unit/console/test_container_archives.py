@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from console.archives.single_file import MAX_EXTENDED, SingleFile
 from console.archives.uploaded_file import header_of, padding_of
-from shoal.errors import InvalidInput
+from shoal.errors import Conflict, InvalidInput
 
 
 def archive_of(info: tarfile.TarInfo, content: bytes) -> bytes:
@@ -25,7 +25,7 @@ def test_a_file_comes_out_as_it_is_however_its_archive_is_cut(content: bytes, st
     info = tarfile.TarInfo("n" * 300 if extended else "file")
     info.size = len(content)
     info.pax_headers = {"SCHILY.xattr.user.a": "b" * 600} if extended else {}
-    data, file = archive_of(info, content), SingleFile()
+    data, file = archive_of(info, content), SingleFile(len(content))
     found = b"".join(file.feed(data[begin : begin + step]) for begin in range(0, len(data), step))
     assert found == content and file.complete
 
@@ -37,10 +37,15 @@ def test_what_is_no_file_is_refused() -> None:
     huge.pax_headers = {"SCHILY.xattr.user.a": "b" * MAX_EXTENDED}
     for data in (archive_of(directory, b""), archive_of(huge, b""), b"x" * 512, bytes(512)):
         with pytest.raises(InvalidInput):
-            SingleFile().feed(data)
-    cut = SingleFile()
+            SingleFile(0).feed(data)
+    cut = SingleFile(0)
     cut.feed(archive_of(tarfile.TarInfo("file"), b"")[:300])
     assert not cut.complete
+    three = tarfile.TarInfo("file")
+    three.size = 3
+    for announced in (0, 4):
+        with pytest.raises(Conflict):
+            SingleFile(announced).feed(archive_of(three, b"abc"))
 
 
 @pytest.mark.parametrize("name", ["file", "a/b/file", "\u202e<b>", "ü" * 200])

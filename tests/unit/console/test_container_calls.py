@@ -4,6 +4,9 @@ import io
 import tarfile
 from collections.abc import AsyncGenerator
 
+import pytest
+from aiohttp import ClientPayloadError
+
 from console.handlers.file_handlers import MAX_ENTRIES
 from shoal.api.v1.control_pb2 import CreateServiceRequest, CreateServiceResponse, TaskMove
 from shoal.api.v1.engine_pb2 import (
@@ -140,6 +143,36 @@ def test_a_file_is_downloaded_as_it_is_and_a_directory_as_an_archive() -> None:
         assert await response.read() == data and ".tar" in response.headers["Content-Disposition"]
         fake.streams["ReadArchive"] = stream_of(NotFound("no such file"))
         assert (await page.get("/api/files/content?container=box&path=/a")).status == 404
+
+    with_browser(fake, scenario)
+
+
+def test_an_answer_that_fails_halfway_is_broken_off_and_no_text_is_added_to_it() -> None:
+    buffer, info = io.BytesIO(), tarfile.TarInfo("a")
+    info.size = 5000
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.addfile(info, io.BytesIO(bytes(5000)))
+    stat = PathStat(name="a", mode=0o100644, size=5000)
+
+    async def cut(error: Exception | None) -> AsyncGenerator[ArchiveChunk]:
+        yield ArchiveChunk(stat=stat)
+        yield ArchiveChunk(data=buffer.getvalue()[:1000])
+        if error is not None:
+            raise error
+
+    fake = FakeManagers()
+
+    async def scenario(page: Browser) -> None:
+        for error in (None, NotFound("the node is gone"), ValueError("a mistake")):
+            fake.streams["ReadArchive"] = lambda error=error: cut(error)  # type: ignore[misc]
+            for query in ("", "&tar=1") if error is not None else ("",):
+                response = await page.get(f"/api/files/content?container=box&path=/a{query}")
+                found = b""
+                with pytest.raises(ClientPayloadError):
+                    async for piece in response.content.iter_any():
+                        found += piece
+                assert b"HTTP/1.1" not in found
+        assert (await page.get("/api/session")).status == 200
 
     with_browser(fake, scenario)
 

@@ -48,6 +48,7 @@ def test_origins() -> None:
     assert not is_own_origin({**own, "Sec-Fetch-Site": "same-site"}, host=host, required=True)
     assert not is_own_origin({"Origin": "https://console.example"}, host=host, required=True)
     assert not is_own_origin({"Origin": "null"}, host=host, required=True)
+    assert not is_own_origin({"Origin": "https://["}, host=host, required=True)
     assert not is_own_origin({}, host=host, required=True)
     assert is_own_origin({}, host=host, required=False)
     assert is_own_origin({"Sec-Fetch-Site": "cross-site"}, host=host, required=False)  # a link on another page
@@ -136,6 +137,10 @@ def test_errors_of_managers_and_of_bodies() -> None:
         assert (response.status, document["faults"]) == (400, [{"path": "web", "message": "jobs cannot be scaled"}])
         for body in ({}, {"replicas": -1}, {"replicas": "3"}, {"replicas": True}, [1]):
             assert (await page.post("/api/services/web/scale", body)).status == 400
+        own = {"Origin": page.origin, "Content-Type": "application/json"}
+        for text in ("{", "[" * 100_000, "\xff"):
+            sent = await page.client.post("/api/session", data=text.encode("latin-1"), headers=own)
+            assert (sent.status, (await sent.json())["error"]) == (400, "the body is not valid JSON")
         missing = await page.get("/api/services/nope")
         assert (missing.status, (await missing.json())["error"]) == (404, "no service nope")
 
