@@ -20,7 +20,7 @@ from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc import access, server_limits
 from shoal.rpc.grpc_server import listen, make_server
-from tests.integration.identity.rig import Streams
+from tests.integration.identity.servicers import Streams
 
 HANDSHAKE_SECONDS = 2
 CLUSTER = "cluster"

@@ -14,7 +14,8 @@ from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.join import JoinedIdentity, join
-from tests.integration.manager.manager_process import ManagerProcess, join_token_of, running_manager, scripted_agents
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, running_manager
+from tests.integration.manager.scripted_agents import scripted_agents
 
 ANSWER_SECONDS = 10.0
 

@@ -16,14 +16,8 @@ from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from shoal.container_ids import container_id
-from tests.integration.manager.manager_process import (
-    ManagerProcess,
-    ScriptedAgent,
-    join_token_of,
-    scripted_agents,
-    shared_etcd,
-    until,
-)
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, shared_etcd, until
+from tests.integration.manager.scripted_agents import ScriptedAgent, scripted_agents
 
 Scenario = Callable[[Sequence[Any], Any, ScriptedAgent], Awaitable[None]]
 CREATIONS = 100

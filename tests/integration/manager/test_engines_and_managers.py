@@ -13,7 +13,8 @@ from typing import Any
 
 from shoal.identity.identity import Identity
 from tests.integration.manager.engine_process import EngineProcess
-from tests.integration.manager.manager_process import ManagerProcess, join_token_of, scripted_agents, shared_etcd
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, shared_etcd
+from tests.integration.manager.scripted_agents import scripted_agents
 
 ROUND_SECONDS, LONGEST_SECONDS = 15.0, 120.0
 DOWN_SECONDS, UP_SECONDS = 1.0, 1.5

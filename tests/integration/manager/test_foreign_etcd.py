@@ -20,7 +20,8 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.file_pb2 import FileSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
-from tests.integration.manager.manager_process import ManagerProcess, join_token_of, scripted_agents, shared_etcd, until
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, shared_etcd, until
+from tests.integration.manager.scripted_agents import scripted_agents
 
 Scenario = Callable[[ManagerProcess, Any], Awaitable[None]]
 

@@ -32,14 +32,8 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 from shoal.logs.log_lines import parse_line
 from shoal.rpc.status_mapping import to_shoal_error
-from tests.integration.manager.manager_process import (
-    ManagerProcess,
-    free_port,
-    join_token_of,
-    running_manager,
-    scripted_agents,
-    until,
-)
+from tests.integration.manager.manager_process import ManagerProcess, free_port, join_token_of, running_manager, until
+from tests.integration.manager.scripted_agents import scripted_agents
 from tests.integration.registry_fixture import running_registry
 
 Control = Any

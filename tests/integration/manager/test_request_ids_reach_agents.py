@@ -35,7 +35,8 @@ from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.join import join
 from shoal.telemetry import log_formatters
 from shoal.telemetry.request_context import REQUEST_KEY, new_request, serve
-from tests.integration.manager.manager_process import ScriptedAgent, join_token_of, running_manager
+from tests.integration.manager.manager_process import join_token_of, running_manager
+from tests.integration.manager.scripted_agents import ScriptedAgent
 from tests.integration.manager.test_silence import run_web
 
 SERVICES = {

@@ -22,13 +22,8 @@ from shoal.api.v1.engine_pb2 import CreateContainerRequest
 from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.api.v1.node_pb2 import OrphanedContainer
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
-from tests.integration.manager.manager_process import (
-    ManagerProcess,
-    join_token_of,
-    running_manager,
-    scripted_agents,
-    until,
-)
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, running_manager, until
+from tests.integration.manager.scripted_agents import scripted_agents
 from tests.integration.manager.test_two_managers import web
 
 

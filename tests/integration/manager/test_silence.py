@@ -21,14 +21,8 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import TaskState
-from tests.integration.manager.manager_process import (
-    ManagerProcess,
-    ScriptedAgent,
-    join_token_of,
-    running_manager,
-    scripted_agents,
-    until,
-)
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, running_manager, until
+from tests.integration.manager.scripted_agents import ScriptedAgent, scripted_agents
 from tests.integration.manager.test_two_managers import web
 
 SHOAL = str(Path(sys.executable).with_name("shoal"))

@@ -22,7 +22,8 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateStatus
-from tests.integration.manager.manager_process import ManagerProcess, join_token_of, scripted_agents, shared_etcd, until
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, shared_etcd, until
+from tests.integration.manager.scripted_agents import scripted_agents
 
 
 def web(name: str, replicas: int) -> ServiceSpec:
