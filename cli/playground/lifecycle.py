@@ -9,6 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -38,6 +39,8 @@ from shoal.tree_removal import delete_trees
 PROGRAMS = ("ip", "nsenter", "etcd", "docker-registry", "crun", "conmon")
 READY_SECONDS = 60.0
 GRACE_SECONDS = 10.0
+_HOSTS_AT_ONCE = 8
+"""Hosts that are removed at the same time: each waits for its containers and its agent."""
 
 ReportStep = Callable[[str], None]
 
@@ -161,11 +164,9 @@ class Playground:
         layout = self.layout
         outside = [*engine_server.engine_processes(layout), *console_server.console_processes(layout)]
         daemons.stop(outside, grace_seconds=GRACE_SECONDS)
-        failures = [
-            each
-            for name in virtual_network.playground_namespaces(layout)
-            if name != layout.lan and (each := self._remove_host(name))
-        ]
+        hosts = [name for name in virtual_network.playground_namespaces(layout) if name != layout.lan]
+        with ThreadPoolExecutor(max_workers=_HOSTS_AT_ONCE) as at_once:
+            failures = [each for each in at_once.map(self._remove_host, hosts) if each]
         if failures:  # its namespace and its state are needed to try again
             raise Unavailable(f"{'; '.join(failures)}. Run `shoal playground down{self._name_option}` again")
         if layout.lan in virtual_network.playground_namespaces(layout):

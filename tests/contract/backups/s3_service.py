@@ -20,7 +20,7 @@ from tests.integration.manager.manager_process import free_port
 
 ACCESS_KEY_ID, SECRET_KEY = "SHOALBACKUPS", "s3cret-of-the-tests"
 BUCKET = "backups"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

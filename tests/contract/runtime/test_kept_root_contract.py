@@ -62,7 +62,7 @@ def test_a_paused_container_goes_on_when_that_is_said_and_at_a_signal(check: Cal
         await runtime.signal(task, "SIGCONT")
         assert not await runtime.is_paused(task)
         await runtime.set_paused(task, True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await runtime.signal(task, "SIGKILL")
             assert (await ends.of(task)).code == 137
         assert not await runtime.is_paused(task)

@@ -57,7 +57,7 @@ def check(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Promise],
 
 async def stop_politely(runtime: Runtime, ends: Ends, task_id: str) -> Exit:
     """SIGTERM until the program has its handler in place."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while task_id not in ends.reported:
             await runtime.signal(task_id, "SIGTERM")
             await asyncio.sleep(0.02)

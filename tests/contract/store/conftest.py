@@ -43,7 +43,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[R
     """Runs a scenario on one of the rigs, with a deadline."""
 
     async def play(scenario: Callable[[Rig], Awaitable[None]]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             async with memory_rig() if request.param == "memory" else etcd_rig(tmp_path) as rig:
                 await scenario(rig)
 

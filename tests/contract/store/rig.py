@@ -38,7 +38,7 @@ async def running_store(backend: Backend) -> AsyncGenerator[Store]:
             task.cancel()
 
 
-async def until(condition: Callable[[], object], *, seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
     """Poll until the condition holds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # what is waited for has no event

@@ -36,7 +36,7 @@ Run = Callable[[Callable[[Etcd, Store], Awaitable[None]]], None]
 
 def runs(directory: Path, *flags: str) -> Iterator[Run]:
     async def play(scenario: Callable[[Etcd, Store], Awaitable[None]], endpoint: str) -> None:
-        async with asyncio.timeout(30), cluster_members([endpoint], None) as members:
+        async with asyncio.timeout(60), cluster_members([endpoint], None) as members:
             etcd = Etcd(members=members)
             async with running_store(etcd) as store:
                 await scenario(etcd, store)

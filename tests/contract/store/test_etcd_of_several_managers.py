@@ -37,7 +37,7 @@ async def removed_manager_says_so(managers: Cluster, name: str) -> None:
     manager = managers.others[name]
     await managers.set_state(name, ManagerMembership.REMOVING)
     await managers.state(name, "")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await manager.removed.wait()
     assert (manager.server.directory / "data.removed.1").is_dir()
 

@@ -31,7 +31,7 @@ def endpoints(members: list[Member]) -> list[str]:
 def test_store_runs_over_mutual_tls(tmp_path: Path, host: str) -> None:
     async def scenario(members: list[Member]) -> None:
         async with (
-            asyncio.timeout(30),
+            asyncio.timeout(60),
             cluster_members(endpoints(members), authority.issue("client", "client")) as connected,
             running_store(Etcd(members=connected)) as store,
         ):
@@ -46,7 +46,7 @@ def test_store_runs_over_mutual_tls(tmp_path: Path, host: str) -> None:
 def test_the_name_of_all_certificates_may_be_given(tmp_path: Path) -> None:
     async def scenario(members: list[Member]) -> None:
         right = authority.issue("client", "client", server_name="etcd.test")
-        async with asyncio.timeout(30), cluster_members(endpoints(members), right) as connected:
+        async with asyncio.timeout(60), cluster_members(endpoints(members), right) as connected:
             await Etcd(members=connected).read([b"a"])
         wrong = authority.issue("client", "client")
         async with cluster_members(endpoints(members), wrong) as connected:
@@ -121,7 +121,7 @@ def test_member_is_lost_in_the_midst_of_writes_and_watches(
 
 def test_the_watch_leaves_a_member_that_does_not_answer(tmp_path: Path) -> None:
     async def scenario(members: list[Member]) -> None:
-        async with asyncio.timeout(30), cluster_members(endpoints(members), None) as connected:
+        async with asyncio.timeout(60), cluster_members(endpoints(members), None) as connected:
             etcd, (first, second) = Etcd(members=connected), connected
             await asyncio.gather(first.channel.channel_ready(), second.channel.channel_ready())
             second.avoid_until = asyncio.get_running_loop().time() + 60
@@ -160,7 +160,7 @@ def test_the_leading_member_passes_that_on_before_it_is_defragmented(tmp_path: P
 def test_endpoints_may_be_away_and_unknown(tmp_path: Path) -> None:
     async def scenario(members: list[Member]) -> None:
         addresses = ["nowhere.invalid:2379", "127.0.0.1:1", *endpoints(members)]
-        async with asyncio.timeout(30), cluster_members(addresses, None) as connected:
+        async with asyncio.timeout(60), cluster_members(addresses, None) as connected:
             etcd = Etcd(members=connected)
             await etcd.read([b"a"])
             *away, there = await etcd.maintenance.status()

@@ -79,7 +79,7 @@ def test_restarted_manager_takes_over_from_its_former_life_at_once(run: Run) -> 
         term = Term()
         async with running_store(rig.backend) as store, TaskGroup() as group:
             leading = group.create_task(Leadership(store, rig.backend, "one").run(term))
-            await until(lambda: term.leading, seconds=5)
+            await until(lambda: term.leading)
             assert term.fences[0] > former.revision
             leading.cancel()
 
@@ -102,7 +102,7 @@ def test_a_leader_whose_process_has_ended_is_followed_at_once(run: Run) -> None:
         term = Term()
         async with running_store(rig.backend) as store, TaskGroup() as group:
             leading = group.create_task(Leadership(store, rig.backend, "two", probe=probe).run(term))
-            await until(lambda: term.leading, seconds=10)
+            await until(lambda: term.leading)
             assert term.fences[0] > former.revision
             assert asked == ["192.0.2.1:7440"] * len(reaches)
             leading.cancel()

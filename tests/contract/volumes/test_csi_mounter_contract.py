@@ -35,7 +35,7 @@ async def real_driver(directory: Path, *more: str) -> AsyncGenerator[tuple[Drive
     process = await asyncio.create_subprocess_exec(*command, "--pool", str(pool.directory), cwd=ROOT)
     drivers = DriverRegistry(directory=directory / "none", configured=[DriverSocket(socket)], call_seconds=2.0)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not drivers.descriptions():
                 await drivers.refresh()
                 await asyncio.sleep(0.05)

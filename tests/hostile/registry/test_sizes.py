@@ -131,7 +131,7 @@ def large_layer(size: int) -> PackedLayer:
 
 async def pulled(images: ImageStore, handler: Handler) -> tuple[ShoalError, list[Request]]:
     """Why it is not here, and what was asked for."""
-    async with server(handler) as own, asyncio.timeout(20):
+    async with server(handler) as own, asyncio.timeout(60):
         with pytest.raises(ShoalError) as caught:
             await images.ensure(f"{own.where}/a:1", ignore)
     await images.aclose()
@@ -298,7 +298,7 @@ def test_slots_are_free_again_after_each_way_to_end(tmp_path: Path) -> None:
     async def run() -> None:
         images = store(tmp_path / "images", ONCE)
         handler = serving(image, blobs={blob: lambda _: ends.pop() if ends else answer(image.blobs[blob])})
-        async with server(handler) as own, asyncio.timeout(20):
+        async with server(handler) as own, asyncio.timeout(60):
             for _ in range(len(ends)):
                 with pytest.raises((Unavailable, InvalidInput, ShoalError)):
                     await images.ensure(f"{own.where}/a:1", ignore)

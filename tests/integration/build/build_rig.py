@@ -337,7 +337,7 @@ def play(path: Path, scenario: Callable[[Rig], Awaitable[None]], seconds: float 
     asyncio.run(run())
 
 
-async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something outside is so."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110  # nothing says when

@@ -45,10 +45,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def clean(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster; all that the test made is removed after it."""
+    """The cluster; all that the test made is removed after it, and what it did to hosts and nodes undone."""
     yield cluster
-    for host in cluster.layout.all_hosts():
-        virtual_network.set_link_state(cluster.layout, host, connected=True)
     remove_all(cluster)
 
 

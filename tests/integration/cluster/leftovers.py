@@ -6,7 +6,6 @@ from cli.client import Client
 from shoal.api.v1.control_pb2 import (
     ListFilesRequest,
     ListNetworksRequest,
-    ListNodesRequest,
     ListServicesRequest,
     ListVolumesRequest,
 )
@@ -17,34 +16,31 @@ from shoal.api.v1.engine_pb2 import (
     RemoveImageRequest,
 )
 from shoal.api.v1.engine_pb2_grpc import ContainersStub, ImagesStub
-from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.api.v1.volume_pb2 import Volume
 from shoal.contexts.context_store import ContextStore
 from shoal.errors import NotFound
 from tests.integration.cluster.harness import Cluster, data_directories
-
-_WITHOUT_TASKS = frozenset({NodeSpec.PAUSE, NodeSpec.DRAIN})
+from tests.integration.cluster.restored_hosts import connect_hosts, restore_nodes
 
 
 def remove_all(cluster: Cluster, *, keep_images: bool = False) -> None:
-    """Remove all that the test has made, and have all nodes take tasks: no test depends on those that were before it.
+    """Remove all that the test has made, and restore hosts and nodes: no test depends on those that were before it.
 
     A volume left behind is one too many for a test that counts them, and its data for one that looks at the disks.
 
     Args:
         keep_images: the names of images stay, for those after it.
     """
+    connect_hosts(cluster)
     with Client(ContextStore(cluster.config).resolve(None, {})) as client:
-        for name in _drained(client):  # by a test that failed before it gave the node back
-            cluster.shoal("node", "update", "--availability", "active", name)
+        restore_nodes(cluster, client)
         _remove_containers(client)
         left = _leftovers(client)
-        if left["volume"]:
-            cluster.playground.wait_for_nodes(len(cluster.layout.all_hosts()))  # each deletes what it has
         for kind, names in left.items():
+            if kind == "secret":  # drivers need theirs until then
+                cluster.until(lambda: not _volumes(client), "the volumes to be deleted")
             if names:
-                cluster.shoal(kind, "rm", *names)
-        cluster.until(lambda: not _volumes(client), "the volumes to be deleted")
+                cluster.quick(kind, "rm", *names)
         if not keep_images:
             _remove_images(client)
     assert not data_directories(cluster), "nothing of them stays on a disk"
@@ -62,11 +58,6 @@ def _remove_images(client: Client) -> None:
     for each in client.call(images.ListImages, ListImagesRequest()).images:
         with suppress(NotFound):  # it was another name of one that is removed
             client.call(images.RemoveImage, RemoveImageRequest(image=each.image.digest, force=True))
-
-
-def _drained(client: Client) -> list[str]:
-    nodes = client.call(client.control.ListNodes, ListNodesRequest()).nodes
-    return [each.node.meta.id for each in nodes if each.node.spec.availability in _WITHOUT_TASKS]
 
 
 def _leftovers(client: Client) -> dict[str, list[str]]:

@@ -217,7 +217,7 @@ def run(scenario: Callable[[Cluster], Any]) -> None:
     """Run it against a cluster, within half a minute."""
 
     async def whole() -> None:
-        async with asyncio.timeout(30), cluster() as made:
+        async with asyncio.timeout(60), cluster() as made:
             await scenario(made)
 
     asyncio.run(whole())

@@ -33,7 +33,7 @@ from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.status_mapping import to_shoal_error
 from tests.integration.identity.rig import Cluster, agent, foreign_authority, plain_listener, run, stranger
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 async def _control(channel: aio.Channel) -> None:

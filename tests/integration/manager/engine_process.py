@@ -14,7 +14,7 @@ from shoal.contexts.context_store import ContextStore
 from shoal.identity.identity import Identity
 from tests.contract.engine.rig.raw_http import request
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 @dataclass

@@ -165,7 +165,7 @@ async def join_token_of(control: Any) -> str:
     return str((await control.CreateJoinToken(CreateJoinTokenRequest())).token)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
     """Wait for a condition of a running system."""
     deadline = time.monotonic() + seconds
     while not await condition():

@@ -25,7 +25,7 @@ from shoal.rpc.manager_access import MANAGER_API
 from shoal.rpc.status_mapping import to_shoal_error
 from tests.integration.identity.rig import Cluster, run, serving
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 class Recorder:

@@ -135,7 +135,7 @@ def test_another_manager_takes_over(tmp_path: Path, harm: Callable[[ManagerProce
                 now = await leader(two)
                 return now not in ("", led_by) and (await the_node(two)).manager_id == now
 
-            await until(taken_over, "the second manager leads and has the node", 40)
+            await until(taken_over, "the second manager leads and has the node")
             assert set(work.assigned.tasks) == tasks
             targets = [ScaleServicesRequest.Target(service="web", replicas=5)]
             await two.ScaleServices(ScaleServicesRequest(targets=targets))
@@ -143,7 +143,7 @@ def test_another_manager_takes_over(tmp_path: Path, harm: Callable[[ManagerProce
             assert work.ended == []
             if harm is freeze:
                 thaw(first)
-                await until(lambda: _follows(one, two), "the first manager goes on as one that does not lead", 40)
+                await until(lambda: _follows(one, two), "the first manager goes on as one that does not lead")
             else:
                 # By the kernel's word the agent was elsewhere before anyone could miss it.
                 assert (await the_node(two)).since_ms == before.since_ms

@@ -65,12 +65,12 @@ def test_a_manager_that_came_later_takes_over(tmp_path: Path) -> None:
 
             await until(reported, "the node to receive the second manager while its session lasts")
             first.kill()
-            await until(lambda: ready_at(two, second_id), "the node goes on with the second manager", 40)
+            await until(lambda: ready_at(two, second_id), "the node goes on with the second manager")
 
             async def away() -> bool:
                 return await managers(two) == {first.api: False, second.api: True}
 
-            await until(away, "the lease of the first manager ends, and it is listed still", 30)
+            await until(away, "the lease of the first manager ends, and it is listed still")
             assert kept(tmp_path) == {first.api, second.api}
             with pytest.raises(aio.AioRpcError) as refused:
                 await two.RemoveManager(RemoveManagerRequest(manager=second_id))

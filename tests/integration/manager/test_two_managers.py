@@ -82,7 +82,7 @@ async def _names_and_loss(first: ManagerProcess, one: Any, second: ManagerProces
             nodes = (await two.ListNodes(ListNodesRequest())).nodes
             return len(view.join_addresses) == 1 and any(node.status.state == NodeStatus.READY for node in nodes)
 
-        await until(followed, "the second manager alone", 40)
+        await until(followed, "the second manager alone")
         await two.CreateService(CreateServiceRequest(spec=web("after", 2)))
         async for update in two.WatchServices(WatchServicesRequest(services=["after"]), timeout=40):
             running = update.services[0].running

@@ -29,7 +29,7 @@ T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 QUICK = NetworkSettings(spare_namespaces=2)
-DEADLINE_SECONDS = 5.0
+DEADLINE_SECONDS = 60.0
 
 
 def until(condition: Callable[[], T], seconds: float = DEADLINE_SECONDS) -> T:

@@ -142,7 +142,7 @@ def test_the_silence_ends(hosts6: Hosts) -> None:
     hosts.two.call(hosts.two.network.detach(lost.task_id))
     hosts.apply([net(), MESH], [], service())
     for family in ("-4", "-6"):
-        assert until(lambda family=family: "blackhole" not in run(hosts.two.descriptor, "ip", family, "route"), 30)  # type: ignore[misc]
+        assert until(lambda family=family: "blackhole" not in run(hosts.two.descriptor, "ip", family, "route"))  # type: ignore[misc]
 
 
 def test_a_task_that_no_client_was_led_to_is_unreachable_at_once(hosts6: Hosts) -> None:

@@ -59,7 +59,7 @@ def test_an_init_reaps_and_passes_signals_on(tmp_path: Path) -> None:
         script = "trap 'exit 4' TERM; (sleep 0.01 &); cat /proc/1/cmdline; echo; while :; do sleep 0.02; done"
         request = shell(image, script, init=True, read_only=True)
         running = await runtime.start(request)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not Path(f"/proc/{running.pid}/cmdline").read_bytes().startswith(b"/sbin/docker-init\0"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             while request.task_id not in ends.reported:

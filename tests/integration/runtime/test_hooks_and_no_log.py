@@ -77,7 +77,7 @@ def test_nothing_is_kept_of_what_a_container_without_log_writes(tmp_path: Path) 
             attached = runtime.attach(request.task_id)
             await attached.write(b"you\n")
             said = {StdStream.STDOUT: b"", StdStream.STDERR: b""}
-            async with asyncio.timeout(20), aclosing(attached.output()) as output:
+            async with asyncio.timeout(60), aclosing(attached.output()) as output:
                 async for stream, piece in output:
                     said[stream] += piece
                     if all(said.values()):

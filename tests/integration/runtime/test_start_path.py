@@ -55,7 +55,7 @@ def test_crun_runs_from_a_sealed_copy_and_needs_no_second_one(tmp_path: Path) ->
             request = container_request(build_image(tmp_path), "/bin/sleep", "1000")
             await runtime.start(request)
             waiting = asyncio.create_task(runtime.execute(request.task_id, ("/bin/sleep", "1000")))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while "/memfd:crun (deleted)" not in executables():  # noqa: ASYNC110 - the kernel notifies nobody
                     await asyncio.sleep(0.01)
             waiting.cancel()

@@ -32,7 +32,7 @@ def in_container(directory: Path, body: Body, *, program: str = "crun", **spec: 
             try:
                 request = container_request(build_image(directory), "/bin/sleep", "1000", **spec)
                 await runtime.start(request)
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     await body(runtime, request.task_id)
             finally:
                 await runtime.reset()
@@ -109,7 +109,7 @@ def test_one_that_is_created_first_is_remembered(tmp_path: Path, program: str) -
         about, outputs = await run("sleep 0.2; exit 6", detach=True)
         assert len(outputs) == 1 and sessions.get(about.id).running
         assert task in Path(f"/proc/{sessions.get(about.id).pid}/cgroup").read_text()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while sessions.get(about.id).running:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert sessions.get(about.id).exit_code == 6

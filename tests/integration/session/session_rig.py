@@ -41,7 +41,7 @@ from tests.fakes.memory_etcd import MemoryEtcd
 
 CLUSTER = "c"
 HEARTBEAT_SECONDS = 0.2
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 60.0
 
 
 async def until(condition: Callable[[], bool]) -> None:

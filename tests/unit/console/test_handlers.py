@@ -38,7 +38,7 @@ from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
 
 def with_browser(managers: FakeManagers, scenario: Callable[[Browser], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with asyncio.timeout(20), browser(managers) as page:
+        async with asyncio.timeout(60), browser(managers) as page:
             await scenario(page)
 
     asyncio.run(run())

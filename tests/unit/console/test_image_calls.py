@@ -146,7 +146,7 @@ def test_a_pull_uses_the_login_that_is_typed_else_the_persons_own_and_ends_when_
             gone.set()
             writer.close()
 
-        async with await asyncio.start_server(registry, "127.0.0.1") as server, asyncio.timeout(10):
+        async with await asyncio.start_server(registry, "127.0.0.1") as server, asyncio.timeout(60):
             host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             if kept:
                 user, _, password = kept.partition(":")

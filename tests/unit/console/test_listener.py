@@ -34,7 +34,7 @@ def test_a_bound_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
         app.router.add_get("/", _hello)
         socket = listen("127.0.0.1", 0)
         port = socket.getsockname()[1]
-        async with asyncio.timeout(20), serving(app, socket, None):
+        async with asyncio.timeout(60), serving(app, socket, None):
             answers = [await _answer(port) for _ in range(3)]
             assert [answer for answer, _ in answers] == [b"HTTP/1.1 200 OK"] * 2 + [b""]
             for _, writer in answers:

@@ -49,7 +49,7 @@ class Rig:
 
 
 async def message(messages: AsyncIterator[str]) -> dict[str, Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         found: dict[str, Any] = json.loads(await anext(messages))
     return found
 

@@ -20,7 +20,7 @@ from tests.unit.console.console_rig import AUTHORITY, IDENTITY, PAGE, Browser, F
 
 def with_browser(scenario: Scenario, managers: FakeManagers | None = None, *, signed_in: bool = True) -> None:
     async def run() -> None:
-        async with asyncio.timeout(20), browser(managers or FakeManagers(), signed_in=signed_in) as found:
+        async with asyncio.timeout(60), browser(managers or FakeManagers(), signed_in=signed_in) as found:
             await scenario(found)
 
     asyncio.run(run())
@@ -163,7 +163,7 @@ def test_a_console_for_a_team_names_who_has_signed_in() -> None:
     managers = FakeManagers({"ScaleServices": ScaleServicesResponse()}, {"Logs": no_lines})
 
     async def run(identity: Identity, expected: tuple[tuple[str, str], ...]) -> None:
-        async with asyncio.timeout(20), browser(managers, signed_in=False, identity=identity) as page:
+        async with asyncio.timeout(60), browser(managers, signed_in=False, identity=identity) as page:
             token = sign_in_token.make(IDENTITY, number="n1", now=datetime.now(UTC))
             assert (await page.post("/api/session", {"token": token})).status == 200
             assert (await page.post("/api/services/web/scale", {"replicas": 3})).status == 200

@@ -92,7 +92,7 @@ def with_reconciler(scenario: Callable[[Store, Agents], Awaitable[None]]) -> Non
             reconciler = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(ENCRYPTED))
             running = asyncio.create_task(reconciler.run(term))
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     await scenario(store, agents)
             finally:
                 running.cancel()

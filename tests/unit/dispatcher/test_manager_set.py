@@ -59,7 +59,7 @@ def test_sessions_are_moved_once_and_only_after_managers_were_steady() -> None:
         running = asyncio.create_task(spread.run())
         spread.managers_changed()
         expected = dict(sessions_to_move(NODES, "m1", ["m1", "m2"]))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while sum(len(session.sent) for session in sessions.values()) < len(expected):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         moved = {node: session.sent[0].redirect.manager_id for node, session in sessions.items() if session.sent}

@@ -31,7 +31,7 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  # what is waited for is in the tables, which signal nothing
             await asyncio.sleep(0.005)

@@ -41,7 +41,7 @@ class Watching:
         )
 
     async def one(self) -> Exit:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not self.reported:  # noqa: ASYNC110 - told by a reader of the loop
                 await asyncio.sleep(0.001)
         return self.reported[0]

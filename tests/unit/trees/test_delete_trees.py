@@ -59,7 +59,7 @@ def test_a_volume(tmp_path: Path) -> None:
         with deep_tree(source.data / "deep"):
             running = asyncio.create_task(store.run(lambda: ()))
             store.schedule_removal(["v1"])
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while store.volumes():  # noqa: ASYNC110  # the task under test tells nobody
                     await asyncio.sleep(0.01)
             running.cancel()

@@ -102,7 +102,7 @@ def with_mover(scenario: Callable[[Store, Agents], Awaitable[None]]) -> None:
             await store.commit([*node("n1", "192.0.2.1"), *node("n2", "192.0.2.2"), held("n1", OLD_MS)])
             moving = asyncio.create_task(VolumeMover(store=store, agents=agents, now_ms=lambda: NOW_MS).run(0))
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     await scenario(store, agents)
             finally:
                 moving.cancel()

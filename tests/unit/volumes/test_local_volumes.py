@@ -84,12 +84,12 @@ def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
 
         running = [asyncio.create_task(store.run(in_use)), asyncio.create_task(follow())]
         store.schedule_removal(["v1", "unknown"])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while looks < 2:  # noqa: ASYNC110  # nobody tells of a look
                 await asyncio.sleep(0.01)
         assert [each.name for each in store.volumes()] == ["data", "other"]
         used.clear()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not reports or reports[-1] != ["other"]:  # noqa: ASYNC110  # the reports are what is waited for
                 await asyncio.sleep(0.01)
         assert reports[0] == ["data", "other"]
@@ -112,7 +112,7 @@ def test_what_a_crash_left_of_a_removed_volume_is_nobodys_and_goes(tmp_path: Pat
         data = store.ensure(container(), 1)["/data"].data
         assert list(data.iterdir()) == []
         running = asyncio.create_task(store.run(lambda: ()))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while left.exists():  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.01)
         assert data.is_dir()

@@ -145,7 +145,7 @@ async def solve(
         try:
             solved.response = dict((await solving).exporter_response)
         finally:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await following
     return solved
 

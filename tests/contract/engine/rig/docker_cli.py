@@ -34,7 +34,7 @@ def docker(environment: dict[str, str], *arguments: str, given: bytes = b"") -> 
     )
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     """Poll a condition."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -15,6 +15,7 @@ from cli.playground import virtual_network
 from tests.csi_driver.driver import DRIVER
 from tests.csi_driver.pool import Pool
 from tests.integration.cluster.harness import Cluster, inside
+from tests.integration.cluster.leftovers import remove_all
 from tests.integration.cluster.services.test_secrets import create, etcd_values, files_with, in_memory
 
 HELLO = "registry:5000/hello"
@@ -81,21 +82,7 @@ def drivers(running: Drivers, clean: Cluster) -> Iterator[Drivers]:
     yield running
     running.pool.break_calls()
     running.pool.want_secrets(None)
-    for host in clean.layout.all_hosts():
-        virtual_network.set_link_state(clean.layout, host, connected=True)
-    clean.playground.wait_for_nodes(3)
-    for host in clean.layout.all_hosts():
-        clean.shoal("node", "update", "--availability", "active", host.name)
-    services = [row["name"] for row in clean.json("service", "ls")]
-    if services:
-        clean.shoal("service", "rm", *services)
-    names = [row["name"] for row in clean.json("volume", "ls") if row["state"] != "removing"]
-    if names:
-        clean.shoal("volume", "rm", *names)
-    clean.until(lambda: not clean.json("volume", "ls"), "the volumes to be deleted")
-    secrets = [row["name"] for row in clean.json("secret", "ls")]
-    if secrets:
-        clean.shoal("secret", "rm", *secrets)
+    remove_all(clean)
     assert running.pool.volumes() == [], "the driver has deleted them"
     assert running.mounted() == [], "nothing stays mounted"
     assert running.calls("VIOLATION") == [], "none was asked for on two nodes at once"

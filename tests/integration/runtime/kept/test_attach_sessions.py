@@ -26,7 +26,7 @@ def in_container(directory: Path, script: str, body: Body, **spec: Any) -> None:
             try:
                 request = shell(build_image(directory), script, **spec)
                 await runtime.start(request)
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     await body(runtime, request.task_id)
             finally:
                 await runtime.reset()

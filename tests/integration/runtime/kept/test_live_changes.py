@@ -30,7 +30,7 @@ def in_container(directory: Path, script: str, body: Callable[..., Awaitable[Non
             try:
                 request = shell(build_image(directory), script, **spec)
                 await runtime.start(request)
-                async with asyncio.timeout(40):
+                async with asyncio.timeout(60):
                     await body(runtime, ends, request, cgroup)
             finally:
                 await runtime.reset()
@@ -75,7 +75,7 @@ def test_a_paused_container_can_be_killed_and_removed(tmp_path: Path, by_signal:
     async def body(runtime: OciRuntime, ends: Ends, request: ContainerRequest, cgroup: str) -> None:
         del cgroup
         await runtime.set_paused(request.task_id, True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             if by_signal:
                 await runtime.signal(request.task_id, "SIGKILL")
             else:
@@ -92,7 +92,7 @@ def test_a_paused_container_is_removed_by_the_next_agent(tmp_path: Path) -> None
         async with open_test_runtime(tmp_path, Ends(), cgroup) as again:
             assert request.task_id in await again.recover()
             assert await again.is_paused(request.task_id)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await again.remove(request.task_id, keep_logs=False)
 
     in_container(tmp_path, COUNT, body)

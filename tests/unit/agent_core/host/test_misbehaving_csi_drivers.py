@@ -93,7 +93,7 @@ async def drivers_of(directory: Path, **reported: dict[str, Answer]) -> AsyncGen
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # what other programs do is waited for
             await asyncio.sleep(0.01)
 

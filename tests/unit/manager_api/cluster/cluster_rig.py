@@ -21,7 +21,7 @@ async def responds(_: str) -> None:
 @asynccontextmanager
 async def cluster_handler() -> AsyncGenerator[ClusterHandler]:
     unused = cast(Any, None)
-    async with asyncio.timeout(30), loaded_store(MemoryEtcd()) as store:
+    async with asyncio.timeout(60), loaded_store(MemoryEtcd()) as store:
         await store.commit([put(CLUSTER, "", Cluster(meta=Meta(id="c")))])
         yield ClusterHandler(
             store=store,

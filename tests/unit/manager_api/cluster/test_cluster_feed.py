@@ -33,7 +33,7 @@ async def snapshot(responses: Feed) -> ClusterChanges:
 
 
 async def following(responses: Feed) -> ClusterChanges:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await anext(responses)
 
 

@@ -243,7 +243,7 @@ def with_rig(scenario: Callable[[ContainerRig], Awaitable[None]], nodes: int = 2
     """Run a scenario with one manager and some nodes, in half a minute at most."""
 
     async def run() -> None:
-        async with asyncio.timeout(30), loaded_store(MemoryEtcd()) as store:
+        async with asyncio.timeout(60), loaded_store(MemoryEtcd()) as store:
             rig = ContainerRig(store)
             for number in range(nodes):
                 await rig.add_node(f"h{number + 1}")

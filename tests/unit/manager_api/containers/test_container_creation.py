@@ -96,7 +96,7 @@ def test_a_dry_run_tells_faults_and_makes_nothing() -> None:
 
 def test_a_creation_whose_caller_leaves_is_undone() -> None:
     async def no_leader() -> None:
-        async with asyncio.timeout(30), loaded_store(MemoryEtcd()) as store:
+        async with asyncio.timeout(60), loaded_store(MemoryEtcd()) as store:
             rig = ContainerRig(store)
             mount = Mount(type=Mount.VOLUME, target="/data")
             call = asyncio.create_task(rig.records.create(_constrained(mount), ADMIN))

@@ -114,7 +114,7 @@ def test_files_of_one_that_was_just_created_are_waited_for() -> None:
         assert not asked.done()
         rig.makes_nothing = False
         await rig.create("other")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert (await asked).name.endswith(" /data")
 
     with_rig(scenario)

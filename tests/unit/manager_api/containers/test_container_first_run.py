@@ -170,7 +170,7 @@ def test_a_hundred_calls_of_one_name_make_one() -> None:
 
 def test_one_whose_caller_leaves_before_it_is_placed_is_undone() -> None:
     async def no_leader() -> None:
-        async with asyncio.timeout(30), loaded_store(MemoryEtcd()) as store:
+        async with asyncio.timeout(60), loaded_store(MemoryEtcd()) as store:
             rig = ContainerRig(store)
             mount = Mount(type=Mount.VOLUME, target="/data")
             call = rig.run_at_once("db", task=TaskTemplate(container=ContainerSpec(mounts=[mount])))

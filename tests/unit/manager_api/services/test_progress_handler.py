@@ -43,7 +43,7 @@ def test_progress_at_once_and_the_end_as_soon_as_it_is_there() -> None:
         await api.put_task("t1", identifier, state=S.STARTING)
         await api.put_task("t2", identifier)
         await api.put_task("t1", identifier)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             updates = await watching
         assert not updates[0].done
         assert updates[0].services[0].desired == 2
@@ -172,7 +172,7 @@ def test_waiting_for_a_removal() -> None:
         watching = asyncio.create_task(watched(api, identifier, until_removed=True))
         await asyncio.sleep(0)
         await api.put_task("t1", identifier, desired=S.REMOVE, state=S.SHUTDOWN)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             updates = await watching
         assert updates[0].services[0].stopping == 1
         assert updates[-1].done

@@ -39,13 +39,13 @@ class Watch:
         await self.until(lambda reported: reported.verify_remaining_ms > 0)
 
     async def until(self, condition: Callable[[ServiceProgress], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (self.updates and condition(self.updates[-1].services[0])):
                 await self._reported.wait()
                 self._reported.clear()
 
     async def end(self) -> ServiceProgress:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self._task
         assert self.updates[-1].done
         return self.updates[-1].services[0]
