@@ -34,6 +34,7 @@ from agent.host.host_reporter import HostReporter
 from agent.host.shutdown_state import host_is_stopping
 from agent.images.image_store import ImageStore
 from agent.journal.journal import Journal
+from agent.journal.record_copy import RecordCopy
 from agent.membership import Membership, join_if_new
 from agent.monitoring.open_monitoring import agent_monitoring
 from agent.network.network_lifecycle import run_node_network
@@ -136,7 +137,8 @@ async def run(settings: AgentSettings, stop: OrderlyStop) -> None:
         await asyncio.to_thread(apparmor.load_default)
         images = ImageStore(settings.images_directory, read_registries(settings.registries_file), host_platform())
         stack.push_async_callback(images.aclose)
-        journal = Journal(settings.journal_directory)
+        copy = RecordCopy(settings.run_directory / "journal", membership.node_id)
+        journal = Journal(settings.journal_directory, copy)
         worker, runtime = await _worker(
             stack, settings, membership.node_id, address, network, outbox, contents, volumes, images, apparmor, journal
         )

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError, Message
 
 from agent.assignments.assigned_state import AssignedState, revision_key
 from agent.assignments.cluster_diff import ClusterDiff
+from agent.journal.record_copy import RecordCopy
 from agent.journal.record_log import RecordLog
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.journal_pb2 import JournalEntry
@@ -42,12 +43,14 @@ class RecoveredState:
 class Journal:
     """Blocking, since each write is a few hundred bytes to the page cache. Call `load` first.
 
+    Args:
+        copy: read where the file has lost something.
     Raises (every method):
         Exhausted: the disk is full. Unavailable: the directory cannot be written.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._records = RecordLog(directory / "records")
+    def __init__(self, directory: Path, copy: RecordCopy | None = None) -> None:
+        self._records = RecordLog(directory / "records", copy)
         self._revisions: set[str] = set()
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from agent.cdi.spec_document import parse as parse_device_spec
-from agent.journal.record_log import frame, frames
+from agent.journal.frames import frame, frames
 from agent.runtime.confinement.seccomp_custom import custom_section
 from agent.runtime.spec.user_lookup import resolve_user
 from shoal.api.v1.streams_pb2 import LogBatch, LogChunk

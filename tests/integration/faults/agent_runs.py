@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 
-from agent.journal.record_log import frame
+from agent.journal.frames import frame
 from tests.csi_driver.driver import DRIVER
 from tests.integration.cluster.harness import Cluster, data_directories, inside
 from tests.integration.faults.fault_rig import HELLO, ON_H1, FaultRig

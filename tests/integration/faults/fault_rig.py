@@ -157,7 +157,7 @@ class FaultRig:
         self.cluster.playground.stop_agent(self.host, kill=True)
         self.start_agent()
 
-    def await_death(self, name: str = "h1", seconds: float = 30.0) -> None:
+    def await_death(self, name: str = "h1", seconds: float = 90.0) -> None:
         """Until a daemon has died of its fault."""
         pid = self.cluster.playground.pid(name)
         self.cluster.until(lambda: not daemons.is_running(pid), f"{name} to die of its fault", seconds=seconds)

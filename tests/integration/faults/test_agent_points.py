@@ -1,8 +1,12 @@
 """The agent, or the manager at those of its controllers, is killed at each fault point, started again, and has to do
 what was asked of it: with nothing left over, and with no container restarted that need not be."""
 
+import pytest
+
 from tests.integration.faults.agent_runs import MANAGER_RUNS, RUNS
 from tests.integration.faults.fault_rig import FaultRig
+
+pytestmark = pytest.mark.timeout(390)  # the first one starts the cluster
 
 
 def test_killed_at(point_of_agent: str, faults: FaultRig) -> None:

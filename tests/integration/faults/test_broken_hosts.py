@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal.record_log import frame, frames
+from agent.journal.frames import frame, frames
 from tests.integration.faults.agent_runs import create, remove, remove_volume
 from tests.integration.faults.broken_host import WrappedRuntime, filled, read_only, small_disk
 from tests.integration.faults.fault_rig import BYSTANDER, FaultRig
+
+pytestmark = pytest.mark.timeout(390)  # the first one starts the cluster
 
 
 def node_report(rig: FaultRig) -> str:
@@ -132,15 +134,36 @@ def byte_flipped(journal: Path) -> None:
     journal.write_bytes(bytes([data[0], data[1], data[2] ^ 1]) + data[3:])
 
 
-@pytest.mark.parametrize("damage", [last_bytes_lost, byte_flipped])
-def test_a_damaged_journal_costs_no_container(damage: Callable[[Path], None], faults: FaultRig) -> None:
+def emptied(journal: Path) -> None:
+    journal.write_bytes(b"")
+
+
+def deleted(journal: Path) -> None:
+    journal.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "with_copy"),
+    [(last_bytes_lost, False), (byte_flipped, False), (byte_flipped, True), (emptied, True), (deleted, True)],
+)
+def test_a_damaged_journal_costs_no_container(
+    damage: Callable[[Path], None], with_copy: bool, faults: FaultRig
+) -> None:
     faults.settle()
     faults.cluster.playground.stop_agent(faults.host, kill=True)
     journal = faults.host.state / "journal" / "records"
+    before = len(faults.host.log.read_text())
     journal.write_bytes(frame("network/unused", b"") + journal.read_bytes() + frame("network/unused", bytes(20)))
     damage(journal)
+    if not with_copy:
+        (faults.host.run / "journal").unlink()
     faults.start_agent()
-    assert "is corrupt (possibly after a power loss)" in faults.host.log.read_text()
+    said = faults.host.log.read_text()[before:]
+    assert ("restoring" in said) == with_copy and ("is corrupt" in said or damage in (emptied, deleted))
+    faults.check(damage.__name__)
+    create(faults, "--publish", "mode=host,target=80,published=8088")
+    faults.running("web")
+    remove(faults, "web")
     faults.check(damage.__name__)
 
 
@@ -159,11 +182,12 @@ def test_an_unreadable_journal_stops_the_agent_and_no_container(faults: FaultRig
     faults.check("an unreadable journal")
 
 
-def test_without_its_journal_an_agent_replaces_its_containers(faults: FaultRig) -> None:
+def test_without_its_journal_and_the_copy_an_agent_replaces_its_containers(faults: FaultRig) -> None:
     faults.settle()
     before = faults.cluster.pids(BYSTANDER)
     faults.cluster.playground.stop_agent(faults.host, kill=True)
     (faults.host.state / "journal" / "records").write_bytes(b"")
+    (faults.host.run / "journal").unlink()
     faults.start_agent()
     after = faults.cluster.until(
         lambda: (now := faults.cluster.pids(BYSTANDER)) and now != before and now, "the container to be replaced"

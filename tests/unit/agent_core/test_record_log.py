@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.journal import record_log
-from agent.journal.record_log import RecordLog, frame
+from agent.journal.frames import frame
+from agent.journal.record_log import RecordLog
 
 CHANGES = st.lists(
     st.dictionaries(st.sampled_from(["task/a", "task/ä", "peer/c"]), st.none() | st.binary(max_size=20), min_size=1),

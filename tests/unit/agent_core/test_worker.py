@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.journal.frames import frame
 from agent.journal.journal import Journal
-from agent.journal.record_log import frame
 from agent.worker.container_runtime import Running
 from agent.worker.interfaces import ImageConfig
 from agent.worker.worker import Worker
