@@ -161,11 +161,10 @@ def check_orderly_stop() -> None:
     leader = leader_when_ready(M1)
     since = leader.run("date +%s").strip()
     leader.run("systemctl stop shoal-manager")
-    assert leader.unit("shoal-manager", "ActiveState", "Result") == ["inactive", "success"]
     said = leader.run(f"journalctl --no-pager -o cat -u shoal-manager --since @{since}")
-    assert "stopped" in said
-    assert " ERROR " not in said, said
     leader.run("systemctl start shoal-manager")
+    assert "stopped" in said, said
+    assert " ERROR " not in said, said
     wait_for(lambda: all_ready(leader), "three managers are ready")
 
 
