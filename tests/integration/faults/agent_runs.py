@@ -5,18 +5,34 @@ Each ends with h1 as it was before, so that the test can compare.
 """
 
 import subprocess
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from agent.journal.frames import frame
-from tests.csi_driver.driver import DRIVER
-from tests.integration.cluster.harness import Cluster, data_directories, inside
-from tests.integration.faults.fault_rig import HELLO, ON_H1, FaultRig
-
-Act = Callable[[], object]
-Run = Callable[[FaultRig], AbstractContextManager[Act]]
-"""Prepares on entry and gives what is asked for while faults are armed; on exit, when the agent is back, waits for what
-was asked for and removes it."""
+from tests.integration.cluster.harness import inside
+from tests.integration.faults.fault_rig import HELLO, FaultRig
+from tests.integration.faults.run_steps import (
+    Act,
+    Run,
+    container,
+    create,
+    gone,
+    in_host,
+    process_of,
+    remove,
+    remove_container,
+    run_container,
+    state,
+)
+from tests.integration.faults.volume_runs import (
+    csi_created,
+    csi_mounted,
+    csi_unmounted,
+    moved_away,
+    moved_volume,
+    new_volume,
+    removed_volume,
+)
 
 
 @contextmanager
@@ -62,67 +78,6 @@ def pulled_image(rig: FaultRig) -> Generator[Act]:
     pid = process_of(rig.cluster, "web")
     assert inside(pid, "/bin/sh", "-c", "set -- /data/*; echo $#").stdout.strip() == "400"
     remove(rig, "web")
-
-
-@contextmanager
-def new_volume(rig: FaultRig) -> Generator[Act]:
-    """A volume that is filled from the image when the first container starts on it."""
-    image = rig.push_image(files=50)
-    yield lambda: create(rig, "--mount", "source=data,target=/data", image=image)
-    pid = process_of(rig.cluster, "web")
-    assert inside(pid, "/bin/sh", "-c", "set -- /data/*; echo $#").stdout.strip() == "50"
-    remove(rig, "web")
-    remove_volume(rig)
-
-
-@contextmanager
-def removed_volume(rig: FaultRig) -> Generator[Act]:
-    """A volume with data is removed."""
-    create(rig, "--mount", "source=data,target=/data")
-    rig.running("web")
-    remove(rig, "web")
-    calls: list[subprocess.Popen[bytes]] = []
-    yield lambda: calls.append(rig.background("volume", "rm", "data"))
-    calls[0].wait(60)
-    rig.cluster.until(lambda: not rig.cluster.json("volume", "ls"), "the volume to be deleted")
-
-
-@contextmanager
-def moved_volume(rig: FaultRig) -> Generator[Act]:
-    """A volume is moved from h2 to h1."""
-    cluster = rig.cluster
-    cluster.quick("service", "create", "--name", "web", "--mount", "source=data,target=/data", *ON_H1[2:], HELLO)
-    if rig.running("web")["node"] == "h1":
-        cluster.quick("volume", "move", "data", "--to", "h2")
-    inside(process_of(cluster, "web"), "/bin/sh", "-c", "echo precious > /data/row")
-    calls: list[subprocess.Popen[bytes]] = []
-    yield lambda: calls.append(rig.background("volume", "move", "data", "--to", "h1", "--detach"))
-    calls[0].wait(60)
-    arrived(rig, "h1")
-
-
-@contextmanager
-def moved_away(rig: FaultRig) -> Generator[Act]:
-    """A volume is moved from h1 to h2, and its old copy is deleted."""
-    cluster = rig.cluster
-    cluster.quick("service", "create", "--name", "web", "--mount", "source=data,target=/data", *ON_H1[2:], HELLO)
-    if rig.running("web")["node"] == "h2":
-        cluster.quick("volume", "move", "data", "--to", "h1")
-    inside(process_of(cluster, "web"), "/bin/sh", "-c", "echo precious > /data/row")
-    calls: list[subprocess.Popen[bytes]] = []
-    yield lambda: calls.append(rig.background("volume", "move", "data", "--to", "h2", "--detach"))
-    calls[0].wait(60)
-    arrived(rig, "h2")
-
-
-def arrived(rig: FaultRig, node: str) -> None:
-    """Wait until the moved volume is in use on the node, with its data, and nowhere else; then remove it."""
-    cluster = rig.cluster
-    cluster.until(lambda: rig.running("web")["node"] == node, "the task to follow its data", seconds=90)
-    assert inside(process_of(cluster, "web"), "/bin/cat", "/data/row").stdout == "precious\n"
-    cluster.until(lambda: len(data_directories(cluster)) == 1, "the old copy to be deleted")
-    remove(rig, "web")
-    remove_volume(rig)
 
 
 @contextmanager
@@ -198,58 +153,6 @@ def built(rig: FaultRig) -> Generator[Act]:
 
 
 @contextmanager
-def csi_mounted(rig: FaultRig) -> Generator[Act]:
-    """A volume of a CSI driver is mounted for a container."""
-    make_csi_volume(rig)
-    yield lambda: create(rig, "--mount", "source=data,target=/data")
-    pid = process_of(rig.cluster, "web")
-    assert inside(pid, "/bin/sh", "-c", "echo mine > /data/file").returncode == 0
-    remove(rig, "web")
-    remove_csi_volume(rig)
-
-
-@contextmanager
-def csi_unmounted(rig: FaultRig) -> Generator[Act]:
-    """A volume of a CSI driver is not needed any more."""
-    make_csi_volume(rig)
-    create(rig, "--mount", "source=data,target=/data")
-    rig.running("web")
-    calls: list[subprocess.Popen[bytes]] = []
-    yield lambda: calls.append(rig.background("service", "rm", "web"))
-    calls[0].wait(60)
-    gone(rig)
-    remove_csi_volume(rig)
-
-
-@contextmanager
-def csi_created(rig: FaultRig) -> Generator[Act]:
-    """A volume of a CSI driver is created, once, and can be used."""
-    rig.cluster.until(lambda: rig.drivers.is_ready("h1"), "the driver to be ready")
-    calls: list[subprocess.Popen[bytes]] = []
-    words = ("volume", "create", "--driver", DRIVER, "--opt", "tier=gold", "--size", "1M", "data")
-    yield lambda: calls.append(rig.background(*words))
-    calls[0].wait(60)
-    rig.cluster.until(lambda: len(rig.drivers.pool.volumes()) == 1, "the driver to have one volume")
-    create(rig, "--mount", "source=data,target=/data")
-    pid = process_of(rig.cluster, "web")
-    assert inside(pid, "/bin/sh", "-c", "echo mine > /data/file").returncode == 0
-    remove(rig, "web")
-    remove_csi_volume(rig)
-
-
-def make_csi_volume(rig: FaultRig) -> None:
-    rig.cluster.until(lambda: rig.drivers.is_ready("h1"), "the driver to be ready")
-    rig.cluster.quick("volume", "create", "--driver", DRIVER, "--opt", "tier=gold", "--size", "1M", "data")
-
-
-def remove_csi_volume(rig: FaultRig) -> None:
-    """With nothing left of it, on the host or in the driver's storage."""
-    remove_volume(rig)
-    assert (rig.drivers.pool.volumes(), rig.drivers.mounted()) == ([], [])
-    assert rig.drivers.calls("VIOLATION") == []
-
-
-@contextmanager
 def compacted_journal(rig: FaultRig) -> Generator[Act]:
     """The journal is mostly of what is not needed any more, so that the next record has it written anew."""
     rig.cluster.playground.stop_agent(rig.host, kill=True)
@@ -275,63 +178,6 @@ def recovered(rig: FaultRig) -> Generator[Act]:
     assert process_of(rig.cluster, "web") == pid, "it was restarted"
     assert not half.exists()
     remove(rig, "web")
-
-
-def create(rig: FaultRig, *options: str, image: str = HELLO) -> None:
-    """Ask for the service "web" on h1."""
-    words = ("--detach", "--name", "web", "--network", "net", *ON_H1, *options)
-    rig.cluster.quick("service", "create", *words, image)
-
-
-def remove(rig: FaultRig, service: str) -> None:
-    """Remove a service, and wait until its tasks are gone."""
-    rig.cluster.quick("service", "rm", service)
-    gone(rig)
-
-
-def gone(rig: FaultRig) -> None:
-    """Wait until only the bystander has tasks."""
-    rig.cluster.until(lambda: len(rig.cluster.json("node", "ps", "h1")) <= 1, "the task to be gone")
-
-
-def remove_volume(rig: FaultRig) -> None:
-    rig.cluster.quick("volume", "rm", "data")
-    rig.cluster.until(lambda: not rig.cluster.json("volume", "ls"), "the volume to be deleted")
-
-
-def process_of(cluster: Cluster, service: str) -> int:
-    """Process id of its one task, once it runs."""
-    found = cluster.until(lambda: list(cluster.pids(service).values()), f"{service} to run")
-    return int(found[0])
-
-
-def run_container(rig: FaultRig, *options: str) -> None:
-    """The container "c" on h1."""
-    rig.cluster.quick("run", "-d", "--name", "c", "--node", "h1", *options, HELLO, "sleep", "1000")
-    rig.cluster.until(lambda: state(rig) == "running", "the container to run")
-
-
-def remove_container(rig: FaultRig) -> None:
-    rig.cluster.quick("rm", "-f", "c")
-
-
-def container(rig: FaultRig) -> dict[str, int]:
-    """Of "c"."""
-    (document,) = rig.cluster.json("container", "inspect", "c")
-    status: dict[str, int] = document["task_status"]
-    return status
-
-
-def state(rig: FaultRig) -> str:
-    """Docker's word for the state of "c"; empty: it does not exist."""
-    rows = rig.cluster.quick("ps", "--all", "--format", "{{.Names}} {{.State}}").splitlines()
-    return next((row.split()[1] for row in rows if row.split()[0] == "c"), "")
-
-
-def in_host(rig: FaultRig, *command: str) -> "subprocess.CompletedProcess[str]":
-    """A program in h1's network."""
-    words = ["nsenter", f"--net=/run/netns/{rig.host.namespace}", *command]
-    return subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
 
 
 START = (

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.journal.frames import frame, frames
-from tests.integration.faults.agent_runs import create, remove, remove_volume
 from tests.integration.faults.broken_host import WrappedRuntime, filled, read_only, small_disk
 from tests.integration.faults.fault_rig import BYSTANDER, FaultRig
+from tests.integration.faults.run_steps import create, remove, remove_volume
 
 pytestmark = pytest.mark.timeout(390)  # the first one starts the cluster
 
