@@ -237,9 +237,13 @@ class Client:
             with deferred_interrupt(pending.cancel):
                 return pending.result()
 
-    def stream(self, method: Streaming[Q, A], request: Q, *, seconds: float | None) -> Generator[A]:
+    def stream(
+        self, method: Streaming[Q, A], request: Q, *, seconds: float | None, if_lost: str = MAY_BE_MADE
+    ) -> Generator[A]:
         """The answers of a call, as they come. Leaving the loop cancels the call.
 
+        Args:
+            if_lost: what it means for a call that changes something when the connection is lost, and what to do.
         Raises:
             Timeout: `seconds` have passed. ConnectionLost: to the manager; the text of a call that changes something
                 says so. ShoalError as for `call`.
@@ -247,7 +251,7 @@ class Client:
         with deferred_interrupt(lambda: None):
             answers = method(request, timeout=seconds)
         try:
-            with self._translated_errors(reads=_is_read(request)):
+            with self._translated_errors(reads=_is_read(request), if_lost=if_lost):
                 coming = iter(answers)
                 while True:
                     with deferred_interrupt(answers.cancel):
@@ -288,7 +292,7 @@ class Client:
             raise error
 
     @contextmanager
-    def _translated_errors(self, *, reads: bool) -> Iterator[None]:
+    def _translated_errors(self, *, reads: bool, if_lost: str = MAY_BE_MADE) -> Iterator[None]:
         import grpc
 
         try:
@@ -298,7 +302,7 @@ class Client:
 
             found = to_shoal_error(error, address=self._address)
             if isinstance(found, ConnectionLost) and not reads:
-                raise ConnectionLost(f"{found}; {MAY_BE_MADE}") from error
+                raise ConnectionLost(f"{found}; {if_lost}") from error
             raise found from error
 
 

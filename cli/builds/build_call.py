@@ -42,6 +42,10 @@ class LocalBuild:
     cache_directory: Path | None = None
 
 
+BUILD_LOST = "the build is ended: run the command again; steps that were done are in the node's cache"
+"""What it means when the connection to the manager is lost."""
+
+
 def run_build(
     client: Client, build: LocalBuild, display: BuildDisplay, save: Callable[[Iterator[bytes]], object] | None = None
 ) -> OutputFeed:
@@ -58,7 +62,8 @@ def run_build(
 
     feed, inputs = OutputFeed(display), SentInputs(build, display)
     cache = CacheWriter(build.cache_directory) if build.cache_directory is not None else None
-    outputs = client.stream(BuildsStub(client.channel).Build, inputs.messages(), seconds=None)
+    stub = BuildsStub(client.channel)
+    outputs = client.stream(stub.Build, inputs.messages(), seconds=None, if_lost=BUILD_LOST)
     pieces = _pieces(outputs, feed, inputs, cache)
     try:
         if save is not None:

@@ -18,6 +18,10 @@ from shoal.api.v1.streams_pb2 import AttachStart, ExecEnd, ExecInput, ExecOutput
 from shoal.detach_keys import DetachKeyScanner
 from shoal.errors import Unavailable
 
+EXEC_LOST = "the command is ended and its exit code is unknown: check what it has done before you run it again"
+ATTACH_LOST = "the container is not affected: attach again, and see `shoal logs` for what was missed"
+"""What it means when the connection to the manager is lost: the node ends what was run by it, and nothing else."""
+
 
 def local_size() -> TerminalSize:
     """Of the terminal that this process has at any end."""
@@ -40,6 +44,7 @@ class SessionOptions:
         held: signals that came before it began; it takes those that come until then.
         kills: a second SIGINT is sent as SIGKILL, a third one ends this process.
         shows: the streams of output that are written.
+        if_lost: what it means when the connection to the manager is lost, and what to do.
         first_message: the message that begins it.
         forwards_stdin: standard input is for the program.
         waits: it is waited for; otherwise it runs by itself once it has begun.
@@ -57,6 +62,7 @@ class SessionOptions:
     held: list[signal.Signals] | None = None
     kills: bool = False
     shows: Collection[str] = ("stdout", "stderr")
+    if_lost: str = ATTACH_LOST
 
     def is_raw(self, started: ExecStarted) -> bool:
         """Whether keys go to a terminal of the program's, as far as the program is concerned."""
@@ -75,7 +81,11 @@ def run(client: Client, start: ExecStart) -> int:
         BrokenPipeError: the reader of the output has gone.
     """
     way = SessionOptions(
-        client.control.Exec, ExecInput(start=start), forwards_stdin=start.stdin, waits=not start.detach
+        client.control.Exec,
+        ExecInput(start=start),
+        forwards_stdin=start.stdin,
+        waits=not start.detach,
+        if_lost=EXEC_LOST,
     )
     return ExecSession(way).run(client)
 
@@ -116,13 +126,15 @@ class ExecSession:
 
     def run(self, client: Client) -> int:
         """As the function."""
-        with self._attached(), closing(client.stream(self._open, self._outbox, seconds=None)) as answers:
+        if_lost = self._options.if_lost
+        with (
+            self._attached(),
+            closing(client.stream(self._open, self._outbox, seconds=None, if_lost=if_lost)) as answers,
+        ):
             for answer in answers:
                 if (code := self._handle(answer)) is not None:
                     return code
-        raise Unavailable(
-            "the manager closed the connection; the command may still be running and its exit code is unknown"
-        )
+        raise Unavailable(f"the manager closed the connection; {if_lost}")
 
     def abort(self) -> None:
         """End the call, so that `run` raises. For any thread, once it has begun."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +13,7 @@ from engine.cluster.container_lookup import ContainerLookup, reference_of
 from engine.cluster.own_events import OwnEvents
 from engine.cluster.program_session import ProgramSession
 from engine.handlers.containers.exec_ends import ExecEnds
+from engine.handlers.containers.lost_execs import LostExecs
 from engine.handlers.containers.terminal_streams import StreamOptions, connect, content_type, detach_keys, terminal_size
 from engine.handlers.restrictions import Restrictions
 from engine.protocol.docker_texts import exec_failure, not_running
@@ -63,6 +65,7 @@ class ExecHandlers:
         self._lookup = lookup
         self._events = events
         self._ends = ExecEnds(managers, events)
+        self._lost = LostExecs(managers)
         self._restrictions = restrictions
 
     def routes(self) -> list[Route]:
@@ -123,7 +126,7 @@ class ExecHandlers:
 
     async def inspect(self, call: Call) -> web.StreamResponse:
         """What it runs, and how it has ended."""
-        return call.json(_document(await self._find(call)))
+        return call.json(_document(self._lost.seen(await self._find(call))))
 
     async def resize(self, call: Call) -> web.StreamResponse:
         """The size of its terminal."""
@@ -176,6 +179,7 @@ class ExecHandlers:
             stdin=session.start.stdin,
             outputs=_outputs(attached, terminal=terminal),
             detach_keys=detach_keys(attached.detach_keys, terminal=terminal),
+            on_lost=partial(self._lost.wait_for_end, session.id),
         )
         async with self._program(request) as program:
             end = await self._run(program, raw, session.start.args[0], options)

@@ -1,7 +1,7 @@
 """What `attach` and `exec` do with a connection that was taken over: both directions, until the program ends."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -35,6 +35,7 @@ class StreamOptions:
         outputs: the streams of output that the client gets.
         discards_input: what is not for the program is read nevertheless: only so the client's departure is seen.
         was_detached: the client has typed them; set when the connection has ended.
+        on_lost: awaited when the session is lost before the program's end, before the client's connection is closed.
         detach_keys: bytes that end the connection, of a terminal; empty: none.
     """
 
@@ -44,6 +45,7 @@ class StreamOptions:
     detach_keys: bytes = b""
     discards_input: bool = False
     was_detached: bool = False
+    on_lost: Callable[[], Awaitable[None]] | None = None
 
     def frame(self, output: Output, data: bytes) -> bytes:
         """Data as the client gets it; nothing of a stream that it does not get."""
@@ -161,8 +163,12 @@ async def _copy_output(session: ProgramSession, stream: RawStream, options: Stre
                     await _write(stream, options.frame(Output.STDERR, output.stderr))
                 case "end":
                     end = output.end
-    except ShoalError as error:  # what a client sees is the end of the stream
+    except ShoalError as error:
         _log.info("a session ended early: %s", error)
+        shown = Output.STDERR if Output.STDERR in options.outputs else Output.STDOUT
+        await _write(stream, options.frame(shown, f"the session was lost: {error}\r\n".encode()))
+        if options.on_lost is not None:
+            await options.on_lost()
     return end
 
 
