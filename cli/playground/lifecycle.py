@@ -165,6 +165,8 @@ class Playground:
         outside = [*engine_server.engine_processes(layout), *console_server.console_processes(layout)]
         daemons.stop(outside, grace_seconds=GRACE_SECONDS)
         hosts = [name for name in virtual_network.playground_namespaces(layout) if name != layout.lan]
+        for name in hosts:
+            self._report(f"removing {name.removeprefix(f'{layout.name}-')}")
         with ThreadPoolExecutor(max_workers=_HOSTS_AT_ONCE) as at_once:
             failures = [each for each in at_once.map(self._remove_host, hosts) if each]
         if failures:  # its namespace and its state are needed to try again
@@ -189,7 +191,6 @@ class Playground:
             daemons.stop(virtual_network.processes_in(namespace), grace_seconds=GRACE_SECONDS)
             return ""
         host = self.layout.host(number)
-        self._report(f"removing {host.name}")
         # Whoever started them: an agent that runs keeps its containers from being removed.
         daemons.stop(agent_processes(host), grace_seconds=GRACE_SECONDS)
         try:
