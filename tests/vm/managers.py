@@ -92,7 +92,8 @@ def node_ready(on: Machine) -> bool:
 def tasks(on: Machine) -> dict[str, int]:
     """The first process of each running task of the service."""
     running = [row["id"] for row in listing(on, "service ps web") if row["state"] == "running"]
-    return {each: listing(on, f"task inspect {each}")[0]["status"]["pid"] for each in running}
+    found = listing(on, f"task inspect {' '.join(running)}") if running else []
+    return {each["status"]["task_id"]: each["status"]["pid"] for each in found}
 
 
 def installed(on: Machine) -> str:
