@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from shoal.errors import InvalidInput, Refused, Unavailable
+from shoal.errors import Refused, Unavailable
 from shoal.identity.private_files import write_atomically
+from shoal.json_file import load_json
 
 FILE = "format.json"
 """In a state directory."""
@@ -65,16 +66,12 @@ def load_format(directory: Path) -> WrittenFormat:
     Raises:
         InvalidInput: the file is damaged. Unavailable: it cannot be read.
     """
-    path = directory / FILE
-    try:
-        fields = json.loads(path.read_bytes())
-        return WrittenFormat(int(fields["format"]), str(fields["release"]))
-    except FileNotFoundError:
-        return WrittenFormat()
-    except OSError as error:
-        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise InvalidInput(f"{path} is damaged: {error}; delete it if no newer release ran on this host") from error
+    found = load_json(
+        directory / FILE,
+        lambda fields: WrittenFormat(int(fields["format"]), str(fields["release"])),
+        "delete it if no newer release ran on this host",
+    )
+    return found or WrittenFormat()
 
 
 def save_format(directory: Path, written: WrittenFormat) -> None:

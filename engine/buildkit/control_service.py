@@ -33,7 +33,7 @@ PRUNE_SECONDS = 600.0
 Platforms = Callable[[], Awaitable[Iterable[tuple[str, str]]]]
 
 
-class ControlService(ControlServicer):
+class BuildkitControl(ControlServicer):
     """Serves one caller.
 
     Args:

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 from manager.etcd.releases import DataRelease, EtcdRelease, parse_release, production_warning
-from shoal.errors import InvalidInput, Unavailable
+from shoal.errors import Unavailable
 from shoal.identity.private_files import write_atomically
+from shoal.json_file import load_json
 
 FILE = "release.json"
 CHECK_SECONDS = 5.0
@@ -49,16 +50,11 @@ def load_data_release(directory: Path) -> DataRelease | None:
     Raises:
         InvalidInput: the file is damaged. Unavailable: it cannot be read.
     """
-    path = directory / FILE
-    try:
-        fields = json.loads(path.read_bytes())
-        return DataRelease(parse_release(fields["member"]), parse_release(fields["cluster"]))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise InvalidInput(f"{path} is damaged: {error}; delete it if etcd was not downgraded") from error
+    return load_json(
+        directory / FILE,
+        lambda fields: DataRelease(parse_release(fields["member"]), parse_release(fields["cluster"])),
+        "delete it if etcd was not downgraded",
+    )
 
 
 def forget_data_release(directory: Path) -> None:

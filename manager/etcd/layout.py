@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from manager.etcd.releases import EtcdRelease, flag
-from shoal.errors import InvalidInput, Unavailable
+from shoal.errors import Unavailable
 from shoal.identity.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE
 from shoal.identity.private_files import write_atomically
 from shoal.identity.roles import ETCD_SERVER_NAME
+from shoal.json_file import load_json
 
 # etcd 3.4 accepts a Unix socket only as "unix://HOST:PORT" and creates a file of that name in its working directory.
 CLIENT_SOCKET = "client:0"
@@ -97,16 +98,9 @@ def load_layout(directory: Path) -> EtcdLayout | None:
     Raises:
         InvalidInput: the file is damaged. Unavailable: it cannot be read.
     """
-    path = directory / _FILE
-    try:
-        fields = json.loads(path.read_bytes())
-        return EtcdLayout(**fields | {"initial_cluster": tuple(fields["initial_cluster"])})
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise InvalidInput(f"{path} is damaged: {error}") from error
+    return load_json(
+        directory / _FILE, lambda fields: EtcdLayout(**fields | {"initial_cluster": tuple(fields["initial_cluster"])})
+    )
 
 
 def save_layout(directory: Path, layout: EtcdLayout) -> None:

@@ -97,7 +97,7 @@ class MembershipController:
         """
         found = await self._etcd.list()
         change = next_change(self._situation(found))
-        if change is None or isinstance(change, plan.Wait):
+        if change is None or isinstance(change, plan.Postponed):
             return await self._note(change, fence)
         if isinstance(change, plan.OpenPeers) and self._own.peers_open:
             return False  # It has just been done; the record of this manager, which says so, is under way.
@@ -154,7 +154,7 @@ class MembershipController:
             return True
         return manager.etcd_peers_open and known.peer_address != manager.etcd_peer_address
 
-    async def _note(self, wait: plan.Wait | None, fence: int) -> bool:
+    async def _note(self, wait: plan.Postponed | None, fence: int) -> bool:
         """Record why a change waits, for `shoal manager ls` and the manager that joins; nothing was changed."""
         if wait is not None and wait.membership.problem != wait.problem:
             level = logging.WARNING if wait.urgent else logging.INFO

@@ -116,7 +116,7 @@ class Forget:
 
 
 @dataclass(frozen=True)
-class Wait:
+class Postponed:
     """The change of this membership cannot be made yet.
 
     Attributes:
@@ -129,7 +129,9 @@ class Wait:
     urgent: bool = True
 
 
-MembershipChange = Record | OpenPeers | AddLearner | Promote | Evict | UpdateAddress | HandOver | Remove | Forget | Wait
+MembershipChange = (
+    Record | OpenPeers | AddLearner | Promote | Evict | UpdateAddress | HandOver | Remove | Forget | Postponed
+)
 
 
 def next_change(situation: Situation) -> MembershipChange | None:
@@ -138,7 +140,7 @@ def next_change(situation: Situation) -> MembershipChange | None:
         return record
     removals = list(_removals(situation))
     # A removal that waits for more managers must not keep them from joining.
-    possible = (each for each in removals if not isinstance(each, Wait))
+    possible = (each for each in removals if not isinstance(each, Postponed))
     for changes in (possible, _learners(situation), _addresses(situation), _requests(situation), iter(removals)):
         if (change := next(changes, None)) is not None:
             return change
@@ -229,11 +231,11 @@ def _removal(removing: ManagerMembership, situation: Situation) -> MembershipCha
     if member.is_learner:
         return Remove(changed(removing, situation.now_ms, member_id=member.id))
     if not removal_leaves_majority(len(situation.voters()), len(others)):
-        return Wait(removing, f"{len(others)} other managers run, which is too few to continue without it")
+        return Postponed(removing, f"{len(others)} other managers run, which is too few to continue without it")
     if is_own:
         return HandOver()
     if _leads_for_now(removing, situation):
-        return Wait(removing, "waiting for its etcd to hand over the leadership", urgent=False)
+        return Postponed(removing, "waiting for its etcd to hand over the leadership", urgent=False)
     return Remove(removing)
 
 
@@ -270,7 +272,7 @@ def _learners(situation: Situation) -> Iterator[MembershipChange]:
         elif waited > CATCH_UP_MS:
             yield Evict(learner, "its etcd did not catch up with the others")
         elif not member.is_started:
-            yield Wait(learner, "waiting for its etcd to start", urgent=False)
+            yield Postponed(learner, "waiting for its etcd to start", urgent=False)
         else:
             yield Promote(learner)
 
@@ -296,7 +298,7 @@ def _requests(situation: Situation) -> Iterator[MembershipChange]:
                     f"manager {voter.manager_id} is down: start it, or remove it with "
                     f"`shoal manager rm {voter.manager_id}` before another one joins"
                 )
-                yield Wait(request, problem)
+                yield Postponed(request, problem)
             elif not manager.etcd_peers_open or not _has_address(voter, situation):
                 yield OpenPeers(voter)
         yield AddLearner(request)

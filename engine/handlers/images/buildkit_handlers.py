@@ -7,7 +7,7 @@ from grpc import aio
 
 from engine.buildkit.builder import Builder
 from engine.buildkit.control_connection import serve_connection
-from engine.buildkit.control_service import ControlService
+from engine.buildkit.control_service import BuildkitControl
 from engine.buildkit.gateway_service import GatewayService
 from engine.buildkit.health_service import HealthService
 from engine.buildkit.session.client_session import ClientSessions
@@ -62,7 +62,7 @@ class BuildkitHandlers:
     async def grpc(self, call: Call) -> web.StreamResponse:
         """Serve BuildKit's services on the connection."""
         _check(call)
-        control = ControlService(self._managers, self._solves, self._builder, call.caller, platforms=self._platforms)
+        control = BuildkitControl(self._managers, self._solves, self._builder, call.caller, platforms=self._platforms)
         gateway = GatewayService(self._solves, self._builder, call.caller)
 
         def register(server: aio.Server) -> None:
