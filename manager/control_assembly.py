@@ -25,6 +25,7 @@ from manager.networks.network_handler import NetworkHandler
 from manager.networks.network_nodes import NetworkNodes
 from manager.networks.overlay_key_rotation import OverlayKeyRotation
 from manager.nodes.node_handler import NodeHandler
+from manager.services.job_run_handler import JobRunHandler
 from manager.services.progress_handler import ProgressHandler
 from manager.services.rebalance_handler import RebalanceHandler
 from manager.services.service_handler import ServiceHandler
@@ -71,6 +72,7 @@ def make_control_service(
             services=ServiceHandler(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
             updates=UpdateHandler(store=store, now_ms=now_ms),
             rebalancing=RebalanceHandler(store=store, now_ms=now_ms),
+            job_runs=JobRunHandler(store=store, now_ms=now_ms),
             stacks=StackHandler(
                 store=store,
                 images=images,

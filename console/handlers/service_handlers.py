@@ -17,6 +17,7 @@ from shoal.api.v1.control_pb2 import (
     RebalanceServiceRequest,
     RemoveServiceRequest,
     RollbackServiceRequest,
+    RunJobRequest,
     ScaleServicesRequest,
     UpdateServiceRequest,
 )
@@ -24,6 +25,7 @@ from shoal.errors import InvalidInput
 from shoal.manager_calls.managers import Managers
 
 MAX_REPLICAS = 1_000_000
+_JOBS = frozenset({"replicated_job", "global_job"})
 _ACTIONS = {
     "pause": ManageUpdateRequest.PAUSE,
     "resume": ManageUpdateRequest.RESUME,
@@ -50,6 +52,7 @@ class ServiceHandlers:
         yield web.post(one + "/update-control", self.control_update)
         yield web.post(one + "/rollback", self.roll_back)
         yield web.post(one + "/rebalance", self.rebalance)
+        yield web.post(one + "/run", self.run)
         yield web.post(one + "/remove", self.remove)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
@@ -128,6 +131,21 @@ class ServiceHandlers:
         dry_run = (await body_of(request)).get("dry_run") is True
         call = RebalanceServiceRequest(service=request.match_info["service"], dry_run=dry_run)
         return answer(message_document(await self._managers.call(self._control.RebalanceService, call)))
+
+    async def run(self, request: web.Request) -> web.StreamResponse:
+        """A job, now: by its schedule's rules, or where it has none once more, as an update without a change does."""
+        await body_of(request)
+        call = GetServiceRequest(service=request.match_info["service"])
+        service = (await self._managers.call(self._control.GetService, call)).service
+        if service.spec.HasField("schedule"):
+            await self._managers.call(self._control.RunJob, RunJobRequest(service=service.meta.id))
+        elif service.spec.WhichOneof("mode") not in _JOBS:
+            raise InvalidInput(f'service "{service.spec.name}" is not a job')
+        else:
+            service.spec.task.force_update += 1
+            again = UpdateServiceRequest(service=service.meta.id, version=service.meta.version, spec=service.spec)
+            await self._managers.call(self._control.UpdateService, again)
+        return answer({})
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         """The body repeats the service's name, so that nothing is removed by one wrong click."""

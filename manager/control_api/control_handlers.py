@@ -13,6 +13,7 @@ from manager.logs.log_handler import LogHandler
 from manager.networks.network_check_handler import NetworkCheckHandler
 from manager.networks.network_handler import NetworkHandler
 from manager.nodes.node_handler import NodeHandler
+from manager.services.job_run_handler import JobRunHandler
 from manager.services.progress_handler import ProgressHandler
 from manager.services.rebalance_handler import RebalanceHandler
 from manager.services.service_handler import ServiceHandler
@@ -32,6 +33,7 @@ class Handlers:
     services: ServiceHandler
     updates: UpdateHandler
     rebalancing: RebalanceHandler
+    job_runs: JobRunHandler
     stacks: StackHandler
     tasks: TaskHandler
     nodes: NodeHandler

@@ -44,6 +44,9 @@ class ControlService(ControlServicer):
     ) -> control_pb2.RebalanceServiceResponse:
         return await self._handlers.rebalancing.rebalance(request, caller_of(context))
 
+    async def RunJob(self, request: control_pb2.RunJobRequest, context: Context) -> control_pb2.RunJobResponse:
+        return await self._handlers.job_runs.run(request, caller_of(context))
+
     async def ListRevisions(
         self, request: control_pb2.ListRevisionsRequest, context: Context
     ) -> control_pb2.ListRevisionsResponse:

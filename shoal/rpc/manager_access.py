@@ -81,6 +81,7 @@ CONSOLE_CALLS = (
     "RemoveStack",
     "RemoveVolume",
     "RollbackService",
+    "RunJob",
     "ScaleServices",
     "Stats",
     "UpdateConfig",

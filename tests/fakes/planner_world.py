@@ -178,6 +178,13 @@ class World:
         service.rebalance_requested_at_ms = self.now_ms
         self.put(kinds.SERVICE, name, service)
 
+    def request_run(self, name: str) -> None:
+        """The user requests a run of the job now."""
+        service = Service()
+        service.CopyFrom(self.tables.services[name])
+        service.run_requests += 1
+        self.put(kinds.SERVICE, name, service)
+
     # Plans.
 
     def plan(self, *, cut: int | None = None) -> PassResult:

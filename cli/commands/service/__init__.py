@@ -17,6 +17,7 @@ COMMANDS = {
     "pause": ("cli.commands.service.update_control:pause", "Pause an update"),
     "resume": ("cli.commands.service.update_control:resume", "Resume a paused update"),
     "promote": ("cli.commands.service.update_control:promote", "Promote the canaries of an update"),
+    "run": ("cli.commands.service.job_run:run", "Run a scheduled job now"),
     "rebalance": ("cli.commands.service.rebalance:rebalance", "Rebalance tasks across nodes"),
 }
 

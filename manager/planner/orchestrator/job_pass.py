@@ -55,6 +55,7 @@ class _JobPass:
         self._draft = draft
         self._id = service.meta.id
         self._spec = service.spec
+        self._requests = service.run_requests
         self._desired = DesiredTemplate(draft.view, service)
         self._known = draft.view.service_status.get(self._id)
         self._runs = job_runs.copies(self._known)
@@ -63,7 +64,7 @@ class _JobPass:
     def run(self) -> None:
         slots = self._slots_by_run()
         scheduled = self._spec.HasField("schedule")
-        status = ServiceStatus(service_id=self._id)
+        status = ServiceStatus(service_id=self._id, handled_run_requests=self._requests)
         # A run that replaces another one is added first, so that nothing is started for the other one any more.
         replaces = not scheduled or self._spec.schedule.overlap == Schedule.REPLACE
         committed = {run.number for run in self._runs}
@@ -92,6 +93,9 @@ class _JobPass:
             schedule = self._spec.schedule
             known = self._known.schedule if self._known is not None and self._known.HasField("schedule") else None
             schedule_status = job_runs.follow_schedule(self._runs, schedule, known, revision=revision, now_ms=now_ms)
+            if self._requests > (self._known.handled_run_requests if self._known is not None else 0):
+                skipped = job_runs.follow_request(self._runs, schedule, revision=revision, now_ms=now_ms)
+                schedule_status.message = skipped or schedule_status.message
             status.schedule.CopyFrom(schedule_status)
             if schedule_status.next_run_at_ms:
                 self._draft.requeue_at(self._id, schedule_status.next_run_at_ms)

@@ -6,6 +6,7 @@ A run is in the committed status before any of its tasks is written, so it begin
 from collections.abc import Sequence
 
 from manager.planner.orchestrator.run_schedule import evaluate
+from manager.planner.spec.run_overlap import overlap_reason
 from shoal.api.v1.service_pb2 import JobRun, Schedule, ScheduleStatus, ServiceStatus
 
 DEFAULT_HISTORY_LIMIT = 3
@@ -53,6 +54,16 @@ def follow_schedule(
     if found.start_due_ms:
         add_run(runs, revision=revision, due_at_ms=found.start_due_ms, replaces=found.replaces, now_ms=now_ms)
     return found.status
+
+
+def follow_request(runs: list[JobRun], schedule: Schedule, *, revision: int, now_ms: int) -> str:
+    """Add the run that a user has requested; why none was added, empty when one was."""
+    active = active_runs(runs)
+    newest, others = (active[-1].number if active else 0), max(0, len(active) - 1)
+    if reason := overlap_reason(schedule, active_run=newest, other_runs=others):
+        return f"the requested run was skipped: {reason}"
+    add_run(runs, revision=revision, due_at_ms=0, replaces=schedule.overlap == Schedule.REPLACE, now_ms=now_ms)
+    return ""
 
 
 def drop_finished(runs: list[JobRun], limit: int) -> None:

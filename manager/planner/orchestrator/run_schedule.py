@@ -7,13 +7,11 @@ run or none, whichever manager leads.
 from dataclasses import dataclass
 
 from manager.planner.spec.cron import last_due_ms, next_due_ms
+from manager.planner.spec.run_overlap import overlap_reason
 from shoal.api.v1.service_pb2 import Schedule, ScheduleStatus
 
 MISSED_AFTER_MS = 60_000
 """A due time that is handled later than that was missed: no manager led, or etcd was unavailable."""
-
-MAX_CONCURRENT_RUNS = 100
-"""An upper bound whatever the schedule allows, so that the runs of a job that never ends do not pile up."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,8 @@ def evaluate(
 def _skip_reason(schedule: Schedule, late_ms: int, active_run: int, other_runs: int) -> str:
     if late_ms > MISSED_AFTER_MS and schedule.missed != Schedule.RUN_ONCE:
         return f"the last run was missed by {late_ms // 1000} s"
-    if active_run and schedule.overlap in (Schedule.OVERLAP_UNSPECIFIED, Schedule.FORBID):
-        return f"the last run was skipped: run {active_run} was still active"
-    if schedule.overlap == Schedule.ALLOW and other_runs + 1 >= MAX_CONCURRENT_RUNS:
-        return f"the last run was skipped: {other_runs + 1} runs were still active"
-    return ""
+    reason = overlap_reason(schedule, active_run=active_run, other_runs=other_runs)
+    return f"the last run was skipped: {reason}" if reason else ""
 
 
 def _status(schedule: Schedule, handled_until_ms: int, message: str, now_ms: int) -> ScheduleStatus:

@@ -65,6 +65,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.FromString,
                 _registered_method=True)
+        self.RunJob = channel.unary_unary(
+                '/shoal.api.v1.Control/RunJob',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RunJobRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RunJobResponse.FromString,
+                _registered_method=True)
         self.ListRevisions = channel.unary_unary(
                 '/shoal.api.v1.Control/ListRevisions',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.SerializeToString,
@@ -391,6 +396,14 @@ class ControlServicer:
 
     def RebalanceService(self, request, context):
         """Rebalances the service's tasks over the nodes; a dry run returns the moves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunJob(self, request, context):
+        """Runs a job with a schedule now, beside its due times. FAILED_PRECONDITION: the service is no such job, or a run is
+        active and the schedule forbids another one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -805,6 +818,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RebalanceService,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.SerializeToString,
+            ),
+            'RunJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunJob,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RunJobRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RunJobResponse.SerializeToString,
             ),
             'ListRevisions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRevisions,
@@ -1236,6 +1254,33 @@ class Control:
             '/shoal.api.v1.Control/RebalanceService',
             shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RunJob',
+            shoal_dot_api_dot_v1_dot_control__pb2.RunJobRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.RunJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,10 @@ class ControlStub:
     """Pauses, resumes or promotes the update in progress. FAILED_PRECONDITION if there is none."""
     RebalanceService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]
     """Rebalances the service's tasks over the nodes; a dry run returns the moves."""
+    RunJob: _grpc.UnaryUnaryMultiCallable[_control_pb2.RunJobRequest, _control_pb2.RunJobResponse]
+    """Runs a job with a schedule now, beside its due times. FAILED_PRECONDITION: the service is no such job, or a run is
+    active and the schedule forbids another one.
+    """
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]
     """The revisions that are kept, the newest first."""
     RollbackService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]
@@ -158,6 +162,10 @@ class ControlAsyncStub(ControlStub):
     """Pauses, resumes or promotes the update in progress. FAILED_PRECONDITION if there is none."""
     RebalanceService: _aio.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]  # type: ignore[assignment]
     """Rebalances the service's tasks over the nodes; a dry run returns the moves."""
+    RunJob: _aio.UnaryUnaryMultiCallable[_control_pb2.RunJobRequest, _control_pb2.RunJobResponse]  # type: ignore[assignment]
+    """Runs a job with a schedule now, beside its due times. FAILED_PRECONDITION: the service is no such job, or a run is
+    active and the schedule forbids another one.
+    """
     ListRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     """The revisions that are kept, the newest first."""
     RollbackService: _aio.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
@@ -297,6 +305,16 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RebalanceServiceResponse, _abc.Awaitable[_control_pb2.RebalanceServiceResponse]]:
         """Rebalances the service's tasks over the nodes; a dry run returns the moves."""
+
+    @_abc_1.abstractmethod
+    def RunJob(
+        self,
+        request: _control_pb2.RunJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RunJobResponse, _abc.Awaitable[_control_pb2.RunJobResponse]]:
+        """Runs a job with a schedule now, beside its due times. FAILED_PRECONDITION: the service is no such job, or a run is
+        active and the schedule forbids another one.
+        """
 
     @_abc_1.abstractmethod
     def ListRevisions(

@@ -33,6 +33,7 @@ class Service(_message.Message):
     TASK_REVISION_FIELD_NUMBER: _builtins.int
     UPDATE_CONTROL_FIELD_NUMBER: _builtins.int
     REBALANCE_REQUESTED_AT_MS_FIELD_NUMBER: _builtins.int
+    RUN_REQUESTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Number of the newest entry of the service's history; every change of the spec adds one. From 1."""
     task_revision: _builtins.int
@@ -44,6 +45,8 @@ class Service(_message.Message):
     """When the user last requested a rebalance; tasks created later are not moved.
     Milliseconds since the Unix epoch; 0: never.
     """
+    run_requests: _builtins.int
+    """Of a job with a schedule: counts up with each request to run it now."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
@@ -61,10 +64,11 @@ class Service(_message.Message):
         task_revision: _builtins.int = ...,
         update_control: Global___UpdateControl | None = ...,
         rebalance_requested_at_ms: _builtins.int = ...,
+        run_requests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec", "update_control", b"update_control"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "rebalance_requested_at_ms", b"rebalance_requested_at_ms", "revision", b"revision", "spec", b"spec", "task_revision", b"task_revision", "update_control", b"update_control"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "rebalance_requested_at_ms", b"rebalance_requested_at_ms", "revision", b"revision", "run_requests", b"run_requests", "spec", b"spec", "task_revision", b"task_revision", "update_control", b"update_control"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1083,6 +1087,7 @@ class ServiceStatus(_message.Message):
     PROBLEMS_AT_MS_FIELD_NUMBER: _builtins.int
     RUNS_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
+    HANDLED_RUN_REQUESTS_FIELD_NUMBER: _builtins.int
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
     MESH_PORTS_FIELD_NUMBER: _builtins.int
     UNBLOCKED_REVISION_FIELD_NUMBER: _builtins.int
@@ -1097,6 +1102,10 @@ class ServiceStatus(_message.Message):
     """Why the service is quarantined: planning it failed, and it is left unchanged. One line; empty when it is not."""
     problems_at_ms: _builtins.int
     """When `problems` was last written: numbers of nodes in it are renewed once a minute. Milliseconds since the Unix epoch."""
+    handled_run_requests: _builtins.int
+    """`Service.run_requests` that were handled: one run was started for those that came together, or none if the schedule
+    forbids another one.
+    """
     unblocked_revision: _builtins.int
     """The newest task revision for which all of `depends_on` was met; 0: none yet, or no dependencies."""
     handled_rebalance_at_ms: _builtins.int
@@ -1148,6 +1157,7 @@ class ServiceStatus(_message.Message):
         problems_at_ms: _builtins.int = ...,
         runs: _abc.Iterable[Global___JobRun] | None = ...,
         schedule: Global___ScheduleStatus | None = ...,
+        handled_run_requests: _builtins.int = ...,
         virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
         mesh_ports: _abc.Iterable[Global___PublishedPort] | None = ...,
         unblocked_revision: _builtins.int = ...,
@@ -1160,7 +1170,7 @@ class ServiceStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished_run", b"finished_run", "handled_rebalance_at_ms", b"handled_rebalance_at_ms", "last_move_at_ms", b"last_move_at_ms", "mesh_ports", b"mesh_ports", "node_id", b"node_id", "planning_error", b"planning_error", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "refused_run", b"refused_run", "restart_due_ms", b"restart_due_ms", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "unblocked_revision", b"unblocked_revision", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished_run", b"finished_run", "handled_rebalance_at_ms", b"handled_rebalance_at_ms", "handled_run_requests", b"handled_run_requests", "last_move_at_ms", b"last_move_at_ms", "mesh_ports", b"mesh_ports", "node_id", b"node_id", "planning_error", b"planning_error", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "refused_run", b"refused_run", "restart_due_ms", b"restart_due_ms", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "unblocked_revision", b"unblocked_revision", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1271,7 +1281,7 @@ class JobRun(_message.Message):
     """The ServiceRevision.number that its tasks run."""
     state: Global___JobRun.State.ValueType
     scheduled_at_ms: _builtins.int
-    """When it was scheduled; 0 without a schedule. Milliseconds since the Unix epoch."""
+    """When it was scheduled; 0 without a schedule, and of a run that a user has requested. Milliseconds since the Unix epoch."""
     started_at_ms: _builtins.int
     finished_at_ms: _builtins.int
     """0 while in progress."""

@@ -19,6 +19,8 @@ from shoal.api.v1.control_pb2 import (
     NodeView,
     RemoveServiceRequest,
     RemoveServiceResponse,
+    RunJobRequest,
+    RunJobResponse,
     ServiceView,
     StatsResponse,
     UpdateNodeRequest,
@@ -151,6 +153,26 @@ def test_an_update_changes_what_it_names_and_no_more() -> None:
         assert (sent.spec.replicated.replicas, sent.spec.update.parallelism) == (5, 3)
         refused = await (await page.post("/api/services/web/update", {"cpus": "many", "parallelism": "x"})).json()
         assert [each["path"] for each in refused["faults"]] == ["cpus", "parallelism"]
+
+    with_browser(managers, scenario)
+
+
+def test_a_job_runs_now_by_its_schedule_or_once_more() -> None:
+    view = ServiceView()
+    view.service.meta.id, view.service.meta.version, view.service.spec.name = "s1", 7, "report"
+    managers = FakeManagers({"GetService": view, "UpdateService": UpdateServiceResponse(), "RunJob": RunJobResponse()})
+
+    async def scenario(page: Browser) -> None:
+        view.service.spec.replicated.replicas = 1
+        assert (await page.post("/api/services/report/run", {})).status == 400
+        view.service.spec.replicated_job.total_completions = 1
+        assert (await page.post("/api/services/report/run", {})).status == 200
+        method, sent = managers.requests[-1]
+        assert isinstance(sent, UpdateServiceRequest)
+        assert (method, sent.version, sent.spec.task.force_update) == ("UpdateService", 7, 1)
+        view.service.spec.schedule.cron = "0 3 * * *"
+        assert (await page.post("/api/services/report/run", {})).status == 200
+        assert managers.requests[-1] == ("RunJob", RunJobRequest(service="s1"))
 
     with_browser(managers, scenario)
 

@@ -42,7 +42,7 @@ export function Runs({ job }: { job: Service }) {
     <section aria-label="Runs">
       {problem && <p role="alert" class="problem"><Text of={problem} /></p>}
       {job.schedule && <p>Schedule <code><Text of={job.schedule} /></code>{Number(next ?? 0) > 0 && <>, next at {moment(next)}</>}</p>}
-      {message && <p class="problem">The newest scheduled time started no run: <Text of={message} /></p>}
+      {message && <p class="problem">No run was started: <Text of={message} /></p>}
       <VirtualTable label="Runs" rows={[...(status.runs ?? [])].reverse()} columns={COLUMNS} keyOf={(each) => each.number ?? ""} empty="It has not run yet." />
     </section>
   );

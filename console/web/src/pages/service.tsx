@@ -42,6 +42,7 @@ function Found({ id }: { id: string }) {
         <h1><Text of={service.name} /> <Running store={store} service={service} /></h1>
         <div class="buttons">
           <Link class="button" to={`/events?q=${part(service.name)}`}>Events</Link>
+          {service.mode.endsWith("job") && <RunJob service={service} />}
           <button type="button" onClick={() => setUpdating(true)}>Update…</button>
           <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
         </div>
@@ -77,6 +78,17 @@ function Found({ id }: { id: string }) {
           do={() => post(`/api/services/${part(id)}/remove`, { name: service.name }).then(() => navigate("/services"))} />
       )}
     </>
+  );
+}
+
+/** By its schedule's rules, which may forbid a run beside another; without a schedule once more. */
+function RunJob({ service }: { service: ServiceRow }) {
+  const name = shellWord(service.name);
+  return (
+    <Action line={service.schedule ? `shoal service run ${name}` : `shoal service update --force ${name}`}
+      do={() => post(`/api/services/${part(service.id)}/run`, {}).then(() => navigate(`/services/${part(service.name)}?tab=runs`))}>
+      {service.schedule ? "Run now" : "Run again"}
+    </Action>
   );
 }
 

@@ -47,6 +47,23 @@ def test_an_update_is_previewed_promoted_and_rolled_back(clean: Cluster, open_pa
     clean.until(lambda: {each["image"] for each in clean.tasks("web")} == {HELLO}, "the image before")
 
 
+def test_a_scheduled_job_is_run_now(clean: Cluster, open_page: OpenPage) -> None:
+    create = ("service", "create", "--mode", "replicated-job")
+    clean.shoal(*create, "--name", "report", "--schedule", "0 0 1 1 *", HELLO, "true")
+    clean.shoal(*create, "--name", "once", HELLO, "true")
+    page = open_page("/services/report?tab=runs")
+    runs = page.get_by_role("table", name="Runs")
+    expect(page.get_by_text("It has not run yet.")).to_be_visible()
+    page.get_by_role("button", name="Run now").click()
+    command(page, "shoal service run report")
+    expect(runs).to_contain_text("succeeded")
+    page.goto("/services/once")
+    page.get_by_role("button", name="Run again").click()
+    command(page, "shoal service update --force once")
+    expect(page).to_have_url(re.compile("tab=runs$"))
+    expect(runs.get_by_role("row").filter(has_text="succeeded")).to_contain_text(re.compile("^2"))
+
+
 def test_a_job_has_its_runs_and_a_node_is_drained(clean: Cluster, open_page: OpenPage) -> None:
     clean.shoal("service", "create", "--name", "report", "--mode", "replicated-job", HELLO, "true")
     page = open_page("/jobs")

@@ -1,5 +1,8 @@
 """Jobs as a user has them: so many completions, what fails, once on each node, by a schedule."""
 
+from functools import partial
+from typing import Any
+
 from tests.integration.cluster.harness import Cluster
 
 HELLO = "registry:5000/hello:1"
@@ -61,3 +64,34 @@ def test_a_schedule_is_kept_and_a_bad_one_refused(clean: Cluster) -> None:
     (document,) = clean.json("service", "inspect", "job")
     assert document["status"]["schedule"]["next_run_at"] > document["created_at"]
     assert clean.json("service", "ps", "job") == []
+
+
+def test_a_scheduled_job_is_run_now(clean: Cluster) -> None:
+    command = "until test -e /tmp/go; do sleep 0.1; done; exit $(cat /tmp/go)"
+    flags = ("--mode", "replicated-job", "--schedule", "0 0 1 1 *", "--restart-condition", "none")
+    code, output = create(clean, *flags, command=command)
+    assert code == 0, output
+    for number, ends in ((1, "SUCCEEDED"), (2, "FAILED")):
+        assert clean.shoal("service", "run", "--detach", "job") == "job\n"
+        task = clean.until(lambda: running(clean), "the run")[0]
+        assert "its schedule allows no other at the same time" in clean.refusal("service", "run", "job")
+        clean.shoal("exec", task["id"], "sh", "-c", f"echo {number - 1} > /tmp/it; mv /tmp/it /tmp/go")
+        clean.until(partial(has_ended, clean, ends), f"run {number}, {ends}")
+        assert (newest_run(clean)["number"], newest_run(clean).get("scheduled_at")) == (number, None)
+    clean.shoal("service", "update", "--detach", "--args", "true", "job")
+    done = clean.run("service", "run", "job")
+    assert (done.returncode, done.stdout) == (0, "job\njob: run 3 started\njob: run 3 succeeded\n"), done.stderr
+
+
+def running(cluster: Cluster) -> list[Any]:
+    return [each for each in cluster.json("service", "ps", "job") if each["state"] == "running"]
+
+
+def has_ended(cluster: Cluster, state: str) -> bool:
+    return bool(newest_run(cluster)["state"] == state)
+
+
+def newest_run(cluster: Cluster) -> dict[str, Any]:
+    (document,) = cluster.json("service", "inspect", "job")
+    found: dict[str, Any] = document["status"]["runs"][-1]
+    return found

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.planner.orchestrator.run_schedule import MAX_CONCURRENT_RUNS, evaluate
+from manager.planner.orchestrator.run_schedule import evaluate
 from manager.planner.spec.cron import check_cron, check_zone, last_due_ms, next_due_ms
+from manager.planner.spec.run_overlap import MAX_CONCURRENT_RUNS
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import JobRun, ReplicatedJob, RestartPolicy, Schedule, ScheduleStatus, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
@@ -207,6 +208,35 @@ def test_a_run_that_is_due_while_another_goes_on(
     plan(cluster)
     assert {task.job_run for task in cluster.desired("job")} == runs
     assert cluster.tables.service_status["job"].schedule.message == reported
+
+
+@pytest.mark.parametrize(
+    ("overlap", "runs", "reported"),
+    [
+        (Schedule.FORBID, {1}, "the requested run was skipped: run 1 was still active"),
+        (Schedule.ALLOW, {1, 2}, ""),
+        (Schedule.REPLACE, {2}, ""),
+    ],
+)
+def test_a_run_that_is_requested(overlap: Schedule.Overlap.ValueType, runs: set[int], reported: str) -> None:
+    """At once, beside the due times; one for requests that come together; by the rules that a due one has."""
+    cluster = world()
+    cluster.service("job", scheduled("0 0 1 1 *", overlap=overlap))
+    plan(cluster)
+    cluster.request_run("job")
+    cluster.request_run("job")
+    plan(cluster)
+    cluster.obey()
+    plan(cluster)
+    assert {task.job_run for task in cluster.desired("job")} == {1}
+    assert (newest(cluster).scheduled_at_ms, newest(cluster).started_at_ms) == (0, cluster.now_ms)
+    cluster.request_run("job")
+    plan(cluster)
+    cluster.obey()
+    plan(cluster)
+    assert {task.job_run for task in cluster.desired("job")} == runs
+    status = cluster.tables.service_status["job"]
+    assert (status.handled_run_requests, status.schedule.message) == (3, reported)
 
 
 def test_runs_that_never_end_do_not_pile_up_for_ever() -> None:
