@@ -139,7 +139,7 @@ def test_down_after_an_agent_was_restarted_by_hand_leaves_nothing(single: Cluste
     daemons.stop([playground.pid("h1")], grace_seconds=10)
     by_hand = daemons.spawn(host.namespace, command, host.log)  # nobody writes its number down
     single.until(lambda: by_hand in agent_processes(host), "the agent")
-    playground.wait_for_nodes(1)
+    single.until(lambda: single.json("node", "inspect", "h1")[0]["status"]["state"] == "READY", "the node")
     playground.down()
     assert not leftovers(layout)
     assert not any(map(daemons.is_running, [by_hand, *containers]))
