@@ -100,6 +100,13 @@ class SimulatedNodes:
             TimeoutError: few are connected, or tasks do not run.
         """
         begun = time.time()
+        try:
+            self._connect()
+        finally:
+            self._excuse("simulated agents connect", begun)
+        time.sleep(SETTLE_SECONDS)
+
+    def _connect(self) -> None:
         until(lambda: self.counts.connected >= len(self._names), _CONNECT_SECONDS, 0.1)
         self._connected = self.counts.connected
         if self._connected < LEAST:
@@ -107,8 +114,6 @@ class SimulatedNodes:
         _create_service(self._cluster, self._connected)
         most = MOST * self._connected
         self._await(lambda: self.counts.tasks >= most, "tasks of simulated agents do not run")
-        self._excuse("simulated agents connect", begun)
-        time.sleep(SETTLE_SECONDS)
 
     def remember(self) -> None:
         """What there is before the managers are killed."""
@@ -130,9 +135,10 @@ class SimulatedNodes:
         replaced = len(self._tasks - self._running())
         return HerdResult(self._connected, back, self._lost_nodes(), replaced, stalled)
 
-    def leave(self, client: Client) -> None:
+    def leave(self) -> None:
         """Their service is removed, so that they have no task. Raises TimeoutError."""
-        _repeat(lambda: client.call(client.control.RemoveService, RemoveServiceRequest(service=SERVICE)))
+        with self._cluster.client() as client:
+            _repeat(lambda: client.call(client.control.RemoveService, RemoveServiceRequest(service=SERVICE)))
         self._await(lambda: self.counts.tasks <= 0, "tasks of simulated agents do not end")
 
     def remove_nodes(self) -> None:
@@ -197,10 +203,11 @@ def simulated_nodes(cluster: ChaosCluster, count: int) -> Iterator[SimulatedNode
     cluster.load += 1
     try:
         with _processes(cluster, directory, count):
-            agents.await_ready()
-            yield agents
-            with cluster.client() as client:
-                agents.leave(client)
+            try:
+                agents.await_ready()
+                yield agents
+            finally:
+                agents.leave()
     finally:
         agents.remove_nodes()
         cluster.load += 1
