@@ -19,11 +19,13 @@ from aiohttp import web
 from grpc import aio
 
 from console.feed.live_feed import LiveFeed
+from console.handlers.cluster_images import ClusterImages, Logins
 from console.handlers.container_handlers import ContainerHandlers
 from console.handlers.creation_handlers import CreationHandlers
 from console.handlers.feed_handlers import FeedHandlers
 from console.handlers.file_handlers import FileHandlers
-from console.handlers.image_handlers import ImageHandlers, Logins
+from console.handlers.image_archive_handlers import ImageArchiveHandlers
+from console.handlers.image_handlers import ImageHandlers
 from console.handlers.log_handlers import LogHandlers
 from console.handlers.node_handlers import NodeHandlers
 from console.handlers.object_handlers import ObjectHandlers
@@ -181,6 +183,7 @@ def build(
         version=version(DISTRIBUTION),
         now=now,
     )
+    images = ClusterImages(managers, registries, logins_of(settings))
     handlers = (
         sessions,
         FeedHandlers(feed, managers, streams),
@@ -193,7 +196,8 @@ def build(
         ResourceHandlers(managers),
         ContainerHandlers(managers),
         FileHandlers(managers),
-        ImageHandlers(managers, streams, registries, logins_of(settings)),
+        ImageHandlers(managers, streams, images),
+        ImageArchiveHandlers(managers, images),
         TerminalHandlers(managers, streams),
     )
     app = http_app(

@@ -55,7 +55,7 @@ class FileHandlers:
             first = await anext(chunks)  # an error of the call is an answer, and no half of a file
             as_file = _is_regular(first.stat) and not flag_query(request, "tar")
             name = first.stat.name.strip("/") or "root"
-            response = web.StreamResponse(headers=_headers(name if as_file else f"{name}.tar"))
+            response = web.StreamResponse(headers=attachment_headers(name if as_file else f"{name}.tar"))
             if as_file:
                 response.content_length = first.stat.size
             await response.prepare(request)
@@ -102,7 +102,8 @@ def _is_regular(found: PathStat) -> bool:
     return found.mode & 0o170000 == 0o100000
 
 
-def _headers(name: str) -> dict[str, str]:
+def attachment_headers(name: str) -> dict[str, str]:
+    """Of a file that a browser saves under this name."""
     return {
         "Content-Type": "application/octet-stream",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",

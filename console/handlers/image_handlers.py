@@ -7,41 +7,32 @@ A pull or a push is a WebSocket. The browser's first message says what is to be 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from console.handlers.cluster_images import ClusterImages
 from console.handlers.streams import CLOSING, Streams, until_first_ends
 from console.json_text import encode
 from console.server.json_answers import answer, body_of, text_of
-from shoal.api.v1.control_pb2 import GetClusterRequest
-from shoal.api.v1.engine_pb2 import GetImageRequest, ImageView, PruneImagesRequest, RemoveImageRequest, SetImageRequest
+from shoal.api.v1.engine_pb2 import PruneImagesRequest, RemoveImageRequest
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries
-from shoal.errors import Exhausted, InvalidInput, NotFound, Refused
+from shoal.errors import InvalidInput, NotFound
 from shoal.image_reference import ImageReference, parse
 from shoal.images.image_documents import choose_variant, history, inspect_document
 from shoal.images.progress import LayerProgress
 from shoal.manager_calls.managers import Managers
 
-if TYPE_CHECKING:
-    from shoal.distribution.registry_client import Distribution
-    from shoal.images.image_repository import ImageRepository
-
 REMOVE_SECONDS = 60.0
 """The registry is asked to delete an image."""
 PROGRESS_SECONDS = 0.2
 """Between two messages about the same copy."""
-MAX_COPIES = 16
-"""At once: each holds connections to two registries, and pieces of three layers."""
 FIRST_SECONDS = 10.0
 """For the browser's first message."""
-
-Logins = Callable[[Registries, Sequence[str]], Registries]
-"""Settings with logins for these registries, where they have none. It may block, and raise ShoalError."""
 
 Copy = Callable[[dict[str, Any], Registries, "LayerChanges"], Awaitable[dict[str, str]]]
 
@@ -62,20 +53,12 @@ class LayerChanges:
 
 
 class ImageHandlers:
-    """Images' calls.
+    """Images' calls. A pull or a push may add credentials for one registry."""
 
-    Args:
-        registries: settings of registries; a pull or a push may add credentials for one.
-        logins: what else has credentials, asked for each copy.
-    """
-
-    def __init__(self, managers: Managers, streams: Streams, registries: Registries, logins: Logins) -> None:
+    def __init__(self, managers: Managers, streams: Streams, images: ClusterImages) -> None:
         self._managers = managers
-        self._images = managers.images
+        self._images = images
         self._streams = streams
-        self._registries = registries
-        self._logins = logins
-        self._copies = 0
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Under `/api`. An image is named by `image` in the query: names have slashes."""
@@ -90,9 +73,9 @@ class ImageHandlers:
         """As `shoal image inspect` and `shoal history` have it; where there is none, whether it could be pulled."""
         name = request.query.get("image", "")
         try:
-            view = await self._find(name)
+            view = await self._images.find(name)
         except NotFound:
-            return answer({"found": False, "pulls": bool(await self._repository_name())})
+            return answer({"found": False, "pulls": bool(await self._images.repository_name())})
         variant = choose_variant(view)
         steps = [
             {"created": each.created, "by": each.created_by, "size": each.size_bytes, "comment": each.comment}
@@ -106,12 +89,12 @@ class ImageHandlers:
     async def tag(self, request: web.Request) -> web.StreamResponse:
         """Another name for an image."""
         document = await body_of(request)
-        image, name = (await self._find(text_of(document, "image"))).image, _tagged(text_of(document, "name"))
+        image, name = (await self._images.find(text_of(document, "image"))).image, _tagged(text_of(document, "name"))
         made = Image()
         made.CopyFrom(image)
         made.name = str(name)
         made.ClearField("meta")
-        await self._managers.call(self._images.SetImage, SetImageRequest(image=made))
+        await self._images.set(made)
         return answer({"name": name.familiar}, status=201)
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
@@ -121,14 +104,14 @@ class ImageHandlers:
         if text_of(document, "name") != image:
             raise InvalidInput(f'name: "{document["name"]}" is not the name of this image')
         done = await self._managers.call(
-            self._images.RemoveImage, RemoveImageRequest(image=image), seconds=REMOVE_SECONDS
+            self._managers.images.RemoveImage, RemoveImageRequest(image=image), seconds=REMOVE_SECONDS
         )
         return answer({"untagged": list(done.untagged), "deleted": list(done.deleted)})
 
     async def prune(self, request: web.Request) -> web.StreamResponse:
         """Images without a name; with `all` those that nothing uses."""
         call = PruneImagesRequest(all=(await body_of(request)).get("all") is True)
-        done = await self._managers.call(self._images.PruneImages, call, seconds=REMOVE_SECONDS * 10)
+        done = await self._managers.call(self._managers.images.PruneImages, call, seconds=REMOVE_SECONDS * 10)
         return answer({"deleted": len(done.deleted) + len(done.untagged), "bytes": done.reclaimed_bytes})
 
     async def pull(self, request: web.Request) -> web.StreamResponse:
@@ -141,16 +124,16 @@ class ImageHandlers:
 
     async def _pull(self, document: dict[str, Any], registries: Registries, progress: LayerChanges) -> dict[str, str]:
         reference, platform = parse(text_of(document, "name")).with_default_tag(), _platform(document)
-        async with self._opened(registries, reference) as (distribution, repository):
+        async with self._images.opened(registries, reference.domain) as (distribution, repository):
             source = distribution.repository(reference)
             image = await repository.pull(source, reference, progress, platform=platform)
-        await self._managers.call(self._images.SetImage, SetImageRequest(image=image))
+        await self._images.set(image)
         return {"name": reference.familiar, "digest": image.digest}
 
     async def _push(self, document: dict[str, Any], registries: Registries, progress: LayerChanges) -> dict[str, str]:
         reference = _tagged(text_of(document, "name"))
-        image = (await self._find(str(reference))).image
-        async with self._opened(registries, reference) as (distribution, repository):
+        image = (await self._images.find(str(reference))).image
+        async with self._images.opened(registries, reference.domain) as (distribution, repository):
             target = distribution.repository(reference)
             await repository.push(image.digest, target, reference.tag, progress, source=image.source)
         return {"name": reference.familiar, "digest": image.digest}
@@ -163,50 +146,16 @@ class ImageHandlers:
                 ended = await _reporting(socket, progress, copy(document, self._with_login(document), progress))
                 await socket.send_str(encode({"type": "end", **ended}))
 
-            with self._one_copy():
+            with self._images.one_copy():
                 await until_first_ends(work(), _until_closed(socket))
 
         return await self._streams.serve(request, serve)
 
-    @contextmanager
-    def _one_copy(self) -> Iterator[None]:
-        """Raises Exhausted: too many are in progress."""
-        if self._copies >= MAX_COPIES:
-            raise Exhausted(f"too many pulls and pushes in progress; the maximum is {MAX_COPIES}")
-        self._copies += 1
-        try:
-            yield
-        finally:
-            self._copies -= 1
-
-    async def _find(self, name: str) -> ImageView:
-        return await self._managers.call(self._images.GetImage, GetImageRequest(image=name))
-
-    async def _repository_name(self) -> str:
-        cluster = await self._managers.call(self._managers.control.GetCluster, GetClusterRequest())
-        return cluster.image_repository
-
-    @asynccontextmanager
-    async def _opened(
-        self, registries: Registries, reference: ImageReference
-    ) -> AsyncGenerator[tuple["Distribution", "ImageRepository"]]:
-        """Raises Refused: the cluster has no image repository. What `Logins` raises."""
-        from shoal.distribution.registry_client import Distribution  # httpx: most consoles copy no image
-        from shoal.images.image_repository import ImageRepository
-
-        name = await self._repository_name()
-        if not name:
-            raise Refused("the cluster has no image repository; set one with `shoal cluster update --image-repository`")
-        domains = (reference.domain, parse(name).domain)
-        known = await asyncio.to_thread(self._logins, registries, domains)
-        async with Distribution(known) as distribution:
-            yield distribution, ImageRepository(distribution, name)
-
     def _with_login(self, document: dict[str, Any]) -> Registries:
         username, password = document.get("username", ""), document.get("password", "")
         if not (isinstance(username, str) and isinstance(password, str) and username):
-            return self._registries
-        return self._registries.with_login(parse(text_of(document, "name")).domain, username, password)
+            return self._images.registries
+        return self._images.registries.with_login(parse(text_of(document, "name")).domain, username, password)
 
 
 async def _reporting(

@@ -47,6 +47,7 @@ ENGINE_CALLS = (
 managers and keys of the cluster nor its store."""
 
 CONSOLE_CALLS = (
+    "CancelVolumeMove",
     "CheckNetwork",
     "CreateConfig",
     "CreateNetwork",
@@ -73,6 +74,7 @@ CONSOLE_CALLS = (
     "ListVolumes",
     "Logs",
     "ManageUpdate",
+    "MoveVolume",
     "RebalanceService",
     "RemoveConfig",
     "RemoveNetwork",
@@ -93,6 +95,7 @@ CONSOLE_CALLS = (
 )
 """Of `Control`, what a console may call, for itself and on behalf of users: what its pages do."""
 CONSOLE_CONTAINER_CALLS = (
+    "CommitContainer",
     "CreateContainer",
     "GetContainer",
     "KillContainer",

@@ -31,14 +31,14 @@ export const signOut = (): Promise<unknown> => call("DELETE", "/api/session");
 export const part = encodeURIComponent;
 export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** Send a file as it is; `progress` is called with the bytes that have gone. A cancelled one is an error too. */
-export function upload(path: string, file: Blob, progress: (bytes: number) => void): { done: Promise<void>; cancel: () => void } {
+/** Send a file as it is, and get the answer; `progress` is called with the bytes that have gone. A cancelled one is an error too. */
+export function upload(path: string, file: Blob, progress: (bytes: number) => void): { done: Promise<unknown>; cancel: () => void } {
   const request = new XMLHttpRequest(); // fetch does not say how far it is
-  const done = new Promise<void>((resolve, reject) => {
+  const done = new Promise<unknown>((resolve, reject) => {
     request.upload.onprogress = (event) => progress(event.loaded);
     request.onabort = () => reject(new ApiError(0, "cancelled"));
     request.onerror = () => reject(new ApiError(0, "the connection has ended"));
-    request.onload = () => (request.status < 300 ? resolve() : reject(new ApiError(request.status, errorIn(request.responseText) || `error ${request.status}`)));
+    request.onload = () => (request.status < 300 ? resolve(JSON.parse(request.responseText)) : reject(new ApiError(request.status, errorIn(request.responseText) || `error ${request.status}`)));
     request.open("POST", path);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.send(file);

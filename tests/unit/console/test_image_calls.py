@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 
 from console.app import logins_of
-from console.handlers import image_handlers
+from console.handlers import cluster_images, image_archive_handlers
 from console.handlers.image_handlers import LayerChanges
 from console.settings import ConsoleSettings
 from shoal.api.v1.control_pb2 import ClusterView
-from shoal.api.v1.engine_pb2 import ImageView, RemoveImageRequest, RemoveImagesResponse, SetImageRequest
+from shoal.api.v1.engine_pb2 import (
+    CommitContainerRequest,
+    ImageView,
+    RemoveImageRequest,
+    RemoveImagesResponse,
+    SetImageRequest,
+)
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.distribution.registries import Registries
 from shoal.errors import NotFound
@@ -89,11 +95,11 @@ def test_copies_at_once_have_a_bound_that_those_that_have_ended_leave(monkeypatc
     fake = FakeManagers({"GetCluster": ClusterView()})
 
     async def scenario(page: Browser) -> None:
-        monkeypatch.setattr(image_handlers, "MAX_COPIES", 1)
+        monkeypatch.setattr(cluster_images, "MAX_COPIES", 1)
         for _ in range(3):
             assert "no image repository" in (await last_message(page, "/api/images/pull", {"name": "redis"}))["error"]
-        monkeypatch.setattr(image_handlers, "MAX_COPIES", 0)
-        assert "too many pulls" in (await last_message(page, "/api/images/pull", {"name": "redis"}))["error"]
+        monkeypatch.setattr(cluster_images, "MAX_COPIES", 0)
+        assert "too many copies" in (await last_message(page, "/api/images/pull", {"name": "redis"}))["error"]
 
     with_browser(fake, scenario)
 
@@ -118,6 +124,38 @@ def test_what_cannot_be_copied_is_said() -> None:
         ):
             found = await last_message(page, f"/api/images/{path}", message)
             assert found["type"] == "error" and text in found["error"], found
+
+    with_browser(fake, scenario)
+
+
+def test_archives_have_a_bound_and_need_a_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeManagers({"GetCluster": ClusterView(), "GetImage": image()})
+
+    async def scenario(page: Browser) -> None:
+        assert "no image repository" in (await (await page.get("/api/image/archive?image=redis:7")).json())["error"]
+        for body, text in ((b"tar", "no image repository"), (b"too large", "4 bytes at most")):
+            monkeypatch.setattr(image_archive_handlers, "MAX_ARCHIVE", 4)
+            sent = await page.client.post("/api/images/archive", data=body, headers={"Origin": page.origin})
+            assert text in (await sent.json())["error"]
+
+    with_browser(fake, scenario)
+
+
+def test_a_container_is_committed() -> None:
+    made = Image(name="docker.io/team/web:2", digest=DIGEST)
+    fake = FakeManagers({"CommitContainer": made})
+    form = {"name": "team/web:2", "message": "m", "author": "ada", "changes": ["USER 1"]}
+
+    async def scenario(page: Browser) -> None:
+        done = await page.post("/api/containers/box/commit", form)
+        assert (done.status, await done.json()) == (201, {"name": "team/web:2", "digest": DIGEST})
+        call = CommitContainerRequest(container="box", name="team/web:2", message="m", author="ada", changes=["USER 1"])
+        assert fake.requests[-1] == ("CommitContainer", call)
+        await page.post("/api/containers/box/commit", {**form, "pause": False})
+        call.no_pause = True
+        assert fake.requests[-1] == ("CommitContainer", call)
+        for fault in ({"changes": "USER 1"}, {"changes": [1]}, {"message": 1}):
+            assert (await page.post("/api/containers/box/commit", {**form, **fault})).status == 400
 
     with_browser(fake, scenario)
 

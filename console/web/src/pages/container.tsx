@@ -7,6 +7,7 @@ import { useStore } from "../feed/use-store";
 import { LOOK_OF, type Port } from "../feed/rows";
 import { Action, CommandLine, ConfirmByName, Dialog, Dot, Text } from "../parts/basics";
 import { Files } from "../parts/files";
+import { CommitDialog } from "../parts/image-archives";
 import { Fields, flagsOf, OtherFaults, type Fault, type Field, type Values } from "../parts/form";
 import { Ports } from "../parts/ports";
 import { VirtualTable, type Column } from "../parts/virtual-list";
@@ -60,7 +61,7 @@ interface View {
 export function ContainerPage({ name }: { name: string }) {
   const { query } = useAddress();
   const [view, setView] = useState<View | null>(null), [problem, setProblem] = useState("");
-  const [asking, setAsking] = useState<"remove" | "rename" | "kill" | "update" | null>(null);
+  const [asking, setAsking] = useState<"remove" | "rename" | "kill" | "update" | "commit" | null>(null);
   const load = useCallback(async (): Promise<void> => {
     try {
       setView(await get<View>(`/api/containers/${part(name)}`));
@@ -97,6 +98,7 @@ export function ContainerPage({ name }: { name: string }) {
           {view.state === "paused" && act("unpause", "Unpause")}
           {view.state === "running" && task && <Link class="button" to={`/terminal/${part(task)}`}>Terminal</Link>}
           {live && <button type="button" onClick={() => setAsking("kill")}>Kill…</button>}
+          <button type="button" onClick={() => setAsking("commit")}>Commit…</button>
           <button type="button" onClick={() => setAsking("rename")}>Rename…</button>
           <button type="button" onClick={() => setAsking("update")}>Limits…</button>
           <button type="button" class="dangerous" onClick={() => setAsking("remove")}>Remove…</button>
@@ -116,6 +118,7 @@ export function ContainerPage({ name }: { name: string }) {
       {tab === "files" && <Files container={name} address={address} />}
       {tab === "processes" && <Processes name={name} />}
       {asking === "kill" && <Kill name={name} id={id} close={() => setAsking(null)} />}
+      {asking === "commit" && <CommitDialog container={name} id={id} close={() => setAsking(null)} />}
       {asking === "rename" && <Rename name={name} id={id} close={() => setAsking(null)} />}
       {asking === "update" && <Limiting name={name} id={id} view={view} done={load} close={() => setAsking(null)} />}
       {asking === "remove" && (

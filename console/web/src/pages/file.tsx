@@ -26,6 +26,10 @@ interface View {
   volumes?: string[];
   /** Of a config: null where it is no text. Of a secret there is none. */
   content?: string | null;
+  /** The beginning of what is no text, in hexadecimal digits. */
+  head?: string;
+  /** Bytes of the content. */
+  size?: number;
 }
 
 export type FileKind = "secrets" | "configs";
@@ -70,7 +74,7 @@ export function FilePage({ kind, name }: { kind: FileKind; name: string }) {
         ["Volumes", !!view.volumes?.length && namesAsLinks(view.volumes, "volumes")],
         ["ID", <code>{view.meta?.id ?? ""}</code>],
       ]} />
-      {kind === "configs" && <Content text={view.content ?? null} />}
+      {kind === "configs" && <Content view={view} name={own} />}
       <h2>Versions</h2>
       <VirtualTable label="Versions" rows={view.versions ?? []} columns={columnsOf(view.version ?? "")} keyOf={(each) => each.version ?? ""} empty="" />
       <h2>Tasks of its services</h2>
@@ -93,11 +97,25 @@ const columnsOf = (newest: string): Column<Version>[] => [
   { title: "Services", width: "2fr", cell: (each) => namesAsLinks(each.services ?? [], "services") },
 ];
 
-function Content({ text }: { text: string | null }) {
+/** Sixteen bytes a line, as `hexdump -C` has them. */
+const dumpOf = (digits: string): string =>
+  (digits.match(/.{1,32}/g) ?? []).map((line, at) => {
+    const bytes = line.match(/../g) ?? [];
+    const shown = bytes.map((each) => parseInt(each, 16)).map((each) => (each > 0x1f && each < 0x7f ? String.fromCharCode(each) : ".")).join("");
+    return `${(at * 16).toString(16).padStart(8, "0")}  ${bytes.join(" ").padEnd(48)} |${shown}|`;
+  }).join("\n");
+
+function Content({ view, name }: { view: View; name: string }) {
+  const text = view.content ?? null, digits = view.head ?? "", size = view.size ?? 0;
   return (
     <>
-      <h2>Content</h2>
-      {text === null ? <p class="quiet">It is no text.</p> : text ? <pre class="content" tabIndex={0} role="region" aria-label="Content"><Text of={text} /></pre> : <p class="quiet">It is empty.</p>}
+      <div class="title">
+        <h2>Content</h2>
+        {size > 0 && <a class="button" href={`/api/configs/${part(name)}/content`} download>Download</a>}
+      </div>
+      {text === null
+        ? <><p class="quiet">It is no text: {memoryText(size)}{digits.length < size * 2 && `, of which these are the first ${digits.length / 2} bytes`}.</p><pre class="content" tabIndex={0} role="region" aria-label="Content">{dumpOf(digits)}</pre></>
+        : text ? <pre class="content" tabIndex={0} role="region" aria-label="Content"><Text of={text} /></pre> : <p class="quiet">It is empty.</p>}
     </>
   );
 }
@@ -108,20 +126,30 @@ function labelsOf(lines: string): Record<string, string> {
   return Object.fromEntries(lines.split("\n").filter((each) => each.trim()).map((each) => [each.split("=", 1)[0]!.trim(), each.includes("=") ? each.slice(each.indexOf("=") + 1) : ""]));
 }
 
+const base64Of = (file: File): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,/, ""));
+    reader.onerror = () => reject(new Error(`${file.name} cannot be read`));
+    reader.readAsDataURL(file);
+  });
+
 /** New content and other labels. A secret's field is empty at first: what it has now is nowhere to be read. */
 function Update({ kind, view, name, done, close }: { kind: FileKind; view: View; name: string; done: (services: string[]) => void; close: () => void }) {
   const one = kind.slice(0, -1), old = view.spec?.labels ?? {};
   // Fields of forms have lines that end in LF; what had CRLF keeps it.
   const [before] = useState(view.content ?? ""), crlf = before.includes("\r\n"), shown = before.replaceAll("\r\n", "\n");
   const [content, setContent] = useState(shown), [lines, setLines] = useState(linesOf(old)), [empty, setEmpty] = useState(false);
+  const [file, setFile] = useState<File | null>(null);
   const labels = labelsOf(lines), added = Object.entries(labels).filter(([key, value]) => old[key] !== value), removed = Object.keys(old).filter((key) => !(key in labels));
-  const fresh = content !== shown || empty;
+  const fresh = content !== shown || empty || !!file;
   const line = [
-    "shoal", one, "update", ...added.map(([key, value]) => `--label-add ${shellWord(`${key}=${value}`)}`), ...removed.map((key) => `--label-rm ${shellWord(key)}`), shellWord(name), fresh && "FILE",
+    "shoal", one, "update", ...added.map(([key, value]) => `--label-add ${shellWord(`${key}=${value}`)}`), ...removed.map((key) => `--label-rm ${shellWord(key)}`), shellWord(name), fresh && shellWord(file?.name ?? "FILE"),
   ].filter(Boolean).join(" ");
   const update = async (): Promise<void> => {
     const changes: Record<string, unknown> = { labels_add: Object.fromEntries(added), labels_remove: removed };
-    if (fresh) changes.content = crlf ? content.replaceAll("\n", "\r\n") : content;
+    if (file) changes.content_base64 = await base64Of(file);
+    else if (fresh) changes.content = crlf ? content.replaceAll("\n", "\r\n") : content;
     done((await post<{ services: string[] }>(`/api/${kind}/${part(view.meta?.id ?? "")}/update`, changes)).services);
     close();
   };
@@ -129,9 +157,10 @@ function Update({ kind, view, name, done, close }: { kind: FileKind; view: View;
     <Dialog title={`Update ${one}`} close={close}>
       <label>
         {kind === "secrets" || view.content === null ? "New content" : "Content"}
-        <textarea rows={10} value={content} spellcheck={false} autocomplete="off" onInput={(event) => setContent(event.currentTarget.value)} />
+        <textarea rows={10} value={content} disabled={!!file} spellcheck={false} autocomplete="off" onInput={(event) => setContent(event.currentTarget.value)} />
       </label>
-      {!shown && !content && (
+      <label>Or a file, as it is <input type="file" onChange={(event) => setFile(event.currentTarget.files?.[0] ?? null)} /></label>
+      {!shown && !content && !file && (
         <label class="switch"><input type="checkbox" checked={empty} onChange={(event) => setEmpty(event.currentTarget.checked)} /> Make it empty</label>
       )}
       <label>Labels, a NAME=VALUE a line <textarea rows={3} value={lines} spellcheck={false} onInput={(event) => setLines(event.currentTarget.value)} /></label>

@@ -88,7 +88,7 @@ function Part({ title, problem, children }: { title: string; problem?: string; c
 const LOOKS: Record<Manager["state"], Look> = { leader: "running", ready: "running", down: "failed" };
 
 const MANAGERS: Column<Manager>[] = [
-  { title: "Id", width: "2fr", cell: (each) => <Text of={each.id} /> },
+  { title: "ID", width: "2fr", cell: (each) => <Text of={each.id} /> },
   { title: "State", width: "7rem", cell: (each) => <span class="state"><Dot look={LOOKS[each.state]} />{each.state}</span> },
   { title: "Address", width: "2fr", cell: (each) => <Text of={each.address} /> },
   { title: "Nodes", width: "5rem", cell: (each) => each.nodes },

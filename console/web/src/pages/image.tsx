@@ -90,6 +90,7 @@ export function ImagePage({ name }: { name: string }) {
           <Link class="button" to={`/run?image=${part(names[0] ?? name)}`}>Run…</Link>
           <Link class="button" to={`/create-service?image=${part(names[0] ?? name)}`}>Create a service…</Link>
           <button type="button" onClick={() => setAsking("tag")}>Tag…</button>
+          <a class="button" href={`/api/image/archive?image=${part(names[0] ?? name)}`} download>Download as tar</a>
           {!!image.RepoTags.length && <button type="button" onClick={() => setAsking("push")}>Push…</button>}
           <button type="button" onClick={() => setAsking("pull")}>Pull…</button>
         </div>
@@ -105,6 +106,7 @@ export function ImagePage({ name }: { name: string }) {
       <h2>History</h2>
       <VirtualTable label="History" rows={(view?.history ?? []).map((step, at) => ({ ...step, at: String(at) }))} columns={STEPS} keyOf={(each) => each.at} empty="It is not known." />
       <CommandLine line={`shoal history ${shellWord(names[0] ?? name)}`} />
+      <CommandLine line={`shoal save --output image.tar ${shellWord(names[0] ?? name)}`} />
       {asking === "tag" && <TagDialog image={image.Descriptor.digest} from={names[0] ?? name} done={() => void load()} close={() => setAsking(null)} />}
       {asking === "push" && <CopyDialog verb="push" names={names} done={() => undefined} close={() => setAsking(null)} />}
       {asking === "pull" && <PullDialog name={names[0] ?? name} done={() => void load()} close={() => setAsking(null)} />}

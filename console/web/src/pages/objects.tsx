@@ -6,6 +6,7 @@ import { get, part, post, textOf } from "../api";
 import { Link, setQuery, useAddress } from "../router";
 import { Action, ConfirmByName, Dot, Text } from "../parts/basics";
 import { CreateDialog, FORMS } from "../parts/create-dialog";
+import { LoadDialog } from "../parts/image-archives";
 import { namesAsLinks } from "../parts/users";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { ageText, count, memoryText, shellWord, visible } from "../text";
@@ -70,7 +71,7 @@ export const KINDS: Record<string, Kind> = {
       ["Nodes", "5rem", text("nodes")], ["Used by", "5rem", text("users")], ["Made", "5rem", age("created")],
     ],
     actions: (row) => <Link to={`/run?image=${part(row.name)}`} label={`Run ${row.name}`}>Run…</Link>,
-    create: (again) => <div class="buttons"><Prune done={again} /><Pull done={again} /></div>,
+    create: (again) => <div class="buttons"><Prune done={again} /><Load done={again} /><Pull done={again} /></div>,
   },
   networks: {
     title: "Networks", one: "network",
@@ -160,6 +161,16 @@ export function Objects({ kind }: { kind: string }) {
           line={about.remove(removing.name)}
           do={() => post(`/api/${kind}/${part(removing.id)}/remove`, { name: removing.name }).then(load)} />
       )}
+    </>
+  );
+}
+
+function Load({ done }: { done: () => void }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <>
+      <button type="button" onClick={() => setOpen(true)}>Load…</button>
+      {open && <LoadDialog done={done} close={() => setOpen(false)} />}
     </>
   );
 }

@@ -2,8 +2,9 @@
 
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { get, part, post, textOf } from "../api";
-import { CommandLine, ConfirmByName, Text } from "../parts/basics";
+import { Action, CommandLine, ConfirmByName, Text } from "../parts/basics";
 import { Facts, labelList, namesAsLinks, TasksOf } from "../parts/users";
+import { MoveDialog } from "../parts/volume-move";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { Link, navigate } from "../router";
 import { ageText, memoryText, shellWord } from "../text";
@@ -35,7 +36,7 @@ interface Spec {
 }
 
 interface View {
-  volume?: { meta?: { id?: string; created_at_ms?: string }; spec?: Spec; removing?: boolean };
+  volume?: { meta?: { id?: string; created_at_ms?: string }; spec?: Spec; removing?: boolean; moves?: { slot?: number }[] };
   services: string[];
   containers: string[];
   locations?: Location[];
@@ -47,7 +48,7 @@ const keyOf = (each: Location): string => `${each.node_id ?? ""} ${each.slot ?? 
 
 export function VolumePage({ name }: { name: string }) {
   const [view, setView] = useState<View | null>(null), [problem, setProblem] = useState("");
-  const [sizes, setSizes] = useState<Map<string, string | undefined> | null>(null), [removing, setRemoving] = useState(false);
+  const [sizes, setSizes] = useState<Map<string, string | undefined> | null>(null), [asking, setAsking] = useState<"move" | "remove" | null>(null);
   const load = useCallback(async (): Promise<void> => {
     try {
       setView(await get<View>(`/api/volumes/${part(name)}`));
@@ -67,6 +68,11 @@ export function VolumePage({ name }: { name: string }) {
   }, [name]);
   if (!view) return <><h1>Volume <Text of={name} /></h1>{problem ? <p role="alert" class="problem"><Text of={problem} /></p> : <p>Loading…</p>}</>;
   const spec = view.volume?.spec ?? {}, id = view.volume?.meta?.id ?? "", locations = view.locations ?? [], own = spec.name ?? name;
+  // What mount options or a driver bring from elsewhere is not moved from here.
+  const sources = (spec.driver || "local") === "local" && !Object.keys(spec.options ?? {}).length
+    ? locations.filter((each) => each.home || each.slot).map((each) => ({ slot: each.slot ?? 0, node: each.node_id ?? "" }))
+    : [];
+  const moving = new Set((view.volume?.moves ?? []).map((each) => each.slot ?? 0));
   const perSlot = locations.some((each) => each.slot);
   const columns: Column<Location>[] = [
     { title: "Node", width: "2fr", cell: (each) => <Link to={`/nodes/${part(each.hostname ?? "")}`}><Text of={each.hostname ?? ""} /></Link> },
@@ -81,7 +87,10 @@ export function VolumePage({ name }: { name: string }) {
     <>
       <div class="title">
         <h1>Volume <Text of={own} /></h1>
-        <button type="button" class="dangerous" onClick={() => setRemoving(true)}>Remove…</button>
+        <div class="buttons">
+          {!!sources.length && <button type="button" onClick={() => setAsking("move")}>Move…</button>}
+          <button type="button" class="dangerous" onClick={() => setAsking("remove")}>Remove…</button>
+        </div>
       </div>
       {problem && <p role="alert" class="problem"><Text of={problem} /></p>}
       {view.volume?.removing && <p role="status">It is being removed: nodes delete its data.</p>}
@@ -89,7 +98,11 @@ export function VolumePage({ name }: { name: string }) {
       {(view.moves ?? []).map((each) => (
         <p key={each.status?.slot ?? 0} role="status">
           Moves from <Text of={each.from_hostname ?? ""} /> to <Text of={each.to_hostname ?? ""} />: {(each.status?.state ?? "").toLowerCase()}, {each.percent ?? 0} %
-          {each.status?.message && <>, <Text of={each.status.message} /></>}
+          {each.status?.message && <>, <Text of={each.status.message} /></>}{" "}
+          {moving.has(each.status?.slot ?? 0) && (
+            <Action line={`shoal volume move --cancel${each.status?.slot ? ` --slot ${each.status.slot}` : ""} ${shellWord(own)}`}
+              do={() => post(`/api/volumes/${part(id)}/cancel-move`, { slot: each.status?.slot ?? 0 }).then(load)}>Cancel the move</Action>
+          )}
         </p>
       ))}
       <Facts facts={[
@@ -112,8 +125,9 @@ export function VolumePage({ name }: { name: string }) {
       <h2>Tasks that use it</h2>
       <TasksOf services={view.services} containers={view.containers} />
       <CommandLine line={`shoal volume inspect ${shellWord(own)}`} />
-      {removing && (
-        <ConfirmByName title="Remove volume" name={own} close={() => setRemoving(false)} line={`shoal volume rm ${shellWord(own)}`}
+      {asking === "move" && <MoveDialog id={id} name={own} sources={sources} done={load} close={() => setAsking(null)} />}
+      {asking === "remove" && (
+        <ConfirmByName title="Remove volume" name={own} close={() => setAsking(null)} line={`shoal volume rm ${shellWord(own)}`}
           consequence="Its data is deleted on all nodes."
           do={() => post(`/api/volumes/${part(id)}/remove`, { name: own }).then(() => navigate("/volumes"))} />
       )}

@@ -68,6 +68,63 @@ def test_what_a_service_uses_has_pages(clean: Cluster, open_page: OpenPage, tmp_
         expect(page.locator("body")).not_to_contain_text(never)
 
 
+def test_a_volumes_data_moves_to_another_node(clean: Cluster, open_page: OpenPage) -> None:
+    clean.shoal("run", "--name", "box", "--node", "h1", "-v", "records:/data", HELLO, "sh", "-c", "echo 1 > /data/one")
+    clean.shoal("rm", "box")
+    page = open_page("/volumes/records")
+    page.get_by_role("button", name="Move…", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    nodes = dialog.get_by_label("To node")
+    expect(nodes.get_by_role("option")).to_have_text(["h2", "h3"])  # and not where it is
+    nodes.select_option("h3")
+    expect(dialog.locator("code")).to_have_text("shoal volume move --to h3 records")
+    dialog.get_by_role("button", name="Move", exact=True).click()
+    expect(page.get_by_role("status").filter(has_text="Moves from h1 to h3")).to_contain_text("done")
+    expect(page.get_by_role("table", name="Nodes with its data")).to_contain_text(re.compile("h3.*home"))
+    assert clean.shoal("run", "--rm", "-v", "records:/data", HELLO, "cat", "/data/one") == "1\n"
+
+
+def test_a_move_that_waits_is_cancelled(clean: Cluster, open_page: OpenPage) -> None:
+    """It waits for a task that does not end when it is asked to."""
+    forever = "trap '' TERM; until test -e /tmp/go; do sleep 0.1; done"
+    mount, grace = ("--mount", "source=records,target=/data"), ("--stop-grace-period", "150s")
+    clean.shoal("service", "create", "--name", "db", *mount, *grace, HELLO, "sh", "-c", forever)
+    (task,) = clean.tasks("db")
+    to = next(host.name for host in clean.layout.all_hosts() if host.name != task["node"])
+    clean.shoal("volume", "move", "--detach", "--to", to, "records")
+    try:
+        page = open_page("/volumes/records")
+        move = page.get_by_role("status").filter(has_text=f"Moves from {task['node']} to {to}")
+        expect(move).to_contain_text("waiting")
+        move.get_by_role("button", name="Cancel the move").click()
+        command = page.get_by_role("region", name="The same on the command line").locator("code")
+        expect(command).to_have_text("shoal volume move --cancel records")
+        expect(move).to_contain_text("cancelled")
+        expect(move.get_by_role("button")).to_have_count(0)
+    finally:
+        clean.shoal("exec", task["id"], "touch", "/tmp/go")
+
+
+def test_a_config_that_is_no_text_is_shown_as_bytes(clean: Cluster, open_page: OpenPage, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4
+    (tmp_path / "file").write_bytes(content)
+    clean.shoal("config", "create", "blob", str(tmp_path / "file"))
+    page = open_page("/configs/blob")
+    shown = page.get_by_role("region", name="Content")
+    expect(shown).to_contain_text("00000040  40 41 42 43 44 45 46 47 48 49 4a 4b 4c 4d 4e 4f  |@ABCDEFGHIJKLMNO|")
+    expect(page.locator("main")).to_contain_text("1 KiB, of which these are the first 512 bytes")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert (download.value.suggested_filename, Path(download.value.path()).read_bytes()) == ("blob", content)
+    (tmp_path / "newer").write_bytes(b"\0newer\xff")
+    page.get_by_role("button", name="Update…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Or a file, as it is").set_input_files(tmp_path / "newer")
+    expect(dialog.locator("code")).to_have_text("shoal config update blob newer")
+    dialog.get_by_role("button", name="Update", exact=True).click()
+    expect(shown).to_contain_text("00000000  00 6e 65 77 65 72 ff")
+
+
 def test_a_volume_is_removed_from_its_page_by_name(clean: Cluster, open_page: OpenPage) -> None:
     clean.shoal("volume", "create", "records")
     page = open_page("/volumes/records")
