@@ -2,7 +2,9 @@
 
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { get, part, post, textOf } from "../api";
+import { useStore } from "../feed/use-store";
 import { Action, CommandLine, ConfirmByName, Text } from "../parts/basics";
+import { nodeName } from "../parts/names";
 import { Facts, labelList, namesAsLinks, TasksOf } from "../parts/users";
 import { MoveDialog } from "../parts/volume-move";
 import { VirtualTable, type Column } from "../parts/virtual-list";
@@ -35,18 +37,30 @@ interface Spec {
   secrets?: { name?: string }[];
 }
 
+interface MoveStatus {
+  slot?: number;
+  state?: string;
+  message?: string;
+  from_node_id?: string;
+  to_node_id?: string;
+}
+
 interface View {
   volume?: { meta?: { id?: string; created_at_ms?: string }; spec?: Spec; removing?: boolean; moves?: { slot?: number }[] };
   services: string[];
   containers: string[];
   locations?: Location[];
-  moves?: { status?: { slot?: number; state?: string; message?: string }; from_hostname?: string; to_hostname?: string; percent?: number }[];
-  status?: { capacity_bytes?: string; problem?: string };
+  /** Those in progress. */
+  moves?: { status?: MoveStatus; from_hostname?: string; to_hostname?: string; percent?: number }[];
+  status?: { capacity_bytes?: string; problem?: string; moves?: MoveStatus[] };
 }
 
 const keyOf = (each: Location): string => `${each.node_id ?? ""} ${each.slot ?? 0}`;
 
+const ENDED = new Set(["DONE", "FAILED", "CANCELLED"]);
+
 export function VolumePage({ name }: { name: string }) {
+  const store = useStore("nodes");
   const [view, setView] = useState<View | null>(null), [problem, setProblem] = useState("");
   const [sizes, setSizes] = useState<Map<string, string | undefined> | null>(null), [asking, setAsking] = useState<"move" | "remove" | null>(null);
   const load = useCallback(async (): Promise<void> => {
@@ -103,6 +117,12 @@ export function VolumePage({ name }: { name: string }) {
             <Action line={`shoal volume move --cancel${each.status?.slot ? ` --slot ${each.status.slot}` : ""} ${shellWord(own)}`}
               do={() => post(`/api/volumes/${part(id)}/cancel-move`, { slot: each.status?.slot ?? 0 }).then(load)}>Cancel the move</Action>
           )}
+        </p>
+      ))}
+      {(view.status?.moves ?? []).filter((each) => ENDED.has(each.state ?? "") && !moving.has(each.slot ?? 0)).map((each) => (
+        <p key={each.slot ?? 0} role="status" class={each.state === "FAILED" ? "problem" : "quiet"}>
+          Last move{each.slot ? ` of slot ${each.slot}` : ""}, from <Text of={nodeName(store, each.from_node_id ?? "")} /> to <Text of={nodeName(store, each.to_node_id ?? "")} />: {(each.state ?? "").toLowerCase()}
+          {each.message && <>, <Text of={each.message} /></>}
         </p>
       ))}
       <Facts facts={[
