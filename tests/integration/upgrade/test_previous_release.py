@@ -71,7 +71,10 @@ class TwoReleases(Cluster):
 
 
 def start_previous(cluster: TwoReleases, names: tuple[str, ...]) -> None:
-    """Three managers of the release before that vote: on a busy machine it at times starts the third one in vain."""
+    """Three managers of the release before that vote. On a busy machine it at times starts the third one in vain: it
+    takes a manager whose lease had lapsed for the one that joins, and writes the next token over one that was not read
+    yet, so that two managers join with the same one.
+    """
     for attempt in (1, 2, 3):
         try:
             cluster.of(OLD, "playground", "up", *names)
