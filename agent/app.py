@@ -241,7 +241,7 @@ async def _worker(
         lacks_space=partial(lacks_space, settings.runtime_directory),
         parallel_starts=settings.parallel_starts,
     )
-    worker = Worker(deps, images=images, journal=journal)
+    worker = Worker(deps, images=images, journal=journal, boot_id=inspection.boot_id())
     return worker, runtime
 
 

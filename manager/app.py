@@ -148,6 +148,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         heartbeat_seconds=settings.heartbeat_seconds,
         restart_grace_seconds=settings.restart_grace_seconds,
         check_etcd=backend.majority.check,
+        check_etcd_recent=backend.majority.check_recent,
     )
     agents = AgentChannels(lambda: own.current)
     registries = read_registries(settings.registries_file)

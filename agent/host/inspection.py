@@ -33,6 +33,11 @@ def hostname(settings: AgentSettings) -> str:
     return settings.hostname or platform.node()
 
 
+def boot_id() -> str:
+    """Another one after each boot of this host."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 def describe(settings: AgentSettings, network: NodeDescription, *, without_apparmor: str) -> NodeDescription:
     """The complete node description, with the network's part merged in. Reads files, runs crun once.
 
@@ -55,7 +60,7 @@ def describe(settings: AgentSettings, network: NodeDescription, *, without_appar
         stream_port=settings.stream_port,
         agent_version=metadata.version("shoal"),
         kernel=platform.release(),
-        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        boot_id=boot_id(),
         runtime=_runtime(),
         runtimes=_runtimes(),
         cgroup_version=parse_layout(read_mountinfo()).version,

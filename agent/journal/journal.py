@@ -4,6 +4,7 @@
         task/<task id>                       JournalEntry, written when a task is accepted, is running, must stop, has
         ended revision/<service id>/<number>       ServiceRevision
         epoch/cluster                        `AssignedState.epoch`, UTF-8
+        boot/host                            id of the host's boot in which all this was written, UTF-8
         network/…, endpoint/…, peer/…, service/…   input of the datapath, by the keys of `Assignments`
 
 Nothing is synced to disk: a crash of the agent loses nothing, and a power loss at most the newest records, together
@@ -29,15 +30,23 @@ from shoal.api.v1.service_pb2 import ServiceRevision
 M = TypeVar("M", bound=Message)
 
 _EPOCH = "epoch/cluster"
+_BOOT = "boot/host"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RecoveredState:
-    """Content of the journal: entries by task id, and the last process's assigned state."""
+    """Content of the journal.
+
+    Attributes:
+        entries: by task id.
+        assigned: the last process's assigned state.
+        boot_id: of the host in that process's time; empty: not written.
+    """
 
     entries: Mapping[str, JournalEntry]
     assigned: AssignedState
+    boot_id: str = ""
 
 
 class Journal:
@@ -75,7 +84,7 @@ class Journal:
         self._revisions = {f"{revision.service_id}/{revision.number}" for revision in known.revisions}
         assigned = AssignedState()
         assigned.apply(known)
-        return RecoveredState(entries, assigned)
+        return RecoveredState(entries, assigned, records.get(_BOOT, b"").decode(errors="replace"))
 
     def write(self, entry: JournalEntry, revision: ServiceRevision | None) -> None:
         """Write an entry, and the revision that its task runs."""
@@ -94,6 +103,10 @@ class Journal:
     def write_epoch(self, epoch: str) -> None:
         """Write the id of the cluster's epoch."""
         self._records.write({_EPOCH: epoch.encode()})
+
+    def write_boot_id(self, boot_id: str) -> None:
+        """Write the id of the host's boot."""
+        self._records.write({_BOOT: boot_id.encode()})
 
     def write_cluster(self, change: ClusterDiff) -> None:
         """Write a change of networks, endpoints, peers and services."""

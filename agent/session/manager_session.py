@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, suppress
 
 import grpc
@@ -140,12 +140,17 @@ class ManagerSession:
             self.is_connected = False
             if self._stopping:
                 return
+            self._not_stored(self._outbox.end_session())
             self._worker.set_connected(False)
             _ENDS.add("redirected" if redirected else "lost")
             if not redirected:
                 self._managers.mark_failed(address)
                 await self._rediscover_managers()
             await asyncio.sleep(0.0 if redirected else self._backoff.next_delay(now() - started))
+
+    def _not_stored(self, task_ids: Iterable[str]) -> None:
+        for task_id in task_ids:
+            self._worker.not_stored(task_id)
 
     async def _rediscover_managers(self) -> None:
         """The last resort: ask the manager where this node joined."""
@@ -281,7 +286,10 @@ class ManagerSession:
                 case "assignments":
                     self._worker.receive(message.assignments)
                 case "status_ack":
-                    self._outbox.acknowledge(message.status_ack)
+                    for status in self._outbox.acknowledge(message.status_ack):
+                        self._worker.stored(status)
+                case "statuses_dropped":
+                    self._not_stored(self._outbox.dropped())
                 case "managers":
                     self._managers.update(message.managers.managers, message.managers.removed)
                 case "image_repository":

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from shoal.api.v1.dispatcher_pb2 import StatusBatch
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.task_states import is_terminal
 
 MAX_STATUSES = 10_000
 MAX_BYTES = 512 << 10
@@ -28,6 +29,7 @@ class StatusQueue:
 
     def __init__(self) -> None:
         self._waiting: dict[str, TaskStatus] = {}
+        self._in_doubt: set[str] = set()
         self._sent: dict[str, TaskStatus] = {}
         self._sequence = 0
         self._wake = asyncio.Event()
@@ -48,11 +50,35 @@ class StatusQueue:
         self._wake.set()
         self._urgent.set()
 
-    def acknowledge(self, sequence: int) -> None:
-        """The manager has stored the batches up to this one."""
-        if sequence >= self._sequence:
-            self._sent = {}
-            self._wake.set()
+    def end_session(self) -> list[str]:
+        """End a session. Ids of the tasks whose final statuses are for certain not stored anywhere: they are forgotten.
+
+        What was sent and not acknowledged may have been stored, until a later session acknowledges it.
+        """
+        self._in_doubt.update(self._sent)
+        return self._forget_unsent()
+
+    def acknowledge(self, sequence: int) -> list[TaskStatus]:
+        """The manager has stored the batches up to this one; the statuses of the last one."""
+        if sequence < self._sequence:
+            return []
+        stored, self._sent = list(self._sent.values()), {}
+        self._in_doubt.difference_update(each.task_id for each in stored)
+        self._wake.set()
+        return stored
+
+    def dropped(self) -> list[str]:
+        """The manager has dropped what it has not acknowledged. Returns as `end_session`."""
+        self._waiting = {**self._sent, **self._waiting}
+        self._sent = {}
+        return self._forget_unsent()
+
+    def _forget_unsent(self) -> list[str]:
+        final = (task_id for task_id, status in self._waiting.items() if is_terminal(status.state))
+        unsent = [task_id for task_id in final if task_id not in self._in_doubt]
+        for task_id in unsent:
+            del self._waiting[task_id]
+        return unsent
 
     async def next_batch(self) -> StatusBatch:
         """Wait until no batch is in flight and there are statuses to send, observing the delays."""

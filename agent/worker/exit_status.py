@@ -3,7 +3,7 @@
 import signal
 
 from agent.worker.container_runtime import Exit
-from shoal.api.v1.task_pb2 import TaskState
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 
 CONTAINER_LOST = "container lost: the host was restarted, or the container was removed"
 """Of a task that ran and left no trace of how it ended."""
@@ -18,6 +18,11 @@ def final_state(end: Exit, stop_requested: bool, unhealthy: bool = False) -> Tas
     if unhealthy:
         return TaskState.FAILED
     return TaskState.COMPLETE if end.code == 0 and not end.oom_killed else TaskState.FAILED
+
+
+def unhealthy_reason(status: TaskStatus) -> str:
+    """Why its health check ends it; empty where it does not."""
+    return f"unhealthy: {status.health_output}" if status.health == TaskStatus.UNHEALTHY else ""
 
 
 def failure_reason(end: Exit, memory_limit: int) -> str:

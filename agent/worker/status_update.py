@@ -1,5 +1,6 @@
 """Advances a task status. Pure."""
 
+from agent.worker.container_runtime import Exit
 from shoal import task_states
 from shoal.api.v1.task_pb2 import StateChange, TaskState, TaskStatus
 from shoal.one_line import one_line
@@ -21,6 +22,13 @@ def next_status(status: TaskStatus, state: TaskState.ValueType, message: str, no
     if state != status.state:
         new.state_history.append(StateChange(state=state, at_ms=new.at_ms))
     return new
+
+
+def with_exit(status: TaskStatus, end: Exit | None) -> TaskStatus:
+    """A final status with what is known of the container's exit."""
+    if end is not None:
+        status.exit_code, status.oom_killed, status.paused = end.code, end.oom_killed, False
+    return status
 
 
 def is_for_journal(state: TaskState.ValueType) -> bool:

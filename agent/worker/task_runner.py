@@ -6,15 +6,14 @@ from collections.abc import Callable
 from functools import partial
 
 from agent.assignments.assigned_state import required_revision
-from agent.disk_full import DiskFull
 from agent.worker.container_runtime import Exit, Running
-from agent.worker.error_handling import describe_error, try_or_pause
-from agent.worker.exit_status import CONTAINER_LOST, failure_reason, final_state
+from agent.worker.error_handling import try_or_pause
+from agent.worker.exit_status import CONTAINER_LOST, failure_reason, final_state, unhealthy_reason
 from agent.worker.interfaces import Image
 from agent.worker.lifecycle_hooks import LifecycleHooks
-from agent.worker.live_changes import LiveChanges
 from agent.worker.monitoring.container_monitor import ContainerMonitor, StatusChange, add_warning, set_paused
-from agent.worker.reported_status import ReportedStatus
+from agent.worker.reported_status import ReportedStatus, initial_status
+from agent.worker.restarts.run_end import RunEnd
 from agent.worker.shared.network_sharers import StopOrder
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.shutdown import termination
@@ -22,21 +21,27 @@ from agent.worker.shutdown.connection_drain import ConnectionDrain
 from agent.worker.shutdown.grace_period import GracePeriod
 from agent.worker.shutdown.stop_policy import drain_policy, grace_seconds, invalid_stop_signal_warning, stop_signal
 from agent.worker.shutdown.task_removal import TaskRemoval
-from agent.worker.startup.network_attachment import SharedNetworkGone
-from agent.worker.startup.preparation import Preparation
+from agent.worker.start_steps import StartSteps
 from agent.worker.startup.start_measurements import serve_origin
 from agent.worker.startup.task_inputs import volumes_of
+from agent.worker.status_update import with_exit
 from agent.worker.task_step import Container, Goal, TaskAction, TaskFacts, goal_of, next_action
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.fault_points.injection import fault
+from shoal.restarts.runs import has_started
 from shoal.task_group import TaskGroup, race
 
 
 class TaskRunner:
-    """Call `assign`, `unassign` and `exited` from the event loop; run `run` once."""
+    """Call `assign`, `unassign` and `exited` from the event loop; run `run` once.
+
+    Attributes:
+        run_end: once that is restarted, another runner continues, with the journal's entry.
+        wake: has it decide again what is next.
+    """
 
     def __init__(
         self,
@@ -50,16 +55,12 @@ class TaskRunner:
         self._deps = deps
         self._task = task
         self._revision = revision
-        self._assigned = True
-        status = TaskStatus(task_id=task.id)
-        if entry is not None:
-            status.CopyFrom(entry.status)
-        elif task_states.is_terminal(task.state):
-            status.state = task.state
+        self.is_assigned = True
         self._reported = ReportedStatus(
-            status, now_ms=deps.now_ms, report=deps.report, write_journal=self._write_journal
+            initial_status(task, entry), now_ms=deps.now_ms, report=deps.report, write_journal=self._write_journal
         )
         self._report = self._reported.advance
+        self.run_end = RunEnd(deps, self._reported, entry)
         self._image_stop_signal = entry.image_stop_signal if entry is not None else ""
         self._observed = observed
         known = entry.healthcheck if entry is not None and entry.HasField("healthcheck") else None
@@ -70,14 +71,15 @@ class TaskRunner:
             on_change=self._change_status,
             check=known,
         )
-        self._preparation = Preparation(deps)
+        self._start_steps = StartSteps(deps, report=self._report, end=self._end, should_stop=self._should_stop)
+        self._preparation, self._live_changes = self._start_steps.preparation, self._start_steps.live_changes
         self._removal = TaskRemoval(deps, task.id)
         self._grace = GracePeriod()
-        self._disconnected = ""
+        self._disconnected = self._failure = ""
         self._wake = asyncio.Event()
+        self.wake = self._wake.set
         self._drain = ConnectionDrain(deps.networks, self._wake)
         self._hooks = LifecycleHooks(deps.runtime, task.id)
-        self._live_changes = LiveChanges(deps)
         self._stop_order = StopOrder(deps.sharing)
 
     @property
@@ -96,8 +98,9 @@ class TaskRunner:
 
     def assign(self, task: Task, revision: ServiceRevision | None) -> None:
         """Update the task's assignment."""
-        changed = (task.desired_state, task.revision) != (self._task.desired_state, self._task.revision)
-        self._task, self._assigned = task, True
+        old = self._task
+        changed = (task.desired_state, task.revision, task.restart) != (old.desired_state, old.revision, old.restart)
+        self._task, self.is_assigned = task, True
         self._revision = revision or self._revision
         if changed and self.status.state:
             self._write_journal()
@@ -105,7 +108,7 @@ class TaskRunner:
 
     def unassign(self) -> None:
         """The task is not assigned to this node any more."""
-        self._assigned = False
+        self.is_assigned = False
         self._wake.set()
 
     def stop_disconnected(self, reason: str) -> None:
@@ -113,6 +116,11 @@ class TaskRunner:
         if not self._disconnected and self._goal() is Goal.RUN and not task_states.is_terminal(self.status.state):
             self._disconnected = reason
             self._wake.set()
+
+    def network_restarted(self) -> None:
+        """The task whose network it shares is restarted: what it has of that network is dead."""
+        self._failure = self._failure or "the task whose network it shares was restarted"
+        self._wake.set()
 
     def exited(self, end: Exit) -> None:
         """The task's container has exited."""
@@ -133,7 +141,7 @@ class TaskRunner:
         try:
             async with TaskGroup() as group:
                 await self.follow_paused()
-                while not self._removal.is_forgotten:
+                while not (self._removal.is_forgotten or self.run_end.is_restarted):
                     self._wake.clear()
                     await self._act(next_action(self._facts()), group)
                 self._monitor.stop()
@@ -153,10 +161,11 @@ class TaskRunner:
             monitoring_due=self._monitor.is_due(self.status),
             unhealthy=self.status.health == TaskStatus.UNHEALTHY,
             post_start_due=self._hooks.post_start_due(self._revision),
-            hook_failed=bool(self._hooks.failure),
+            hook_failed=bool(self._hooks.failure or self._failure),
             pre_stop_due=self._hooks.pre_stop_due(self._revision),
             changes_due=self.has_container and self._live_changes.is_due(self._task, self.status, self._revision),
             needs_drain=self.needs_drain,
+            run_end=self.run_end.facts(self._task, self._revision),
             # Without a manager, the others would not be asked to stop.
             must_wait_for_others=not self._disconnected
             and self._should_stop()
@@ -178,13 +187,12 @@ class TaskRunner:
         return grace_seconds(self._task, self._revision)
 
     def _goal(self) -> Goal:
-        goal = goal_of(self._task if self._assigned else None)
+        goal = goal_of(self._task if self.is_assigned else None)
         return Goal.STOP if self._disconnected and goal is Goal.RUN else goal
 
     def _container(self) -> Container:
-        if isinstance(self._observed, Exit):
-            return Container.EXITED
-        return Container.ABSENT if self._observed is None else Container.RUNNING
+        ended = Container.EXITED if isinstance(self._observed, Exit) else Container.ABSENT
+        return Container.RUNNING if self.has_container else ended
 
     async def _act(self, action: TaskAction, group: TaskGroup) -> None:
         match action:
@@ -192,11 +200,12 @@ class TaskRunner:
                 self._report(TaskState.ACCEPTED)
                 fault("agent.task.accepted")
             case TaskAction.MAKE:
-                await race(self._make(), self._wait_until(self._should_stop))
+                make = self._start_steps.make(self._task, self._revision, self.status, self._use_image)
+                await race(make, self._wait_until(self._should_stop))
             case TaskAction.REPORT_READY:
                 self._report(TaskState.READY)
             case TaskAction.CONNECT:
-                await race(self._connect(), self._wait_until(self._should_stop))
+                await race(self._start_steps.connect(self._task, self._revision), self._wait_until(self._should_stop))
             case TaskAction.START:
                 await self._start()
             case TaskAction.POST_START:
@@ -223,58 +232,40 @@ class TaskRunner:
             case TaskAction.REPORT_EXIT:
                 await self._report_exit()
             case TaskAction.REPORT_LOST:
-                await self._end(TaskState.FAILED, CONTAINER_LOST)
+                await self._end(TaskState.FAILED, CONTAINER_LOST, may_restart=False)
+            case TaskAction.OFFER_END | TaskAction.CONFIRM_END | TaskAction.RESTART:
+                self.run_end.act(action, self._task, self._revision)
             case TaskAction.REPORT_STOPPED:
                 await self._end(TaskState.SHUTDOWN, self._disconnected or "stopped before it started")
             case TaskAction.RELEASE:
-                await try_or_pause(self._task.id, "removed", self._release())
+                await try_or_pause(self._task.id, "removed", self._removal.release())
+                self._observed = None if self._removal.is_released else self._observed
             case TaskAction.FORGET:
                 await try_or_pause(self._task.id, "forgotten", self._removal.forget())
+            case TaskAction.WAIT if self.has_container:
+                await self._grace.wait(self._wake, self.grace_seconds)
             case TaskAction.WAIT:
-                await (self._grace.wait(self._wake, self.grace_seconds) if self.has_container else self._wake.wait())
+                await self.run_end.wait(self._task, self._revision, self._wake)
 
     async def _wait_until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             self._wake.clear()
             await self._wake.wait()
 
-    async def _make(self) -> None:
-        try:
-            revision = required_revision(self._revision, self._task)
-            report = partial(self._report, TaskState.PREPARING)
-            await self._preparation.make(self._task, revision, report, partial(self._use_image, revision))
-        except Exception as error:
-            await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
-
-    def _use_image(self, revision: ServiceRevision, image: Image) -> None:
+    def _use_image(self, image: Image) -> None:
+        revision = required_revision(self._revision, self._task)
         self._image_stop_signal = image.config.stop_signal
         self.status.warning = invalid_stop_signal_warning(self._image_stop_signal)
         self._monitor.configure(revision, self._task, image.config)
         self.status.image_digest = image.digest
 
-    async def _connect(self) -> None:
-        try:
-            task, revision = self._task, required_revision(self._revision, self._task)
-            await self._preparation.connect(task, revision)
-            self._live_changes.connected(task, revision)
-        except SharedNetworkGone as error:
-            await self._end(TaskState.SHUTDOWN, str(error))
-        except Exception as error:
-            await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
-
     async def _start(self) -> None:
-        report = partial(self._report, TaskState.STARTING)
         cancelled = partial(self._wait_until, self._should_stop)
-        try:
-            revision = required_revision(self._revision, self._task)
-            self._live_changes.started(self._task, revision, self.status)
-            running = await self._preparation.start(self._task, revision, report=report, cancelled=cancelled)
+        running = await self._start_steps.start(self._task, self._revision, self.status, cancelled)
+        if running is not None:
             # An exit may have been reported before the start returned.
             self._observed = self._observed or running
             self.status.pid = running.pid
-        except Exception as error:
-            if not (isinstance(error, DiskFull) and self._should_stop()):
-                await self._end(TaskState.REJECTED, describe_error(f"task {self._task.id}", error))
 
     def _should_stop(self) -> bool:
         return self._goal() not in (Goal.RUN, Goal.CREATE)
@@ -295,12 +286,20 @@ class TaskRunner:
             self._change_status(partial(add_warning, warning=self._hooks.warning))
 
     def _report_running(self) -> None:
+        if self.status.restarts.starting:
+            self._change_status(self._mark_running)
+            fault("agent.restart.running")
+        else:
+            self._mark_running(self.status)
+            self._report(TaskState.RUNNING)
+            fault("agent.task.running")
+
+    def _mark_running(self, status: TaskStatus) -> None:
         if isinstance(self._observed, Running):
-            self.status.pid = self._observed.pid
-            self.status.running_at_ms = self._observed.started_ms
-        self._monitor.mark_started(self.status)
-        self._report(TaskState.RUNNING)
-        fault("agent.task.running")
+            status.pid = self._observed.pid
+            status.running_at_ms = self._observed.started_ms
+        has_started(status)
+        self._monitor.mark_started(status)
 
     async def _signal(self) -> None:
         self._monitor.stop()
@@ -317,34 +316,34 @@ class TaskRunner:
 
     async def _report_exit(self) -> None:
         assert isinstance(self._observed, Exit)
-        is_unhealthy = self.status.health == TaskStatus.UNHEALTHY
-        failure = self._hooks.failure or (f"unhealthy: {self.status.health_output}" if is_unhealthy else "")
+        failure = self._hooks.failure or self._failure or unhealthy_reason(self.status)
         limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
-        self.status.exit_code, self.status.paused = self._observed.code, False
-        self.status.oom_killed = self._observed.oom_killed
         stopping = self._should_stop()
         reason = self._disconnected if stopping else failure or failure_reason(self._observed, limit)
         await self._end(final_state(self._observed, stopping, bool(failure)), reason)
 
-    async def _end(self, state: TaskState.ValueType, message: str) -> None:
-        """Report a final state, once the task's addresses and ports are free: a successor may get them at once."""
+    async def _end(self, state: TaskState.ValueType, message: str, *, may_restart: bool = True) -> None:
+        """End the run, once the task's addresses and ports are free: a successor may get them at once."""
         self._monitor.stop()
         self._preparation.close_sandbox()
         while not self._removal.is_detached:
             await try_or_pause(self._task.id, "detached from its networks", self._removal.detach())
-        self._report(state, message)
-        if self._task.container_id and not isinstance(self._observed, Exit):
+        exit_seen = self._observed if isinstance(self._observed, Exit) else None
+        end = with_exit(self._reported.next(state, message), exit_seen)
+        self.run_end.begin(self._task, self._revision, end, may_restart=may_restart and not self._should_stop())
+        if self._task.container_id and exit_seen is None:
             self._deps.runtime.never_started(self._task.container_id, message)
-
-    async def _release(self) -> None:
-        await self._removal.release()
-        self._observed = None
 
     def _change_status(self, change: StatusChange) -> None:
         if self._reported.change(change):
             self._wake.set()
 
     def _write_journal(self) -> None:
+        self._deps.journal.write(self.journal_entry(), self._revision)
+
+    def journal_entry(self) -> JournalEntry:
+        """What a later runner needs to continue."""
         signal, check = self._image_stop_signal, self._monitor.check
         entry = JournalEntry(task=self._task, status=self.status, image_stop_signal=signal, healthcheck=check)
-        self._deps.journal.write(entry, self._revision)
+        self.run_end.add_to(entry)
+        return entry

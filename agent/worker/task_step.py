@@ -33,6 +33,37 @@ class Container(Enum):
     EXITED = auto()
 
 
+class End(Enum):
+    """The end of its run, where another run may follow it."""
+
+    NONE = auto()
+    """It has not ended, or its end is decided."""
+    HELD = auto()
+    """No manager knows it."""
+    OFFERED = auto()
+    """A manager may have stored it."""
+
+
+@dataclass(frozen=True)
+class EndFacts:
+    """Of the end of its run, and of another one.
+
+    Attributes:
+        may_restart: the restart policy has another run follow the end. restart_due: now, and by this node.
+        restarting: this node has decided on another run, which was not reported yet.
+        in_contact: a manager is in reach.
+    """
+
+    end: End = End.NONE
+    may_restart: bool = False
+    restart_due: bool = False
+    restarting: bool = False
+    in_contact: bool = False
+
+
+NO_END = EndFacts()
+
+
 @dataclass(frozen=True)
 class TaskFacts:
     """Input of the decision.
@@ -68,6 +99,7 @@ class TaskFacts:
     hook_failed: bool = False
     pre_stop_due: bool = False
     changes_due: bool = False
+    run_end: EndFacts = NO_END
 
 
 class TaskAction(Enum):
@@ -100,6 +132,12 @@ class TaskAction(Enum):
     REPORT_EXIT = auto()
     REPORT_LOST = auto()
     """It ran, and its exit is unknown."""
+    OFFER_END = auto()
+    """Tell a manager how its run has ended, and wait until that is stored."""
+    CONFIRM_END = auto()
+    """Its run was the last one here."""
+    RESTART = auto()
+    """Begin another run."""
     REPORT_STOPPED = auto()
     """It must stop and never started."""
     RELEASE = auto()
@@ -123,6 +161,8 @@ def next_action(facts: TaskFacts) -> TaskAction:
     """The next action for a task."""
     if task_states.is_terminal(facts.state):
         return _after_end(facts)
+    if facts.run_end.end is not End.NONE:
+        return _after_run(facts)
     if facts.container is Container.EXITED:
         return TaskAction.REPORT_EXIT if facts.state else TaskAction.ACCEPT
     if facts.container is Container.RUNNING:
@@ -136,13 +176,24 @@ def _after_end(facts: TaskFacts) -> TaskAction:
     return TaskAction.FORGET if facts.goal is Goal.REMOVED else TaskAction.WAIT
 
 
+def _after_run(facts: TaskFacts) -> TaskAction:
+    if facts.goal is not Goal.RUN or not facts.run_end.may_restart:
+        return TaskAction.CONFIRM_END
+    is_held = facts.run_end.end is End.HELD
+    if is_held and facts.run_end.in_contact:
+        return TaskAction.OFFER_END
+    if not facts.released:
+        return TaskAction.RELEASE
+    return TaskAction.RESTART if is_held and facts.run_end.restart_due else TaskAction.WAIT
+
+
 def _running(facts: TaskFacts) -> TaskAction:
     # One that was started is never only created again, so CREATE is an order that was overtaken by a later one.
     if facts.goal not in (Goal.RUN, Goal.CREATE) or facts.unhealthy or facts.hook_failed:
         return _stopping(facts)
     if not facts.state:
         return TaskAction.ACCEPT
-    if facts.state < TaskState.RUNNING:
+    if facts.state < TaskState.RUNNING or facts.run_end.restarting:
         return TaskAction.POST_START if facts.post_start_due else TaskAction.REPORT_RUNNING
     if facts.changes_due:
         return TaskAction.APPLY_CHANGES
@@ -161,7 +212,7 @@ def _stopping(facts: TaskFacts) -> TaskAction:
 
 
 def _absent(facts: TaskFacts) -> TaskAction:
-    if facts.state >= TaskState.RUNNING:
+    if facts.state >= TaskState.RUNNING and not facts.run_end.restarting:
         return TaskAction.REPORT_LOST
     if facts.goal not in (Goal.RUN, Goal.CREATE):
         return TaskAction.REPORT_STOPPED

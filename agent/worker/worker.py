@@ -6,14 +6,15 @@ from collections.abc import AsyncGenerator, Mapping
 from functools import partial
 
 from agent.assignments.assigned_state import AssignedState, revision_key
-from agent.journal.journal import Journal
+from agent.journal.journal import Journal, RecoveredState
 from agent.worker.container_runtime import Exit, Running
 from agent.worker.interfaces import Images, VolumePart
+from agent.worker.restarts.recovered_entry import recovered_entry
 from agent.worker.root_collector import RootCollector
 from agent.worker.sandbox import ORDINARY, NetworkOptions
 from agent.worker.shared.build_sandboxes import BuildSandboxes
 from agent.worker.shared.runner_dependencies import RunnerDependencies
-from agent.worker.shutdown.disconnection import CHECK_SECONDS, DisconnectionTimer, must_stop, stop_reason
+from agent.worker.shutdown.disconnection import CHECK_SECONDS, must_stop, stop_reason
 from agent.worker.startup.network_attachment import links_of
 from agent.worker.task_runner import TaskRunner
 from shoal import task_states
@@ -38,18 +39,19 @@ class Worker:
     Args:
         deps: shared with all task runners.
         images, journal: the parts behind `deps.images` and `deps.journal`.
+        boot_id: another one after each boot of this host.
     """
 
-    def __init__(self, deps: RunnerDependencies, *, images: Images, journal: Journal) -> None:
+    def __init__(self, deps: RunnerDependencies, *, images: Images, journal: Journal, boot_id: str) -> None:
         self._deps = deps
         self._images = images
         self._journal = journal
+        self._boot_id = boot_id
         self._assigned = deps.assigned
         self._runners: dict[str, TaskRunner] = {}
         self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
         self._recovered: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
         self._early_exits: dict[str, Exit] = {}
-        self._disconnection = DisconnectionTimer()
         self._root_collector = RootCollector(deps.runtime, self._tasks)
 
     @property
@@ -74,6 +76,7 @@ class Worker:
             NotFound, InvalidInput.
         """
         runner = self._runner(task_id)
+        runner.run_end.hold_by_user(runner.task)
         await self._deps.runtime.signal(task_id, signal or runner.stop_signal)
         await runner.follow_paused()
 
@@ -84,7 +87,21 @@ class Worker:
 
     def set_connected(self, connected: bool) -> None:
         """Whether the session with a manager is established."""
-        self._disconnection.update(connected)
+        self._deps.contact.update(connected)
+        for runner in self._runners.values():
+            runner.wake()
+
+    def stored(self, status: TaskStatus) -> None:
+        """A manager has stored a status, or has a later one of the task."""
+        if runner := self._runners.get(status.task_id):
+            runner.run_end.stored(status)
+            runner.wake()
+
+    def not_stored(self, task_id: str) -> None:
+        """No manager has stored the last status of a task, nor will one that it was sent to."""
+        if runner := self._runners.get(task_id):
+            runner.run_end.not_stored()
+            runner.wake()
 
     def exited(self, task_id: str, end: Exit) -> None:
         """A container has exited."""
@@ -95,7 +112,7 @@ class Worker:
 
     def statuses(self) -> list[TaskStatus]:
         """The last status of every task that was accepted, for a manager that may have missed some."""
-        return [runner.status for runner in self._runners.values() if runner.status.state]
+        return [runner.run_end.newest_report for runner in self._runners.values() if runner.status.state]
 
     def orphan_reports(self) -> AsyncGenerator[OrphanReport]:
         """As `RootCollector.reports`."""
@@ -131,10 +148,23 @@ class Worker:
         options = {task.id: self._network_options(task) for task in live if task.container_id}
         await self._deps.networks.recover(live, options)
         fault("agent.recover.networks")
-        self._recovered = {task_id: (entry, found.get(task_id)) for task_id, entry in recovered.entries.items()}
+        self._recovered = self._recover_runs(recovered, found)
         await self._deps.datapath.start(self._assigned.as_diff())
         fault("agent.recover.datapath")
         _log.info("found %d tasks in the journal, %d of them running", len(recovered.entries), len(live))
+
+    def _recover_runs(
+        self, recovered: RecoveredState, found: Mapping[str, Running | Exit]
+    ) -> dict[str, tuple[JournalEntry, Running | Exit | None]]:
+        rebooted, runs = recovered.boot_id != self._boot_id, {}
+        for task_id, before in recovered.entries.items():
+            entry = recovered_entry(before, found.get(task_id), rebooted=rebooted)
+            if entry != before:
+                self._deps.journal.write(entry, None)
+            runs[task_id] = entry, found.get(task_id)
+        if rebooted:
+            self._deps.journal.write_boot_id(self._boot_id)
+        return runs
 
     def _network_options(self, task: Task) -> NetworkOptions:
         """Of a running task, as far as they are not on its link."""
@@ -164,14 +194,18 @@ class Worker:
         """Start a runner for each assigned task without one; tasks of the journal continue where they were."""
         for task_id, task in self._assigned.tasks.items():
             if task_id not in self._runners:
-                entry, found = self._recovered.pop(task_id, (None, None))
-                revision = self._assigned.revision_of(task)
-                self._deps.runtime.expect_start()
-                runner = TaskRunner(deps=self._deps, task=task, revision=revision, entry=entry, observed=found)
-                self._runners[task_id] = runner
-                self._deps.sharing.add(runner)
-                running = group.create_task(runner.run(), name=f"task {task_id}")
-                running.add_done_callback(partial(self._remove_runner, task_id))
+                self._start_runner(task, group, *self._recovered.pop(task_id, (None, None)))
+
+    def _start_runner(
+        self, task: Task, group: TaskGroup, entry: JournalEntry | None, found: Running | Exit | None = None
+    ) -> None:
+        revision = self._assigned.revision_of(task)
+        self._deps.runtime.expect_start()
+        runner = TaskRunner(deps=self._deps, task=task, revision=revision, entry=entry, observed=found)
+        self._runners[task.id] = runner
+        self._deps.sharing.add(runner)
+        running = group.create_task(runner.run(), name=f"task {task.id}")
+        running.add_done_callback(partial(self._remove_runner, task.id, group))
 
     async def _apply(self, assignments: Assignments) -> None:
         epoch = self._assigned.epoch
@@ -196,10 +230,16 @@ class Worker:
                 runner.assign(task, self._assigned.revision_of(task))
         self._root_collector.apply(assignments)
 
-    def _remove_runner(self, task_id: str, running: "asyncio.Task[None]") -> None:
+    def _remove_runner(self, task_id: str, group: TaskGroup, running: "asyncio.Task[None]") -> None:
         if running.cancelled() or running.exception() is not None:
             return
-        self._deps.sharing.remove(self._runners.pop(task_id).task)
+        runner = self._runners.pop(task_id)
+        self._deps.sharing.remove(runner.task)
+        if runner.run_end.is_restarted:
+            self._start_runner(runner.task, group, runner.journal_entry())
+            if not runner.is_assigned:
+                self._runners[task_id].unassign()
+            return
         self._root_collector.wake()
         if task_id in self._assigned.tasks:
             # It was assigned again during its last step.
@@ -227,7 +267,7 @@ class Worker:
 
     async def _stop_disconnected(self) -> None:
         while True:
-            seconds = self._disconnection.seconds()
+            seconds = self._deps.contact.seconds()
             for runner in self._runners.values():
                 revision = self._assigned.revision_of(runner.task)
                 if must_stop(revision, seconds):

@@ -51,6 +51,7 @@ def _row(view: TaskView, now_ms: int) -> dict[str, object]:
         "reason": "; ".join(filter(None, (_reason(view, state), restart_text(view, now_ms)))),
         "restart_at": timestamp(view.restart_at_ms) or None,
         "run": task.job_run or None,
+        "node_restarts": status.restarts.count or None,
         "exit_code": status.exit_code if status.HasField("exit_code") else None,
         "addresses": [text for place in task.addresses for text in (place.address, place.address6) if text],
         "ports": ",".join(f"{port.published}->{port.target}" for port in task.ports),
@@ -61,10 +62,20 @@ def _reason(view: TaskView, state: int) -> str:
     if state == TaskState.RUNNING:
         in_doubt = view.status.health in (TaskStatus.STARTING, TaskStatus.UNHEALTHY)
         stays = f"not moved from its drained node yet: {view.drain_wait}" if view.drain_wait else ""
-        return view.status.health_output if in_doubt else view.status.warning or stays
+        return view.status.health_output if in_doubt else view.status.warning or stays or node_restarts(view.status)
     if state == TaskState.COMPLETE:
         return view.status.message
     return view.status.message or view.task.reason
+
+
+def node_restarts(status: TaskStatus) -> str:
+    """ "restarted by its node 2 times without a manager: exit code 1"; empty where it never was."""
+    restarts = status.restarts
+    if not restarts.count:
+        return ""
+    times = f" {restarts.count} times" if restarts.count > 1 else ""
+    why = restarts.message or (f"exit code {restarts.exit_code}" if restarts.HasField("exit_code") else "")
+    return f"restarted by its node{times} without a manager" + (f": {why}" if why else "")
 
 
 def restart_text(view: TaskView, now_ms: int) -> str:

@@ -10,6 +10,7 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Unavailable
+from shoal.restarts.runs import restart_count
 from shoal.task_states import task_name
 from shoal.utc_text import utc_text
 
@@ -18,16 +19,17 @@ def container_view(view: View, container: Container) -> ContainerView:
     """A container with the facts about it."""
     identifier = container.meta.id
     status, task = view.service_status.get(identifier), newest_task(view, identifier)
+    run = view.task_status.get(task.id) if task is not None else None
     node_id = status.node_id if status is not None and status.node_id else task.node_id if task is not None else ""
     return ContainerView(
         container=container,
         status=status,
         task=task,
-        task_status=view.task_status.get(task.id) if task is not None else None,
+        task_status=run,
         node_id=node_id,
         node_hostname=hostname_of(view, node_id) if node_id else "",
         node_down_since_ms=down_since_ms(view, node_id),
-        restart_count=task.attempt if task is not None else 0,
+        restart_count=restart_count(task, run) if task is not None else 0,
     )
 
 
@@ -40,13 +42,14 @@ def task_views(view: View) -> Iterator[ContainerView]:
 
 def task_view(view: View, task: Task) -> ContainerView:
     """A service's task as a container: its name and what it runs, without an id."""
+    status = view.task_status.get(task.id)
     found = ContainerView(
         task=task,
-        task_status=view.task_status.get(task.id),
+        task_status=status,
         node_id=task.node_id,
         node_hostname=hostname_of(view, task.node_id),
         node_down_since_ms=down_since_ms(view, task.node_id),
-        restart_count=task.attempt,
+        restart_count=restart_count(task, status),
     )
     revision = view.revision_of(task.service_id, task.revision)
     if revision is not None:

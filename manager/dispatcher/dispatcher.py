@@ -19,7 +19,7 @@ from manager.dispatcher.liveness.restarts import RESTART_GRACE_SECONDS
 from manager.dispatcher.sessions import agent_input
 from manager.dispatcher.sessions.agent_session import AgentSession
 from manager.dispatcher.sessions.agent_stops import AgentStops
-from manager.dispatcher.sessions.etcd_disconnection import Check, EtcdDisconnection, always_connected
+from manager.dispatcher.sessions.etcd_disconnection import EtcdDisconnection
 from manager.dispatcher.sessions.first_message import read_hello
 from manager.dispatcher.sessions.manager_set import manager_set
 from manager.dispatcher.sessions.node_admission import NodeAdmission, node_removed
@@ -29,7 +29,7 @@ from manager.dispatcher.sessions.session_openings import SessionOpenings
 from manager.dispatcher.sessions.session_rate_limiter import SessionRateLimiter
 from manager.dispatcher.sessions.session_rebalancer import SessionRebalancer
 from manager.dispatcher.statuses.node_status_updates import NodeStatusUpdates
-from manager.dispatcher.statuses.task_status_writer import Batch, TaskStatusWriter
+from manager.dispatcher.statuses.task_status_writer import Batch, Check, TaskStatusWriter, always_connected
 from manager.dispatcher.withdrawals.withdrawal_coordinator import WithdrawalCoordinator
 from manager.file_contents.content_codec import ContentCodec
 from manager.interfaces import NowMs
@@ -71,7 +71,7 @@ class Dispatcher(DispatcherServicer):
         secrets: decrypts the secrets that a node's own tasks need.
         identify: the caller named in the certificate; a session is of that node only.
         restart_grace_seconds: how long a node is not lost whose agent has stopped in order; 0: as any other.
-        check_etcd: see `EtcdDisconnection`.
+        check_etcd, check_etcd_recent: see `EtcdDisconnection` and `TaskStatusWriter`.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Dispatcher(DispatcherServicer):
         restart_grace_seconds: float = RESTART_GRACE_SECONDS,
         identify: Callable[[Context], Caller] = caller_of,
         check_etcd: Check = always_connected,
+        check_etcd_recent: Check = always_connected,
     ) -> None:
         self._store = store
         self._manager_id = manager_id
@@ -97,7 +98,7 @@ class Dispatcher(DispatcherServicer):
         self._node_statuses = NodeStatusUpdates(store=store, manager_id=manager_id, now_ms=now_ms)
         self._admission = NodeAdmission(store=store, records=self._node_statuses, now_ms=now_ms)
         self._reports = NodeReports(store=store, statuses=self._node_statuses, now_ms=now_ms)
-        self._task_statuses = TaskStatusWriter(store=store)
+        self._task_statuses = TaskStatusWriter(store=store, check_etcd=check_etcd_recent)
         self._heartbeats = HeartbeatMonitor(
             store=store,
             records=self._node_statuses,
@@ -111,7 +112,12 @@ class Dispatcher(DispatcherServicer):
             statuses=self._node_statuses, monitor=self._heartbeats, grace_seconds=restart_grace_seconds
         )
         self._sessions: dict[str, AgentSession] = {}
-        self._disconnection = EtcdDisconnection(check=check_etcd, sessions=self._sessions, monitor=self._heartbeats)
+        self._disconnection = EtcdDisconnection(
+            check=check_etcd,
+            sessions=self._sessions,
+            monitor=self._heartbeats,
+            withdraw=self._task_statuses.withdraw,
+        )
         self._rate_limiter = SessionRateLimiter(view=store.tables, heard=self._heartbeats.heard)
         self._openings = SessionOpenings()
         self._status_sync = NodeStatusSync(
@@ -258,7 +264,7 @@ class Dispatcher(DispatcherServicer):
         match message.WhichOneof("kind"):
             case "heartbeat":
                 session.send(ManagerMessage(heartbeat_ack=HeartbeatAck()))
-            case "statuses":
+            case "statuses" if not session.has_ended:  # its agent may know that nothing of it will be stored
                 self._submit_statuses(session, message.statuses)
             case "applied":
                 session.applied(message.applied.sequence)

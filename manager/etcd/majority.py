@@ -10,6 +10,8 @@ from shoal.errors import Unavailable
 
 SILENT_SECONDS = 5.0
 """Without an answer for so long, etcd may have no majority. A running manager renews a lease each second."""
+RECENT_SECONDS = 1.5
+"""An answer that is older says little; in a running manager it seldom is."""
 PROBE_SECONDS = 2.0
 
 
@@ -31,10 +33,13 @@ class Majority:
     @property
     def silent_seconds(self) -> float:
         """Since the last answer; 0 where that is not long enough to mean anything."""
+        return self._silent_seconds(SILENT_SECONDS)
+
+    def _silent_seconds(self, at_least: float) -> float:
         if self._answered is None:
             return 0.0
         silent = asyncio.get_running_loop().time() - self._answered
-        return silent if silent >= SILENT_SECONDS else 0.0
+        return silent if silent >= at_least else 0.0
 
     def silent_since(self, at_ms: int) -> int:
         """Milliseconds since the Unix epoch, of which `at_ms` is now; 0 as above."""
@@ -47,7 +52,18 @@ class Majority:
         Raises:
             Unavailable: there has been no answer for some time, and there is none now.
         """
-        if not (silent := self.silent_seconds):
+        await self._check(SILENT_SECONDS)
+
+    async def check_recent(self) -> None:
+        """As `check`, and after a shorter silence already: before a change that must not be left in doubt.
+
+        Raises:
+            Unavailable: there is no answer.
+        """
+        await self._check(RECENT_SECONDS)
+
+    async def _check(self, at_least: float) -> None:
+        if not (silent := self._silent_seconds(at_least)):
             return
         try:
             member = await self._members.connected(PROBE_SECONDS)

@@ -69,7 +69,14 @@ def _of_record(old: Message | None, new: Message | None) -> Iterator[tuple[str, 
 
 
 def _of_run(container: Container, before: TaskStatus, status: TaskStatus) -> Iterator[tuple[str, Mapping[str, str]]]:
-    if _has_started(status) and not _has_started(before):
+    if status.restarts.count > before.restarts.count:
+        # Of several restarts the newest alone is known; those who follow the events were away as managers were.
+        restarts = status.restarts
+        ran_ms = max(0, restarts.ended_at_ms - before.running_at_ms) if before.running_at_ms else 0
+        yield "die", {"exitCode": str(restarts.exit_code), "execDuration": str(ran_ms // 1000)}
+    was_restarting = before.restarts.starting or status.restarts.count > before.restarts.count
+    is_restarted = was_restarting and not status.restarts.starting and status.state == TaskState.RUNNING
+    if is_restarted or (_has_started(status) and not _has_started(before)):
         yield "start", {}
     if status.oom_killed and not before.oom_killed:
         yield "oom", {}

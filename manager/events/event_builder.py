@@ -22,7 +22,7 @@ from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.node_pb2 import NetworkCondition, Node, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceStatus, UpdateStatus
 from shoal.api.v1.standalone_pb2 import Container, Image
-from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.api.v1.task_pb2 import NodeRestarts, Task, TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
 from shoal.node_states import node_state
 
@@ -103,6 +103,9 @@ def _is_image_lock(change: Change) -> bool:
 
 
 def _differ(old: TaskStatus, new: TaskStatus) -> bool:
+    before, after = old.restarts, new.restarts
+    if (before.count, before.starting) != (after.count, after.starting):
+        return True
     return (old.state, old.health, old.warning, old.paused) != (new.state, new.health, new.warning, new.paused)
 
 
@@ -269,10 +272,19 @@ def _task_status(observed: ObservedChange, old: Message | None, new: Message | N
     before = old if isinstance(old, TaskStatus) else TaskStatus()
     if new.state != before.state:
         yield _task_event(observed, view, TaskState.Name(new.state).lower(), _ending(new))
+    if new.restarts.count > before.restarts.count:
+        yield _task_event(observed, view, "restart", _restart(before.restarts, new.restarts))
     if new.health != before.health and new.health in (TaskStatus.HEALTHY, TaskStatus.UNHEALTHY):
         yield _task_event(observed, view, TaskStatus.Health.Name(new.health).lower(), new.health_output)
     if new.warning and new.warning != before.warning:
         yield _task_event(observed, view, "warning", new.warning)
+
+
+def _restart(before: NodeRestarts, restarts: NodeRestarts) -> str:
+    """ "by its node, without a manager (2 times): exit code 1"."""
+    number = restarts.count - before.count
+    times = f" ({number} times)" if number > 1 else ""
+    return f"by its node, without a manager{times}" + (f": {restarts.message}" if restarts.message else "")
 
 
 def _ending(status: TaskStatus) -> str:

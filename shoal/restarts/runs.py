@@ -29,6 +29,11 @@ def newest_run(task: Task, status: TaskStatus | None) -> End:
     return run, status
 
 
+def restart_count(task: Task, status: TaskStatus | None) -> int:
+    """How often what the task runs was restarted, by managers and by its node."""
+    return task.attempt + (status.restarts.count if status is not None else 0)
+
+
 def slot_ends(task: Task, status: TaskStatus | None) -> Sequence[End]:
     """The slot's restarts before this task, as far as the task has them, then the task; the oldest first."""
     return (*((_restarted(task, at_ms), None) for at_ms in task.restarted_at_ms), (task, status))
@@ -65,6 +70,12 @@ def restarted(status: TaskStatus, end: TaskStatus, *, attempt: int, delay_ms: in
     if end.HasField("exit_code"):
         new.restarts.exit_code = end.exit_code
     return new
+
+
+def has_started(status: TaskStatus) -> None:
+    """Note that the newest run has started."""
+    if status.HasField("restarts"):
+        status.restarts.starting = False
 
 
 def _restarted(task: Task, at_ms: int) -> Task:

@@ -31,6 +31,7 @@ class JournalWriter:
         self._report_problem = set_problem
         self._cluster = ClusterDiff()
         self._tasks: dict[str, tuple[JournalEntry, ServiceRevision | None] | None] = {}
+        self._boot_id = ""
         self._problem = ""
         self._has_backlog = asyncio.Event()
 
@@ -47,6 +48,11 @@ class JournalWriter:
     def remove(self, task_id: str) -> None:
         """Remove a task's entry."""
         self._tasks[task_id] = None
+        self._write()
+
+    def write_boot_id(self, boot_id: str) -> None:
+        """Write the id of the host's boot, after all that is pending."""
+        self._boot_id = boot_id
         self._write()
 
     def drop_unused_revisions(self, used: frozenset[str]) -> None:
@@ -84,6 +90,9 @@ class JournalWriter:
             else:
                 self._journal.write(*entry)
             del self._tasks[task_id]
+        if self._boot_id:
+            self._journal.write_boot_id(self._boot_id)
+            self._boot_id = ""
 
     def _update_problem(self, problem: str) -> None:
         if problem != self._problem:

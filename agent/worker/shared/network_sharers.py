@@ -38,6 +38,10 @@ class SharingTask(Protocol):
         """From its stop signal to SIGKILL."""
         ...
 
+    def network_restarted(self) -> None:
+        """The task whose network it shares is restarted: what it has of that network is dead."""
+        ...
+
 
 class NetworkSharing:
     """Knows which tasks of this node share another task's network."""
@@ -72,12 +76,18 @@ class NetworkSharing:
         """Longest wait for the tasks that share its network. (Waiting for a drain has its own timeout.)"""
         return max((each.grace_seconds for each in self._running_sharers(task)), default=0.0) + EXTRA_SECONDS
 
+    def is_running(self, task_id: str) -> bool:
+        """Whether a task's container is running."""
+        found = self._tasks.get(task_id)
+        return found is not None and found.has_container
+
+    def sharers(self, task: Task) -> list[SharingTask]:
+        """The tasks of services that share its network."""
+        found = (self._tasks.get(task_id) for task_id in self._sharers.get(task.id, ()))
+        return [each for each in found if each is not None]
+
     def _running_sharers(self, task: Task) -> list[SharingTask]:
-        sharers = self._sharers.get(task.id)
-        if not sharers:
-            return []
-        found = (self._tasks.get(task_id) for task_id in sharers)
-        return [each for each in found if each is not None and each.has_container]
+        return [each for each in self.sharers(task) if each.has_container]
 
 
 def _stops_with(task: Task) -> bool:

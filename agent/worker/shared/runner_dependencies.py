@@ -16,6 +16,7 @@ from agent.worker.shared.datapath_applier import DatapathApplier
 from agent.worker.shared.disk_space_waiter import DiskSpaceWaiter
 from agent.worker.shared.image_waiter import ImageWaiter
 from agent.worker.shared.journal_writer import JournalWriter
+from agent.worker.shared.manager_contact import ManagerContact
 from agent.worker.shared.network_sharers import NetworkSharing
 from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.spec_templates import NodeValues
@@ -46,6 +47,7 @@ class RunnerDependencies:
         assigned: the state that managers assigned; the worker changes it.
         host_resolv_conf: the node's own /etc/resolv.conf.
         now_ms: milliseconds since the Unix epoch.
+        contact: whether a manager is in reach.
     """
 
     node: NodeValues
@@ -65,6 +67,7 @@ class RunnerDependencies:
     assigned: AssignedState
     host_resolv_conf: Callable[[], str]
     now_ms: Callable[[], int]
+    contact: ManagerContact = field(default_factory=ManagerContact)
     attach_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_ATTACHMENTS))
 
 

@@ -5,35 +5,9 @@ Managers consider such a node lost and start replacements on other nodes. Most t
 assigns new tasks.
 """
 
-import asyncio
-
 from shoal.api.v1.service_pb2 import ServiceRevision
 
 CHECK_SECONDS = 1.0
-
-
-class DisconnectionTimer:
-    """Measures how long no manager has been reachable, from the agent's start on. For one event loop."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._connected = False
-
-    def update(self, connected: bool) -> None:
-        """A session with a manager was established, or has ended."""
-        if connected:
-            self._since = None
-        elif self._since is None:
-            self._since = _now()
-        self._connected = connected
-
-    def seconds(self) -> float:
-        """Seconds without a manager; 0 while connected."""
-        if self._connected:
-            return 0.0
-        if self._since is None:
-            self._since = _now()
-        return _now() - self._since
 
 
 def must_stop(revision: ServiceRevision | None, seconds: float) -> bool:
@@ -46,7 +20,3 @@ def stop_reason(revision: ServiceRevision | None) -> str:
     """Why a task of this revision was stopped, one line for the user."""
     allowed_ms = revision.spec.task.stop_on_disconnect_ms if revision is not None else 0
     return f"stopped: its node had no connection to a manager for {allowed_ms / 1000:g} s"
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

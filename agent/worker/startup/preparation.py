@@ -49,12 +49,19 @@ class Preparation:
         return self._inputs is not None
 
     async def make(
-        self, task: Task, revision: ServiceRevision, report: Report, use_image: Callable[[Image], None]
+        self,
+        task: Task,
+        revision: ServiceRevision,
+        report: Report,
+        use_image: Callable[[Image], None],
+        *,
+        digest: str = "",
     ) -> None:
         """Everything but the network.
 
         Args:
             use_image: takes the image as soon as it is here.
+            digest: of the image that an earlier run of the task had; empty: there was none.
         Raises:
             As `Images.ensure`, `gather_inputs` and `Runtime.make_root` do.
         """
@@ -63,7 +70,7 @@ class Preparation:
             return
         container, is_final = revision.spec.task.container, rejection_is_final(revision.spec.task.restart)
         report("pulling the image")
-        reference = self._image_of(task, container.image)
+        reference = self._image_of(task, container.image, digest)
         with start_step("image"):
             image = await self._deps.images.ensure(reference, report, is_final=is_final)
         use_image(image)
@@ -133,7 +140,8 @@ class Preparation:
             created_at_ms=self._deps.now_ms(),
         )
 
-    def _image_of(self, task: Task, reference: str) -> str:
-        """The image that is below the container's root file system already, whatever its tag means by now."""
-        digest = self._deps.runtime.kept_roots().get(task.container_id, "") if task.container_id else ""
+    def _image_of(self, task: Task, reference: str, digest: str) -> str:
+        """The image that is below the container's root file system already, or that it ran before, whatever its tag
+        means by now."""
+        digest = (self._deps.runtime.kept_roots().get(task.container_id, "") if task.container_id else "") or digest
         return str(image_reference.parse(reference).with_digest(digest)) if digest else reference

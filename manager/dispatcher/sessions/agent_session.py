@@ -43,6 +43,7 @@ class AgentSession:
         self._queued: dict[str, ManagerMessage] = {}
         self._ended = False
         self._end_reason: ShoalError | None = None
+        self._last_message: ManagerMessage | None = None
         self._wake = asyncio.Event()
         self._wake.set()
         _OPENED.add()
@@ -92,10 +93,19 @@ class AgentSession:
         oldest = self.oldest_unapplied
         return oldest is None or oldest > generation
 
-    def end(self, reason: ShoalError | None) -> None:
-        """End it: with an error for the agent, or (None) since the agent left. The first reason counts."""
+    @property
+    def has_ended(self) -> bool:
+        """What arrives now is not handled any more."""
+        return self._ended
+
+    def end(self, reason: ShoalError | None, last_message: ManagerMessage | None = None) -> None:
+        """End it: with an error for the agent, or (None) since the agent left. The first reason counts.
+
+        Args:
+            last_message: sent before the error.
+        """
         if not self._ended:
-            self._ended, self._end_reason = True, reason
+            self._ended, self._end_reason, self._last_message = True, reason, last_message
             _CLOSED.add()
             self._wake.set()
 
@@ -110,16 +120,18 @@ class AgentSession:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._ended:
-                break
             if self._acknowledged > self._acknowledgement_sent:
                 self._acknowledgement_sent = self._acknowledged
                 yield ManagerMessage(status_ack=self._acknowledgement_sent)
+            if self._ended:
+                break
             while self._queued:
                 yield self._queued.pop(next(iter(self._queued)))
             if self._dirty or self._dirty is None:
                 for message in self._assignment_messages(source, files):
                     yield ManagerMessage(assignments=message)
+        if self._last_message is not None:
+            yield self._last_message
         if self._end_reason is not None:
             raise self._end_reason
 

@@ -7,8 +7,8 @@ timer.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from manager.change_spans import record_running
@@ -50,6 +50,14 @@ _REFUSED = (Conflict, Exhausted, InvalidInput)
 _log = logging.getLogger(__name__)
 
 
+Check = Callable[[], Awaitable[None]]
+"""Raises Unavailable: etcd has not answered for a while, and does not now."""
+
+
+async def always_connected() -> None:
+    """A check that finds nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Statuses that one session sent together.
@@ -84,11 +92,18 @@ class TaskStatusWriter:
 
     A batch that cannot be written does not delay the others: it is quarantined, retried separately for a while, and
     then its session is ended, so that the agent reconnects.
+
+    Args:
+        check_etcd: asked before each transaction, so that few are left in doubt: whoever reported the end of a task and
+            does not know whether it was stored cannot do anything about it. Raises Unavailable: etcd does not answer.
     """
 
-    def __init__(self, *, store: BatchStore) -> None:
+    def __init__(self, *, store: BatchStore, check_etcd: Check = always_connected) -> None:
         self._store = store
+        self._check_etcd = check_etcd
         self._waiting: list[Batch] = []
+        self._writing: set[Batch] = set()
+        self._in_doubt: set[str] = set()
         self._quarantined: dict[str, Batch] = {}
         self._wake = asyncio.Event()
 
@@ -101,7 +116,13 @@ class TaskStatusWriter:
     def discard(self, node_id: str) -> None:
         """Drop the pending batches of a session that ended: the agent sends them again, perhaps to another manager."""
         self._waiting = [batch for batch in self._waiting if batch.node_id != node_id]
+        self._writing = {batch for batch in self._writing if batch.node_id != node_id}
         self._quarantined.pop(node_id, None)
+
+    def withdraw(self, node_id: str) -> bool:
+        """As `discard`. Whether it is certain that nothing of them is or will be in etcd."""
+        self.discard(node_id)
+        return node_id not in self._in_doubt
 
     async def run(self) -> None:
         """Commit what is submitted."""
@@ -110,8 +131,9 @@ class TaskStatusWriter:
                 await self._wake.wait()
                 self._wake.clear()
                 batches, self._waiting = self._waiting, []
+                self._writing = set(batches)
                 refused = await self._commit(batches, FIRST_ATTEMPTS)
-                for batch in batches:
+                for batch in (each for each in batches if each in self._writing):
                     if batch in refused:
                         self._quarantine(batch, group)
                     else:
@@ -140,21 +162,40 @@ class TaskStatusWriter:
             Conflict: a record differs from the tables.
             Exhausted, InvalidInput: etcd accepts less at once, which the store now knows.
         """
-        while statuses := statuses_to_write(self._store.tables, batches):
+        while statuses := statuses_to_write(self._store.tables, filter(self._is_pending, batches)):
             began_ns = now_ns()
             try:
                 fault("manager.statuses.received")
+                await self._check_etcd()
                 writes = [put(TASK_STATUS, task_id, status) for task_id, status in statuses.items()]
                 most = self._store.max_operations // CONDITIONS
                 for part in split(writes, max_operations=most, max_bytes=self._store.max_bytes):
                     expects = [each for write in part.writes for each in self._expects(write.identifier)]
-                    await self._store.commit(part.writes, expects=expects)
+                    with self._doubt({self._store.tables.tasks[each.identifier].node_id for each in part.writes}):
+                        await self._store.commit(part.writes, expects=expects)
                 record_running(self._store.tables, statuses, began_ns)
                 fault("manager.statuses.committed")
                 return
             except (Unavailable, Timeout) as error:  # including a full etcd, which is also Exhausted
                 _log.warning("cannot write %d task statuses yet: %s", len(statuses), error)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def _is_pending(self, batch: Batch) -> bool:
+        return batch in self._writing or self._quarantined.get(batch.node_id) is batch
+
+    @contextmanager
+    def _doubt(self, node_ids: Set[str]) -> Iterator[None]:
+        """Statuses of these nodes are being written: they are in doubt until the outcome is known."""
+        known = node_ids - self._in_doubt
+        self._in_doubt |= node_ids
+        try:
+            yield
+        except Timeout:
+            raise
+        except ShoalError:
+            self._in_doubt -= known
+            raise
+        self._in_doubt -= node_ids
 
     def _expects(self, task_id: str) -> tuple[Expect, ...]:
         """The task must exist, so that no status outlives it; its status must be unchanged.

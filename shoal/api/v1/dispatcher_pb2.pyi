@@ -581,6 +581,7 @@ class ManagerMessage(_message.Message):
     REDIRECT_FIELD_NUMBER: _builtins.int
     IMAGE_REPOSITORY_FIELD_NUMBER: _builtins.int
     HEARTBEAT_ACK_FIELD_NUMBER: _builtins.int
+    STATUSES_DROPPED_FIELD_NUMBER: _builtins.int
     status_ack: _builtins.int
     """All batches up to this sequence are in etcd."""
     image_repository: _builtins.str
@@ -601,6 +602,10 @@ class ManagerMessage(_message.Message):
     def heartbeat_ack(self) -> Global___HeartbeatAck:
         """After each heartbeat."""
 
+    @_builtins.property
+    def statuses_dropped(self) -> Global___StatusesDropped:
+        """Before the session ends."""
+
     def __init__(
         self,
         *,
@@ -611,12 +616,13 @@ class ManagerMessage(_message.Message):
         redirect: Global___Redirect | None = ...,
         image_repository: _builtins.str = ...,
         heartbeat_ack: Global___HeartbeatAck | None = ...,
+        statuses_dropped: Global___StatusesDropped | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "heartbeat_ack", b"heartbeat_ack", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "heartbeat_ack", b"heartbeat_ack", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "statuses_dropped", b"statuses_dropped", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "heartbeat_ack", b"heartbeat_ack", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "heartbeat_ack", b"heartbeat_ack", "image_repository", b"image_repository", "kind", b"kind", "managers", b"managers", "redirect", b"redirect", "status_ack", b"status_ack", "statuses_dropped", b"statuses_dropped", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack", "managers", "redirect", "image_repository", "heartbeat_ack"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack", "managers", "redirect", "image_repository", "heartbeat_ack", "statuses_dropped"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -636,6 +642,25 @@ class HeartbeatAck(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HeartbeatAck: _TypeAlias = HeartbeatAck  # noqa: Y015
+
+@_typing.final
+class StatusesDropped(_message.Message):
+    """The statuses that were not acknowledged are not in etcd, nor will they be: the node may decide about ends of tasks among
+    them by itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusesDropped: _TypeAlias = StatusesDropped  # noqa: Y015
 
 @_typing.final
 class ManagerSet(_message.Message):

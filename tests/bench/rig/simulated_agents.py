@@ -131,6 +131,12 @@ class SimulatedWorker:
         await asyncio.Event().wait()
         yield OrphanReport()
 
+    def stored(self, status: TaskStatus) -> None:
+        pass
+
+    def not_stored(self, task_id: str) -> None:
+        pass
+
     async def applied_sequences(self) -> AsyncGenerator[int]:
         """Each message, at once."""
         while True:

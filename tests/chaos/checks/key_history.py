@@ -104,7 +104,12 @@ def _check_statuses(events: Iterable[KeyEvent]) -> Iterator[Violation]:
             continue
         new, old = TaskStatus.FromString(event.value), known.get(event.key)
         known[event.key] = new
-        if old is None or new.state == old.state:
+        if old is None:
+            continue
+        if new.restarts.count < old.restarts.count:
+            what = f"restarts by its node went from {old.restarts.count} to {new.restarts.count}"
+            yield Violation(2, f"task {new.task_id}: {what}", event.at)
+        if new.state == old.state:
             continue
         if new.state < old.state or old.state in _ENDED:
             what = f"its status went from {_state(old.state)} to {_state(new.state)}"

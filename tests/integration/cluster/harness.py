@@ -127,6 +127,16 @@ class Cluster:
         pytest.fail(f"{what}: not within {seconds:.0f} s{self.logs()}")
 
 
+def container_process(host: PlaygroundHost, task: str) -> int:
+    """Process id of a task's container, by its host, whether a manager knows of it or not; 0: it does not run."""
+    try:
+        pid = int((host.run / "bundles" / task / "pid").read_text())
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (OSError, ValueError):
+        return 0
+    return 0 if stat.rpartition(")")[2].split()[0] in "ZX" else pid
+
+
 def in_volumes(cluster: Cluster, pattern: str) -> list[Path]:
     """What is in the directories of local volumes, on any host's disk."""
     while True:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from agent.journal.frames import frame
 from tests.integration.cluster.harness import inside
 from tests.integration.faults.fault_rig import HELLO, FaultRig
+from tests.integration.faults.restart_runs import dropped_end, ended_with_manager, restarted_by_node
 from tests.integration.faults.run_steps import (
     Act,
     Run,
@@ -203,6 +204,7 @@ VOLUME = (
     "agent.volume.copy-named",
 )  # fmt: skip
 MOVED_AWAY = ("agent.volume-move.granted", "agent.volume-move.copy-deleted")
+RESTART = tuple(f"agent.restart.{name}" for name in ("held", "decided", "running"))
 MOVE = tuple(f"agent.volume-move.{name}" for name in ("prepared", "copied", "verified", "finished", "adopted"))
 CSI_MOUNT = ("agent.csi.recorded", "agent.csi.staged", "agent.csi.published")
 CSI_UNMOUNT = ("agent.csi.unpublished", "agent.csi.unstaged")
@@ -215,6 +217,9 @@ RUNS: dict[str, Run] = {
     **dict.fromkeys(PULL, pulled_image),
     **dict.fromkeys(VOLUME, new_volume),
     "agent.volume.moved-aside": removed_volume,
+    **dict.fromkeys(RESTART, restarted_by_node),
+    "agent.restart.offered": ended_with_manager,
+    "agent.restart.withdrawn": dropped_end,
     **dict.fromkeys(MOVE, moved_volume),
     **dict.fromkeys(MOVED_AWAY, moved_away),
     "agent.csi.driver-called": csi_created,

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,7 @@ class FaultRig:
         self._pids: dict[str, int] = {}
         self._made = 0
         self._calls: list[subprocess.Popen[bytes]] = []
+        self._away: tuple[Callable[[], object], Callable[[], object]] | None = None
 
     def set_up(self) -> None:
         """Start h1's agent and the manager with faults that a file names, none so far, and make the bystander."""
@@ -147,8 +148,20 @@ class FaultRig:
         """The same, until it is connected: for some seconds after its death the node counts as ready."""
         before = self._sessions(self.host)
         self.spawn_agent()
+        if self._away is not None:
+            (has_acted, bring_back), self._away = self._away, None
+            self.cluster.until(has_acted, "the node to act without a manager", seconds=60)
+            bring_back()
         self.cluster.until(lambda: self._sessions(self.host) > before, "h1's agent to be connected")
         self.cluster.playground.wait_for_nodes(2)
+
+    def managers_are_away(self, has_acted: Callable[[], object], bring_back: Callable[[], object]) -> None:
+        """The next start of the agent brings them back, once it has acted without them."""
+        self._away = has_acted, bring_back
+
+    def etcd_pid(self) -> int:
+        """Of the manager's own."""
+        return int(subprocess.check_output(["pgrep", "-P", str(self.cluster.playground.pid("manager")), "-x", "etcd"]))
 
     def _sessions(self, host: PlaygroundHost) -> int:
         return host.log.read_text().count("connected to manager")

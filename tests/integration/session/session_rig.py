@@ -78,6 +78,12 @@ class RecordedAssignments:
         while True:
             yield await self.orphans.get()
 
+    def stored(self, status: TaskStatus) -> None:
+        pass
+
+    def not_stored(self, task_id: str) -> None:
+        pass
+
     async def applied_sequences(self) -> AsyncGenerator[int]:
         while True:
             yield await self.answers.get()

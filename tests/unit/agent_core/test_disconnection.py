@@ -107,7 +107,7 @@ def test_an_agent_that_begins_without_a_manager_counts_from_its_beginning(machin
     async def run() -> None:
         async with machine.agent() as worker:
             await both_run(machine, worker)
-        async with machine.agent():
+        async with machine.agent(connected=False):
             await asyncio.sleep(ALLOWED_SECONDS - 5)
             assert machine.last("bounded").state == S.RUNNING
             await machine.until("bounded", S.SHUTDOWN)

@@ -48,6 +48,8 @@ class Machine:
         self.of_images_disk: list[str] = []
         self.of_containers_disk: list[str] = []
         self.lacks_space = False
+        self.boot_id = "first"
+        self.stores = True
 
     def now_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
@@ -83,9 +85,18 @@ class Machine:
             while not condition():  # noqa: ASYNC110  # the clock is virtual
                 await asyncio.sleep(0.01)
 
+    def _reported(self, status: TaskStatus) -> None:
+        self.reports.append(status)
+        if self.worker is not None and self.stores:
+            asyncio.get_running_loop().call_soon(self.worker.stored, status)
+
     @asynccontextmanager
-    async def agent(self) -> AsyncGenerator[Worker]:
-        """The agent's process; it ends as by SIGTERM."""
+    async def agent(self, *, connected: bool = True) -> AsyncGenerator[Worker]:
+        """The agent's process; it ends as by SIGTERM.
+
+        Args:
+            connected: a manager is in reach, which stores what is reported.
+        """
         contents = FileContents()
         journal = self.journal()
         disks = {"journal": self.of_disk, "images": self.of_images_disk, "containers": self.of_containers_disk}
@@ -99,14 +110,16 @@ class Machine:
             contents=contents,
             volumes=host_volumes(self.directory / "volumes", self.now_ms, contents=contents),
             build_sandboxes=BuildSandboxes(self._exited, self.now_ms),
-            report=self.reports.append,
+            report=self._reported,
             now_ms=self.now_ms,
             host_resolv_conf=self.resolv_conf,
             set_problem=lambda disk, problem: disks[disk].append(problem),
             lacks_space=lambda: self.lacks_space,
         )
-        worker = self.worker = Worker(deps, images=self.images, journal=journal)
+        worker = self.worker = Worker(deps, images=self.images, journal=journal, boot_id=self.boot_id)
         await worker.recover()
+        if connected:
+            worker.set_connected(True)
         running = asyncio.create_task(worker.run())
         try:
             yield worker

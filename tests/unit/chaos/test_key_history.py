@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from shoal.api.v1.cluster_pb2 import Leader, PlanSequence
-from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.api.v1.task_pb2 import NodeRestarts, Task, TaskState, TaskStatus
 from tests.chaos.checks.key_history import LEADER, SEQUENCE, STATUSES, TASKS, KeyEvent, check_history
 
 TERM = 2
@@ -35,8 +35,9 @@ class Timeline:
             self.delete(revision, TASKS + task_id)
         self.put(revision, SEQUENCE, PlanSequence(term=term, number=self._number).SerializeToString())
 
-    def status(self, revision: int, task_id: str, state: "TaskState.ValueType") -> None:
-        self.put(revision, STATUSES + task_id, TaskStatus(task_id=task_id, state=state).SerializeToString())
+    def status(self, revision: int, task_id: str, state: "TaskState.ValueType", *, restarts: int = 0) -> None:
+        status = TaskStatus(task_id=task_id, state=state, restarts=NodeRestarts(count=restarts))
+        self.put(revision, STATUSES + task_id, status.SerializeToString())
 
     def found(self) -> list[str]:
         return [each.what for each in check_history(self.events)]
@@ -91,6 +92,14 @@ def test_a_status_that_goes_back_or_on_after_its_end_is_found(timeline: Timeline
         "task t: its status went from running to preparing",
         "task t: its status went from failed to orphaned",
     ]
+
+
+def test_restarts_by_the_node_are_right_and_one_that_is_forgotten_is_found(timeline: Timeline) -> None:
+    timeline.status(7, "t", TaskState.RUNNING, restarts=1)
+    timeline.status(8, "t", TaskState.RUNNING, restarts=3)
+    assert timeline.found() == []
+    timeline.status(9, "t", TaskState.FAILED, restarts=2)
+    assert timeline.found() == ["task t: restarts by its node went from 3 to 2"]
 
 
 def test_a_key_that_returns_is_found(timeline: Timeline) -> None:

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from agent.session.manager_list import ManagerList
-from agent.worker.shutdown.disconnection import DisconnectionTimer, must_stop
+from agent.worker.shared.manager_contact import ManagerContact
+from agent.worker.shutdown.disconnection import must_stop
 from manager.dispatcher.dispatcher import Context, Dispatcher
 from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
 from manager.etcd.majority import SILENT_SECONDS
@@ -126,7 +127,7 @@ class SimulatedNode:
         self._links, self._dispatchers = links, dispatchers
         initial = [ManagerAddress(id=each, api_address=each) for each in MANAGERS]
         self._managers = ManagerList(state / "managers.json", node_id=NODE_ID, initial=initial)
-        self._timer = DisconnectionTimer()
+        self._timer = ManagerContact()
         self._revision = ServiceRevision()
         self._revision.spec.task.stop_on_disconnect_ms = round(allowed_seconds * 1000)
         self.connected_to = ""

@@ -1,0 +1,1 @@
+"""Restarts of tasks by their node, while it reaches no manager."""

@@ -1,0 +1,82 @@
+"""Ways to come by the fault points of restarts by the node, as `agent_runs` has the others."""
+
+import os
+import signal
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from manager.etcd.majority import RECENT_SECONDS
+from tests.integration.cluster.harness import container_process
+from tests.integration.faults.fault_rig import FaultRig
+from tests.integration.faults.run_steps import Act, create, process_of, remove
+
+
+@contextmanager
+def restarted_by_node(rig: FaultRig) -> Generator[Act]:
+    """A container's program ends while no manager runs: the node starts it again, and the managers learn that."""
+    create(rig)
+    task, pid = rig.running("web")["id"], process_of(rig.cluster, "web")
+
+    def end() -> None:
+        rig.cluster.playground.stop_manager(kill=True)
+        rig.managers_are_away(lambda: container_process(rig.host, task) not in (0, pid), start_manager(rig))
+        os.kill(pid, signal.SIGKILL)
+
+    yield end
+    (row,) = rig.cluster.tasks("web")
+    assert (row["id"], row["state"], row["node_restarts"]) == (task, "running", 1)
+    assert process_of(rig.cluster, "web") != pid
+    remove(rig, "web")
+
+
+def start_manager(rig: FaultRig) -> Act:
+    """The manager again, with faults as the others."""
+
+    def start() -> None:
+        with rig.environment():
+            rig.cluster.playground.start_manager()
+
+    return start
+
+
+@contextmanager
+def ended_with_manager(rig: FaultRig) -> Generator[Act]:
+    """A container's program ends while a manager runs: it has a successor, and is not started again itself."""
+    create(rig)
+    task, pid = rig.running("web")["id"], process_of(rig.cluster, "web")
+    yield lambda: os.kill(pid, signal.SIGKILL)
+    row = rig.cluster.until(lambda: next((each for each in current(rig) if each["id"] != task), None), "the successor")
+    assert row["node_restarts"] is None and not container_process(rig.host, task)
+    remove(rig, "web")
+
+
+def current(rig: FaultRig) -> list[dict[str, Any]]:
+    """Tasks of "web" that run."""
+    return [row for row in rig.cluster.tasks("web") if row["state"] == "running"]
+
+
+@contextmanager
+def dropped_end(rig: FaultRig) -> Generator[Act]:
+    """A container's program ends once etcd does not answer, which the manager has not noticed yet: nobody knows of the
+    end but the node, which starts it again."""
+    create(rig)
+    task, pid = rig.running("web")["id"], process_of(rig.cluster, "web")
+    etcd = rig.etcd_pid()
+
+    def end() -> None:
+        os.kill(etcd, signal.SIGSTOP)
+        time.sleep(RECENT_SECONDS)  # before that, the end may be stored when etcd goes on
+        resume = partial(os.kill, etcd, signal.SIGCONT)
+        rig.managers_are_away(lambda: container_process(rig.host, task) not in (0, pid), resume)
+        os.kill(pid, signal.SIGKILL)
+
+    try:
+        yield end
+    finally:
+        os.kill(etcd, signal.SIGCONT)
+    (row,) = rig.cluster.tasks("web")
+    assert (row["id"], row["state"], row["node_restarts"]) == (task, "running", 1)
+    remove(rig, "web")
