@@ -39,6 +39,8 @@ def next_run(
     if task.container_id:
         restart = decide_restart(task.restart, task, end, held=held, now_ms=now_ms)
         return NextRun(restart.due_ms, restart.attempt, restart.delay_ms) if restart is not None else None
+    if not revision.spec.task.HasField("restart"):  # managers of earlier releases left it out
+        return None
     policy = revision.spec.task.restart
     decision = decide(job_restart_policy(policy) if task.job_run else policy, slot_ends(task, end), now_ms=now_ms)
     return NextRun(decision.due_ms, decision.attempt) if decision.due_ms is not None else None

@@ -129,6 +129,7 @@ def trimmed(revision: ServiceRevision) -> ServiceRevision:
     template = TaskTemplate(
         container=task.container,
         limits=task.limits,
+        restart=task.restart,
         log=task.log,
         stop_on_disconnect_ms=task.stop_on_disconnect_ms,
         build_id=task.build_id,

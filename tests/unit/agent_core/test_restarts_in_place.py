@@ -124,6 +124,15 @@ def test_the_condition_of_the_policy_holds(machine: Machine, condition: int, cod
     scenario(machine, play)
 
 
+def test_without_the_policy_from_managers_of_an_earlier_release_nothing_is_restarted(machine: Machine) -> None:
+    async def play(worker: Worker) -> None:
+        await running(machine, worker, task("a", service="serve"), revision("serve"))
+        machine.runtime.end("a", 3)
+        await machine.until("a", S.FAILED)
+
+    scenario(machine, play)
+
+
 def test_a_job_that_has_completed_is_not_run_again(machine: Machine) -> None:
     async def play(worker: Worker) -> None:
         record = task("a", service="serve")

@@ -164,6 +164,7 @@ def test_a_node_learns_when_it_stops_a_task_by_itself() -> None:
     revision.spec.task.placement.constraints.append("node.labels.x == y")
     sent = trimmed(revision).spec.task
     assert (sent.stop_on_disconnect_ms, sent.build_id, sent.HasField("placement")) == (5_000, "b1", False)
+    assert sent.HasField("restart"), "else the node does not know the restart policy"
 
 
 def test_a_snapshot_replaces_and_an_increment_of_nothing_is_empty() -> None:
