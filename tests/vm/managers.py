@@ -232,7 +232,7 @@ def check_backups_on_a_schedule() -> None:
     for each in MANAGERS:
         each.run("mkdir -p /backup/shoal")
     M1.run("shoal cluster backup --every 6h --keep 28 --to /backup/shoal")
-    wait_for(lambda: listing(M1, "cluster backup status")["backups"] == 1, "there is a backup")
+    wait_for(lambda: listing(M1, "cluster backup status")[0]["backups"] == 1, "there is a backup")
 
 
 CHECKS: tuple[Check, ...] = (
