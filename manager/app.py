@@ -272,7 +272,18 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         await leadership.check_unique(manager)
     formats = FormatController(store=store, state_directory=settings.state_directory, now_ms=now_ms)
     lead = leader_work(
-        settings, store, own.manager_id, keyring, agents, writer, place, clocks, exporter, formats, now_ms
+        settings,
+        store,
+        own.manager_id,
+        keyring,
+        agents,
+        writer,
+        place,
+        clocks,
+        exporter,
+        formats,
+        dispatcher.last_attempt,
+        now_ms,
     )
     set_log_fields(manager=own.manager_id)
     monitor = ManagerMonitor(

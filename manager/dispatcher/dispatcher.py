@@ -46,7 +46,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 )
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NodeDescription
-from shoal.errors import Busy, Conflict, Exhausted, PermissionDenied, ShoalError, Unavailable
+from shoal.errors import Busy, Conflict, Exhausted, PermissionDenied, ShoalError, Timeout, Unavailable
 from shoal.identity.roles import Role
 from shoal.rpc.caller import Caller, caller_of
 from shoal.rpc.host_port import peer_address
@@ -160,6 +160,10 @@ class Dispatcher(DispatcherServicer):
         revisions = {session.node_id: session.applied_revision(newest) for session in held}
         return [NodeApplied(node_id=each, revision=at, up_to_date=at == newest) for each, at in revisions.items()]
 
+    def last_attempt(self, node_id: str) -> float:
+        """When the node last tried to open a session that could not be recorded: see `HeartbeatMonitor`."""
+        return self._heartbeats.last_attempt(node_id)
+
     async def Session(  # noqa: N802  # named by the protocol
         self, requests: AsyncIterator[AgentMessage], context: Context
     ) -> AsyncGenerator[ManagerMessage]:
@@ -217,8 +221,12 @@ class Dispatcher(DispatcherServicer):
 
     async def _open(self, node_id: str, description: NodeDescription, peer: str) -> AgentSession:
         self._rate_limiter.count_open(node_id, description.ByteSize())
-        report = await self._admission.admit(node_id, description, peer)
-        await self._node_statuses.mark_ready(node_id, report)
+        try:
+            report = await self._admission.admit(node_id, description, peer)
+            await self._node_statuses.mark_ready(node_id, report)
+        except (Unavailable, Timeout):
+            self._heartbeats.attempted(node_id)
+            raise
         if older := self._sessions.get(node_id):
             older.end(Conflict(f"node {node_id} opened a new session"))
         session = self._sessions[node_id] = AgentSession(node_id, self._sequences, report)

@@ -1,6 +1,7 @@
 """Monitors nodes whose manager was lost. Runs on the leader only."""
 
 import asyncio
+from collections.abc import Callable
 
 from manager.dispatcher.liveness.heartbeats import GRACE_SECONDS, HEARTBEAT_SECONDS, Liveness, grace_seconds
 from manager.dispatcher.liveness.loss_writer import marked_down_nodes, write_losses
@@ -26,6 +27,10 @@ def abandoned(view: View) -> dict[str, str]:
 class AbandonedNodeMonitor:
     """Runs in the leader's term. From the moment that a node is found abandoned it has a grace period to reconnect,
     which is longer when there are many, or when its agent is restarting.
+
+    Args:
+        last_attempt: when a node last tried in vain to open a session with this manager, since it could not be
+            recorded, by the event loop's clock.
     """
 
     def __init__(
@@ -36,12 +41,14 @@ class AbandonedNodeMonitor:
         now_ms: NowMs,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         restart_grace_seconds: float = RESTART_GRACE_SECONDS,
+        last_attempt: Callable[[str], float] = lambda _: float("-inf"),
     ) -> None:
         self._store = store
         self._manager_id = manager_id
         self._now_ms = now_ms
         self._heartbeat_seconds = heartbeat_seconds
         self._restart_grace_seconds = restart_grace_seconds
+        self._last_attempt = last_attempt
 
     async def run(self, fence: int) -> None:
         """Until cancelled, or until the term is over.
@@ -71,6 +78,8 @@ class AbandonedNodeMonitor:
             status = self._store.tables.node_status[node_id]
             if seconds := remaining_seconds(status, self._now_ms(), self._restart_grace_seconds):
                 liveness.expect_restart(node_id, now + seconds)
+        for node_id in lost:
+            liveness.expect(node_id, self._last_attempt(node_id))
         return lost
 
     async def _write_losses(

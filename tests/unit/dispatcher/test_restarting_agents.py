@@ -43,27 +43,30 @@ class StoppingAgents:
     def __init__(self, store: Store, dispatcher: Dispatcher, callers: list[str]) -> None:
         self.store, self._dispatcher, self._callers = store, dispatcher, callers
 
-    async def session(self, node_id: str, stop: AgentStop | None = None) -> float:
+    async def session(self, node_id: str, stop: AgentStop | None = None, kernel: str = "") -> float:
         """A session of some heartbeats that ends with this message, or as by SIGKILL; the grace that Welcome named."""
         self._callers[:] = [node_id]
         context = cast(Context, SimpleNamespace(peer=lambda: "ipv4:192.0.2.9:1"))
         grace = -1.0
-        messages: Any = self._dispatcher.Session(self._requests(node_id, stop), context)
+        messages: Any = self._dispatcher.Session(self._requests(node_id, stop, kernel), context)
         async with aclosing(messages):
             async for message in messages:
                 if message.HasField("welcome"):
                     grace = message.welcome.restart_grace_ms / 1000
         return grace
 
-    async def _requests(self, node_id: str, stop: AgentStop | None) -> AsyncIterator[AgentMessage]:
-        address = f"192.0.2.{10 + int(node_id[1:])}"
-        yield AgentMessage(hello=Hello(description=NodeDescription(hostname=node_id, address=address)))
+    async def _requests(self, node_id: str, stop: AgentStop | None, kernel: str) -> AsyncIterator[AgentMessage]:
+        about = NodeDescription(hostname=node_id, address=f"192.0.2.{10 + int(node_id[1:])}", kernel=kernel)
+        yield AgentMessage(hello=Hello(description=about))
         for _ in range(3):
             await asyncio.sleep(2.0)
             yield AgentMessage(heartbeat=Heartbeat())
         if stop is not None:
             yield AgentMessage(stop=stop)
             yield AgentMessage(heartbeat=Heartbeat())  # nothing that was still under way counts
+
+    def last_attempt(self, node_id: str) -> float:
+        return self._dispatcher.last_attempt(node_id)
 
     def status(self, node_id: str = "n1") -> NodeStatus:
         return self.store.tables.node_status[node_id]
