@@ -13,7 +13,7 @@ from tests.fakes.console.made_up_console import PAGES, made_up_console
 from tests.integration.console.test_every_page import GO
 
 SECONDS = 300
-pytestmark = pytest.mark.timeout(SECONDS + 60)
+pytestmark = pytest.mark.timeout(SECONDS + 20)
 WATCH = """() => {
   const canvas = document.querySelector('main canvas');
   const seen = window.seen = [canvas.toDataURL()];

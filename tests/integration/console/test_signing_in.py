@@ -33,7 +33,7 @@ from tests.fakes.console.made_up_manager import MadeUpManager, serving
 
 NAME = "console.example.test"
 SECONDS = 300
-pytestmark = pytest.mark.timeout(SECONDS + 60)
+pytestmark = pytest.mark.timeout(SECONDS + 20)
 OTHER_PAGE = """<!doctype html><title>Elsewhere</title>
 <iframe src="{0}"></iframe>
 <form method="post" enctype="text/plain" action="{0}api/services/service0/scale">
