@@ -28,9 +28,10 @@ class Machines:
         if command == "poweroff":
             here.power_off()
             return subprocess.CompletedProcess(command, 0, "", "")
-        done = here.shell(f"cd {SOURCE} && {{ {command.replace('SHOAL-1-…', self._token)}; }} 2>&1")
-        self._token = next((word for word in done.stdout.split() if word.startswith("SHOAL-1-")), self._token)
-        return done
+        done = here.shell(f"cd {SOURCE} && {command.replace('SHOAL-1-…', self._token)}")
+        said = f"{done.stdout}{done.stderr}"
+        self._token = next((word for word in said.split() if word.startswith("SHOAL-1-")), self._token)
+        return subprocess.CompletedProcess(command, done.returncode, said, "")
 
 
 def check_machines_start() -> None:
