@@ -13,6 +13,8 @@ from shoal.task_group import race
 WAIT_SECONDS = 60.0
 """Then the task is rejected, and the restart policy decides, which finally chooses another node."""
 CHECK_SECONDS = 2.0
+_CLOCK_SECONDS = 0.001
+"""Timers of an event loop may be this early; a delay that is shorter than its clock's resolution would be none."""
 
 T = TypeVar("T")
 WaitCancelled = Callable[[], Coroutine[Any, Any, None]]
@@ -75,7 +77,7 @@ class DiskSpaceWaiter:
                 try:
                     return await work()
                 except self._refusal as error:
-                    if loop.time() >= ends_at:
+                    if loop.time() >= ends_at - _CLOCK_SECONDS:
                         raise
                     refusal = error
                 delay = min(2 * delay, self._max_delay)
