@@ -56,7 +56,7 @@ def test_its_socket_and_its_context_are_made(context: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     said, _, made = done.stdout.partition("\n\n")
     assert said.endswith("The engine is running. To use it, run: docker -H unix:///run/other.sock ps")
-    once = ["daemon-reload", "enable --now shoal-engine.socket", "daemon-reload", "enable shoal-engine"]
+    once = ["daemon-reload", "enable --quiet --now shoal-engine.socket", "daemon-reload", "enable --quiet shoal-engine"]
     assert made.splitlines() == [
         "700 /var/lib/shoal/engine",
         "600 /var/lib/shoal/engine/contexts/default/key.pem",
@@ -114,7 +114,7 @@ def test_a_console_has_its_settings_and_its_context_for_itself_alone(context: Pa
         "SHOAL_CONSOLE_LISTEN=10.0.0.5:443",
         "SHOAL_CONSOLE_NAMES=console.example.com",
         "daemon-reload",
-        "enable shoal-console",
+        "enable --quiet shoal-console",
         "restart shoal-console",
         "Shoal was removed. No data was kept.",
     ]
