@@ -53,9 +53,9 @@ class StatusQueue:
     def end_session(self) -> list[str]:
         """End a session. Ids of the tasks whose final statuses are for certain not stored anywhere: they are forgotten.
 
-        What was sent and not acknowledged may have been stored, until a later session acknowledges it.
+        An end that was sent and not acknowledged may have been stored, until a later session acknowledges it.
         """
-        self._in_doubt.update(self._sent)
+        self._in_doubt.update(task_id for task_id, status in self._sent.items() if is_terminal(status.state))
         return self._forget_unsent()
 
     def acknowledge(self, sequence: int) -> list[TaskStatus]:

@@ -159,6 +159,10 @@ class FaultRig:
         """The next start of the agent brings them back, once it has acted without them."""
         self._away = has_acted, bring_back
 
+    def failed_sessions(self) -> int:
+        """How often h1's agent has lost a manager, or not reached one."""
+        return self.host.log.read_text().count("cannot connect to manager")
+
     def etcd_pid(self) -> int:
         """Of the manager's own."""
         return int(subprocess.check_output(["pgrep", "-P", str(self.cluster.playground.pid("manager")), "-x", "etcd"]))

@@ -21,7 +21,10 @@ def restarted_by_node(rig: FaultRig) -> Generator[Act]:
     task, pid = rig.running("web")["id"], process_of(rig.cluster, "web")
 
     def end() -> None:
+        failed = rig.failed_sessions()
         rig.cluster.playground.stop_manager(kill=True)
+        # Before it notices that, the agent would send the end, and not know whether it was stored.
+        rig.cluster.until(lambda: rig.failed_sessions() > failed, "h1's agent to notice that the manager is away")
         rig.managers_are_away(lambda: container_process(rig.host, task) not in (0, pid), start_manager(rig))
         os.kill(pid, signal.SIGKILL)
 
