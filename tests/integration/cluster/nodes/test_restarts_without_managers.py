@@ -109,6 +109,20 @@ def kill_manager(cluster: Cluster, name: str) -> None:
         os.kill(each, signal.SIGKILL)
 
 
+def failed_sessions(cluster: Cluster) -> list[int]:
+    """How often each node has lost a manager, or not reached one."""
+    return [cluster.layout.host(each).log.read_text().count("cannot connect to manager") for each in (1, 2)]
+
+
+def await_loss(cluster: Cluster, before: list[int]) -> None:
+    """Until both nodes have noticed: before, they would send an end, and not know whether it was stored."""
+
+    def have_noticed() -> bool:
+        return all(now > then for now, then in zip(failed_sessions(cluster), before, strict=True))
+
+    cluster.until(have_noticed, "both nodes to notice that managers are away", seconds=ACT_SECONDS)
+
+
 def answers(cluster: Cluster) -> bool:
     """Whether the service answers on its published port, by any node."""
     host = cluster.layout.host(1)
@@ -133,10 +147,12 @@ def test_what_ends_without_a_majority_runs_again_and_nothing_is_double(two_manag
     tasks = all_tasks(cluster)
     restarted, ended = web_and_own(cluster), own_task(cluster, "plain")[0]
     (failed,) = cluster.pids("done")
+    before = failed_sessions(cluster)
     kill_manager(cluster, "m2")
     cluster.until(
         lambda: "disconnected from etcd since" in cluster.run("service", "ls").stderr, "the loss", seconds=ACT_SECONDS
     )
+    await_loss(cluster, before)
     kill_all(tasks)
     pids = await_restarts(cluster, tasks, restarted)
     cluster.until(partial(answers, cluster), "the service to answer without a majority", seconds=30)
@@ -159,8 +175,10 @@ def test_what_ends_while_no_manager_runs_is_restarted_also_by_an_agent_that_star
     cluster = two_managers
     every = all_tasks(cluster)
     tasks = {task: every[task] for task in web_and_own(cluster)}
+    before = failed_sessions(cluster)
     for name in ("manager", "m2"):
         kill_manager(cluster, name)
+    await_loss(cluster, before)
     host = cluster.layout.host(1)
     cluster.playground.stop_agent(host, kill=True)
     kill_all(tasks)
