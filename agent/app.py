@@ -1,4 +1,4 @@
-"""The agent as a whole: the only place that constructs its parts."""
+"""The agent as a whole: constructs its parts; those behind its gRPC server are in `agent_server`."""
 
 import asyncio
 import logging
@@ -11,19 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from grpc import aio
-
-from agent.archives.container_files import ContainerFiles
-from agent.archives.root_sizes import RootSizes
+from agent.agent_server import agent_server
 from agent.build.build_cache import BuildCache
 from agent.build.build_host import BuildHost
-from agent.build.build_service import AgentBuildsService
-from agent.commits.layer_commits import LayerCommits
 from agent.component_settings import cgroup_parent, network_settings, runtime_config
-from agent.csi.controller_service import ControllerService
 from agent.csi.driver_registry import DriverRegistry
 from agent.csi.driver_sockets import parse_socket
-from agent.diagnosis.host_diagnosis import HostDiagnosis
 from agent.diagnosis.open_diagnosis import host_diagnosis
 from agent.disk_full import lacks_space
 from agent.files.file_contents import FileContents
@@ -52,12 +45,6 @@ from agent.session.manager_session import ManagerSession
 from agent.session.status_queue import StatusQueue
 from agent.settings import AgentSettings
 from agent.state_directory import claim_state_directory
-from agent.streams.agent_containers import AgentContainersService
-from agent.streams.agent_streams import AgentStreamsService
-from agent.streams.exec_sessions import ExecSessions
-from agent.volume_moves.move_source import MoveSource
-from agent.volume_moves.move_target import MoveTarget
-from agent.volume_moves.volume_data import VolumeDataService
 from agent.volumes.csi_mounter import CsiMounter
 from agent.volumes.csi_volumes import CsiVolumes
 from agent.volumes.host_volumes import HostVolumes
@@ -67,27 +54,17 @@ from agent.worker.container_runtime import Exit
 from agent.worker.shared.build_sandboxes import BuildSandboxes
 from agent.worker.shared.runner_dependencies import make_dependencies
 from agent.worker.worker import Worker
-from shoal.api.v1.agent_containers_pb2_grpc import add_AgentContainersServicer_to_server
-from shoal.api.v1.builds_pb2_grpc import add_AgentBuildsServicer_to_server
-from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
-from shoal.api.v1.volume_data_pb2_grpc import add_VolumeDataServicer_to_server
 from shoal.daemons.heap_trimming import trim_heap_forever
 from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.manifests import host_platform
 from shoal.distribution.registries import read_registries
 from shoal.notifier import Notifier
-from shoal.rpc import server_limits
-from shoal.rpc.access import AGENT_STREAMS
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
-from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.host_port import HostPort
-from shoal.rpc.removed_managers import RemovedManagers
 from shoal.spec_templates import NodeValues
 from shoal.task_group import TaskGroup
 from shoal.telemetry.log_formatters import set_log_fields
 from shoal.telemetry.tracing import tracing
-
-SERVER_GRACE_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -150,7 +127,7 @@ async def run(settings: AgentSettings, stop: OrderlyStop) -> None:
             membership,
         )
         await stack.enter_async_context(
-            _streams(
+            agent_server(
                 str(HostPort(address, settings.stream_port)),
                 managers,
                 membership,
@@ -295,59 +272,3 @@ def _volumes(
         notifier=notifier,
     )
     return volumes, LocalVolumeSizes(local, settings.volumes_directory)
-
-
-@asynccontextmanager
-async def _streams(
-    address: str,
-    managers: ManagerList,
-    membership: Membership,
-    runtime: OciRuntime,
-    worker: Worker,
-    network: NodeNetwork,
-    drivers: DriverRegistry,
-    volumes: LocalVolumes,
-    sizes: LocalVolumeSizes,
-    images: ImageStore,
-    builds: BuildHost,
-    diagnosis: HostDiagnosis,
-) -> AsyncGenerator[aio.Server]:
-    """The agent's gRPC server, for managers, and for other agents that may read a volume."""
-    removed = RemovedManagers(lambda: managers.removed)
-    server = make_server(AGENT_STREAMS, limits=server_limits.AGENT_STREAMS, removed=removed)
-    source = MoveSource(volumes)
-    streams = AgentStreamsService(
-        logs=runtime,
-        prober=network.prober,
-        diagnosis=diagnosis,
-        stats=runtime,
-        controller=ControllerService(drivers),
-        sizes=sizes,
-        exec_runtime=runtime,
-        source=source,
-        target=MoveTarget(volumes, membership.current),
-        now_ns=time.monotonic_ns,
-    )
-    add_AgentStreamsServicer_to_server(streams, server)
-    commits = LayerCommits(containers=runtime, images=images)
-    files = ContainerFiles(runtime)
-    of_containers = AgentContainersService(
-        containers=runtime,
-        tasks=worker,
-        files=files,
-        sizes=RootSizes(runtime.find_root),
-        commits=commits,
-        execs=ExecSessions(task_of=runtime.task_of, runtime=runtime),
-    )
-    add_AgentContainersServicer_to_server(of_containers, server)
-    await asyncio.to_thread(builds.clear)
-    building = AgentBuildsService(builds)
-    add_AgentBuildsServicer_to_server(building, server)
-    add_VolumeDataServicer_to_server(VolumeDataService(source), server)
-    listen(server, address, membership.current)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop(SERVER_GRACE_SECONDS)
-        await building.aclose()

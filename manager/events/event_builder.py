@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from manager import node_identity
-from manager.events import container_events, image_events
-from manager.nodes.node_warnings import NodeWarnings
+from manager.events import container_events, image_events, node_events
 from manager.planner.spec.problem_texts import is_stay, is_wait
 from manager.records.field_diff import field_changes
 from manager.records.object_lookup import hostname_of
@@ -19,12 +17,11 @@ from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network
-from shoal.api.v1.node_pb2 import NetworkCondition, Node, NodeSpec, NodeStatus
+from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceStatus, UpdateStatus
 from shoal.api.v1.standalone_pb2 import Container, Image
 from shoal.api.v1.task_pb2 import NodeRestarts, Task, TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
-from shoal.node_states import node_state
 
 _OBJECT_TYPES = {
     kinds.NETWORK.name: "network",
@@ -127,10 +124,8 @@ def events_of(observed: ObservedChange, view: View) -> Iterator[Event]:
             yield from _task(observed, old, new, view)
         case TaskStatus():
             yield from _task_status(observed, old, new, view)
-        case Node():
-            yield from _node(observed, old, new, view)
-        case NodeStatus():
-            yield from _node_status(observed, old, new, view)
+        case Node() | NodeStatus():
+            yield from node_events.events_of(observed.change.identifier, old, new, view, observed.at_ms)
         case Volume() if isinstance(old, Volume) and isinstance(new, Volume):
             yield from _volume(observed, old, new, view)
         case VolumeStatus():
@@ -289,75 +284,3 @@ def _restart(before: NodeRestarts, restarts: NodeRestarts) -> str:
 
 def _ending(status: TaskStatus) -> str:
     return status.message or (f"exit code {status.exit_code}" if status.HasField("exit_code") else "")
-
-
-def _node_event(observed: ObservedChange, hostname: str, action: str, message: str = "") -> Event:
-    identifier = observed.change.identifier
-    return Event(
-        type="node", action=action, id=identifier, name=hostname, node=hostname, message=message, at_ms=observed.at_ms
-    )
-
-
-def _node(observed: ObservedChange, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
-    hostname = hostname_of(view, observed.change.identifier)
-    if not isinstance(old, Node) or not isinstance(new, Node):
-        yield _node_event(observed, hostname, _action(old, new))
-        return
-    if old.spec.availability != new.spec.availability:
-        yield _node_event(
-            observed, hostname, NodeSpec.Availability.Name(new.spec.availability or NodeSpec.ACTIVE).lower()
-        )
-    if old.spec.HasField("identity") and old.spec.identity != new.spec.identity:
-        paths = [change.path for change in field_changes(old.spec.identity, new.spec.identity)]
-        yield _node_event(observed, hostname, "update", ", ".join(paths[:_FIELDS_NAMED]))
-    if old.spec.labels != new.spec.labels:
-        yield _node_event(observed, hostname, "update", "labels")
-
-
-def _node_status(observed: ObservedChange, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
-    before = old if isinstance(old, NodeStatus) else NodeStatus()
-    if not isinstance(new, NodeStatus):
-        return
-    hostname = hostname_of(view, observed.change.identifier)
-    if new.state != before.state or node_state(new) != node_state(before):
-        yield _node_event(observed, hostname, node_state(new), new.message)
-    if new.session_error and new.session_error != before.session_error:
-        yield _node_event(observed, hostname, "refused", new.session_error)
-    if new.reported_identity != before.reported_identity and (node := view.nodes.get(new.node_id)) is not None:
-        for claim in node_identity.warnings(node, new):
-            yield _node_event(observed, hostname, "problem", claim)
-    if new.description.underlay_mtu != before.description.underlay_mtu:
-        for warning in NodeWarnings(view).mtu_warning(new.description):
-            yield _node_event(observed, hostname, "problem", warning)
-    yield from _network_condition(observed, hostname, before.network_condition, new.network_condition)
-    yield from _path_faults(observed, hostname, before.network_condition, new.network_condition, view)
-
-
-def _path_faults(
-    observed: ObservedChange, hostname: str, old: NetworkCondition, new: NetworkCondition, view: View
-) -> Iterator[Event]:
-    if old.paths == new.paths:
-        return
-    warnings = NodeWarnings(view)
-    before, after = ([warnings.path_warning(each) for each in condition.paths] for condition in (old, new))
-    for text in after:
-        if text not in before:
-            yield _node_event(observed, hostname, "problem", text)
-    for text in before:
-        if text not in after:
-            yield _node_event(observed, hostname, "resolved", text)
-
-
-def _network_condition(
-    observed: ObservedChange, hostname: str, old: NetworkCondition, new: NetworkCondition
-) -> Iterator[Event]:
-    if new.repaired.at_ms > old.repaired.at_ms:
-        number = new.repaired.count - old.repaired.count
-        more = f" ({number} times since the last event)" if number > 1 and old.repaired.count else ""
-        yield _node_event(observed, hostname, "network-repaired", f"{new.repaired.description}{more}")
-    for problem in new.problems:
-        if problem not in old.problems:
-            yield _node_event(observed, hostname, "problem", problem)
-    for problem in old.problems:
-        if problem not in new.problems:
-            yield _node_event(observed, hostname, "resolved", problem)
