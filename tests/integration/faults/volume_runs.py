@@ -37,9 +37,7 @@ def removed_volume(rig: FaultRig) -> Generator[Act]:
 def moved_volume(rig: FaultRig) -> Generator[Act]:
     """A volume is moved from h2 to h1."""
     cluster = rig.cluster
-    cluster.quick("service", "create", "--name", "web", "--mount", "source=data,target=/data", *ON_H1[2:], HELLO)
-    if rig.running("web")["node"] == "h1":
-        cluster.quick("volume", "move", "data", "--to", "h2")
+    create_with_data(rig, "h2", instead_of="h1")
     inside(process_of(cluster, "web"), "/bin/sh", "-c", "echo precious > /data/row")
     calls: list[subprocess.Popen[bytes]] = []
     yield lambda: calls.append(rig.background("volume", "move", "data", "--to", "h1", "--detach"))
@@ -51,14 +49,21 @@ def moved_volume(rig: FaultRig) -> Generator[Act]:
 def moved_away(rig: FaultRig) -> Generator[Act]:
     """A volume is moved from h1 to h2, and its old copy is deleted."""
     cluster = rig.cluster
-    cluster.quick("service", "create", "--name", "web", "--mount", "source=data,target=/data", *ON_H1[2:], HELLO)
-    if rig.running("web")["node"] == "h2":
-        cluster.quick("volume", "move", "data", "--to", "h1")
+    create_with_data(rig, "h1", instead_of="h2")
     inside(process_of(cluster, "web"), "/bin/sh", "-c", "echo precious > /data/row")
     calls: list[subprocess.Popen[bytes]] = []
     yield lambda: calls.append(rig.background("volume", "move", "data", "--to", "h2", "--detach"))
     calls[0].wait(60)
     arrived(rig, "h2")
+
+
+def create_with_data(rig: FaultRig, node: str, *, instead_of: str) -> None:
+    """A service with a volume on the node, which nothing binds to it: the other one takes no tasks for a moment."""
+    cluster = rig.cluster
+    cluster.quick("node", "update", "--availability", "pause", instead_of)
+    cluster.quick("service", "create", "--name", "web", "--mount", "source=data,target=/data", *ON_H1[2:], HELLO)
+    cluster.quick("node", "update", "--availability", "active", instead_of)
+    assert rig.running("web")["node"] == node
 
 
 def arrived(rig: FaultRig, node: str) -> None:

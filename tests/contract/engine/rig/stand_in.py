@@ -12,7 +12,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from engine.handlers.ping import ping_routes
-from engine.protocol.errors import not_found
+from engine.protocol.errors import bad_request, not_found
 from engine.protocol.frames import Output, frame
 from engine.server.call import Call
 from engine.server.hijack import MULTIPLEXED, RAW, HijackedResponse, RawStream
@@ -128,7 +128,10 @@ class StandIn:
 
     async def _create(self, call: Call) -> web.StreamResponse:
         document = await call.json_object()
-        name, *arguments = document["Cmd"]
+        command = document.get("Cmd")
+        if not isinstance(command, list) or not command or not isinstance(command[0], str) or command[0] not in PROGRAMS:
+            raise bad_request(f"no such program: {command!r}")
+        name, *arguments = command
         self._count += 1
         identifier = f"{self._count:064x}"
         self.containers[identifier] = Container(PROGRAMS[name], arguments, bool(document.get("Tty")))

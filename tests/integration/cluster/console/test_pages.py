@@ -59,6 +59,8 @@ def test_the_picture_of_nodes_is_used_by_pointer_and_by_keyboard(clean: Cluster,
     create(clean)
     page = open_page("/")
     box = page.get_by_role("link", name=re.compile("^h1, ready, 1 running"))
+    expect(box).to_be_visible()
+    expect(page.get_by_text("Everything runs as it should.")).to_be_visible()  # nothing above it moves it from now on
     box.hover(position={"x": 15, "y": 37})  # its first cell
     tooltip = page.get_by_role("tooltip")
     expect(tooltip).to_contain_text(re.compile(r"web\.\d.*running for"))
