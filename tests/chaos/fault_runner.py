@@ -33,13 +33,13 @@ class FaultRunner:
         self._epochs = epochs
         self._lock = threading.Lock()
 
-    def run(self, schedule: ChaosSchedule, calm_seconds: float) -> None:
+    def run(self, schedule: ChaosSchedule) -> None:
         """All steps. Returns after the last one's calm."""
         for number, step in enumerate(schedule.steps, 1):
             text = ", ".join(map(str, step.faults))
             print(f"{number:3}/{len(schedule.steps)}  {step.seconds:4.1f} s  {text}", flush=True)
             self._run_step(step)
-            time.sleep(calm_seconds)
+            time.sleep(step.calm_seconds)
 
     def _run_step(self, step: ScheduledStep) -> None:
         faults = [replace(each, target=self._cluster.resolve(each.target)) for each in step.faults]

@@ -121,9 +121,9 @@ def _faults(report: ChaosReport) -> list[str]:
 
 
 def _traffic(report: ChaosReport) -> list[str]:
-    head = ["Client", "Connections", "Answered", "Lost", "Lost in calm", "Longest gap, s"]
+    head = ["Client", "Connections", "Answered", "Lost", "Answered in calm", "Lost in calm", "Longest gap, s"]
     rows = [
-        [each.client, each.kind, each.answered, each.lost, each.lost_in_calm, each.longest_gap]
+        [each.client, each.kind, each.answered, each.lost, each.answered_in_calm, each.lost_in_calm, each.longest_gap]
         for each in report.traffic
     ]
     writes = report.writes

@@ -52,7 +52,7 @@ from tests.chaos.fault_kinds import MANAGERS
 from tests.chaos.fault_runner import FaultRunner
 from tests.chaos.history import INFO, History
 from tests.chaos.report import ChaosReport, report_text
-from tests.chaos.schedule import CALM_SECONDS, ChaosSchedule, write_schedule
+from tests.chaos.schedule import ChaosSchedule, write_schedule
 from tests.chaos.violation import Violation, with_faults
 from tests.chaos.workload.hostile_agent import HostileAgent
 from tests.chaos.workload.requests import RequestClient, by_mesh, by_name
@@ -82,7 +82,6 @@ class ChaosOptions:
         images: with the example images' archives.
         slowness: by which the time to converge is multiplied, on a busy machine.
         keep: leave the cluster running.
-        calm_seconds: after each step.
     """
 
     schedule: ChaosSchedule
@@ -90,7 +89,6 @@ class ChaosOptions:
     images: Path
     slowness: float = 1.0
     keep: bool = False
-    calm_seconds: float = CALM_SECONDS
 
 
 def run_chaos(options: ChaosOptions) -> ChaosReport:
@@ -151,7 +149,7 @@ class _Run:
             raise TimeoutError(f"the cluster did not converge before the first fault: {'; '.join(left)}")
         with self._working(writer):
             time.sleep(10.0)
-            runner.run(options.schedule, options.calm_seconds)
+            runner.run(options.schedule)
         return self._judge(runner, recorder)
 
     @contextmanager

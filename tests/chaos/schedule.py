@@ -11,6 +11,10 @@ from tests.chaos.fault_kinds import FAULT_KINDS, PlannedFault
 MIN_SECONDS = 5.0
 MAX_SECONDS = 20.0
 CALM_SECONDS = 10.0
+LONG_CALM_SECONDS = 45.0
+"""After each eighth step: lost requests are a fault's for some time after it, so that only a longer calm tells whether
+clients lose some without a fault."""
+_STEPS_TO_LONG_CALM = 8
 _SHARE_OF_PAIRS = 0.35
 
 
@@ -20,12 +24,14 @@ class ScheduledStep:
 
     Attributes:
         at_seconds: since the schedule's begin.
-        seconds: how long it lasts; calm follows.
+        seconds: how long it lasts.
+        calm_seconds: how long nothing happens afterwards.
     """
 
     at_seconds: float
     seconds: float
     faults: tuple[PlannedFault, ...]
+    calm_seconds: float = CALM_SECONDS
 
 
 @dataclass(frozen=True)
@@ -48,14 +54,16 @@ def make_schedule(seed: int, minutes: float) -> ChaosSchedule:
     """
     rng = random.Random(seed)
     kinds = _Kinds(rng)
-    at_seconds, steps = 0.0, []
+    at_seconds = 0.0
+    steps: list[ScheduledStep] = []
     while at_seconds < minutes * 60:
         faults = _choose(rng, kinds)
         least = max(FAULT_KINDS[each.kind].seconds for each in faults)
         pauses = [float(each.value) for each in faults if each.is_pause]
         seconds = max(pauses) if len(pauses) == len(faults) else max(least, *pauses, _seconds(rng))
-        steps.append(ScheduledStep(round(at_seconds, 1), seconds, faults))
-        at_seconds += seconds + CALM_SECONDS
+        calm = CALM_SECONDS if (len(steps) + 1) % _STEPS_TO_LONG_CALM else LONG_CALM_SECONDS
+        steps.append(ScheduledStep(round(at_seconds, 1), seconds, faults, calm))
+        at_seconds += seconds + calm
     return ChaosSchedule(seed, minutes, tuple(steps))
 
 
@@ -111,10 +119,12 @@ def scripted(
 
     Args:
         faults: seconds and faults of each step.
+        calm_seconds: after each step.
     """
-    at_seconds, steps = 0.0, []
+    at_seconds = 0.0
+    steps: list[ScheduledStep] = []
     for seconds, together in faults:
-        steps.append(ScheduledStep(at_seconds, seconds, tuple(together)))
+        steps.append(ScheduledStep(at_seconds, seconds, tuple(together), calm_seconds))
         at_seconds += seconds + calm_seconds
     return ChaosSchedule(seed, round(at_seconds / 60, 2), tuple(steps))
 
@@ -144,4 +154,5 @@ def _step(document: dict[str, object]) -> ScheduledStep:
     faults = tuple(PlannedFault(**each) for each in document["faults"])  # type: ignore[attr-defined]
     if unknown := [each.kind for each in faults if each.kind not in FAULT_KINDS]:
         raise ValueError(f"no such kind of fault: {', '.join(unknown)}")
-    return ScheduledStep(float(document["at_seconds"]), float(document["seconds"]), faults)  # type: ignore[arg-type]
+    at_seconds, seconds, calm = document["at_seconds"], document["seconds"], document.get("calm_seconds", CALM_SECONDS)
+    return ScheduledStep(float(at_seconds), float(seconds), faults, float(calm))  # type: ignore[arg-type]

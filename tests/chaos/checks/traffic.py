@@ -47,6 +47,7 @@ class TrafficSummary:
     """Of one client and one kind of connection.
 
     Attributes:
+        answered_in_calm, lost_in_calm: while no fault was active or had just ended.
         longest_gap: between two answers, seconds.
         gap_at: when it ended.
     """
@@ -55,6 +56,7 @@ class TrafficSummary:
     kind: str
     answered: int
     lost: int
+    answered_in_calm: int
     lost_in_calm: int
     longest_gap: float
     gap_at: float
@@ -87,9 +89,11 @@ def summarize(
             lost = _lost(received, kind)
             gaps = [(each.gaps[kind][0], each.gaps[kind][1]) for each in received if kind in each.gaps]
             gap, at = max(gaps, default=(0.0, 0.0))
-            calm = sum(not active_at(each.at, faults, aftermath=aftermath) for each in lost)
+            lost_in_calm = sum(not active_at(each.at, faults, aftermath=aftermath) for each in lost)
             answered = sum(each.answered.get(kind, 0) for each in received)
-            found.append(TrafficSummary(client, kind, answered, len(lost), calm, gap, at))
+            calm = [each for each in received if not active_at(each.at, faults, aftermath=aftermath)]
+            in_calm = sum(each.answered.get(kind, 0) for each in calm)
+            found.append(TrafficSummary(client, kind, answered, len(lost), in_calm, lost_in_calm, gap, at))
     return found
 
 

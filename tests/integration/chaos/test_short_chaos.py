@@ -32,7 +32,7 @@ STEPS = (
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_and_nothing_is_double_under_faults(tmp_path: Path) -> None:
     schedule = scripted(seed=1, faults=STEPS, calm_seconds=6.0)
-    report = run_chaos(ChaosOptions(schedule, tmp_path, IMAGES, SLOWNESS, calm_seconds=6.0))
+    report = run_chaos(ChaosOptions(schedule, tmp_path, IMAGES, SLOWNESS))
     assert report.passed, report_text(report)
     assert len(report.faults) == sum(len(together) for _, together in STEPS)
     assert report.writes.acknowledged and report.events, "the checker has seen a cluster at work"

@@ -118,7 +118,8 @@ FAULT = ActiveFault("kill-agent h1", 100.0, 110.0)
 
 def client(*lost_at: float) -> dict[str, list[ClientReport]]:
     lost = tuple(LostRequest(at, "new", "h1:80", "refused") for at in lost_at)
-    return {"mesh": [ClientReport(90.0, {"new": 5}, lost, {"new": [0.5, 89.0]})]}
+    during = ClientReport(104.0, {"new": 2}, (), {})
+    return {"mesh": [ClientReport(90.0, {"new": 5}, lost, {"new": [0.5, 89.0]}), during]}
 
 
 def test_requests_lost_in_calm_are_found_and_others_are_counted() -> None:
@@ -126,7 +127,8 @@ def test_requests_lost_in_calm_are_found_and_others_are_counted() -> None:
     (found,) = check_traffic(client(105.0, 121.0), [FAULT], aftermath=10.0)
     assert found.what.startswith("1 requests of client mesh on new connections were lost in calm")
     (new, _) = summarize(client(105.0, 121.0), [FAULT], aftermath=10.0)
-    assert (new.answered, new.lost, new.lost_in_calm, new.longest_gap) == (5, 2, 1, 0.5)
+    assert (new.answered, new.lost, new.longest_gap) == (7, 2, 0.5)
+    assert (new.answered_in_calm, new.lost_in_calm) == (5, 1)
 
 
 def test_a_long_time_without_an_acknowledgement_is_found_unless_managers_were_hurt() -> None:
@@ -176,7 +178,7 @@ def test_a_report_has_what_a_reader_asks_for() -> None:
     text = report_text(report)
     assert "**Passed.** 2 faults." in text
     assert "| kill-agent | 2 | 18 | 1 |" in text
-    assert "| mesh | new | 5 | 2 | 1 | 0.5 |" in text
+    assert "| mesh | new | 7 | 2 | 5 | 1 | 0.5 |" in text
     assert "| mesh, new | refused | 2 |" in text
     assert "| mesh, new | 4.0 | 00:02:04 | kill-agent h1 |" in text
     assert "| writer | 2.5 | 00:00:50 |  |" in text

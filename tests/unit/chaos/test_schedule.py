@@ -17,6 +17,7 @@ from tests.chaos.fault_kinds import (
 from tests.chaos.faults.injectors import GOING_BACK, INJECTORS
 from tests.chaos.schedule import (
     CALM_SECONDS,
+    LONG_CALM_SECONDS,
     MAX_SECONDS,
     MIN_SECONDS,
     ChaosSchedule,
@@ -50,7 +51,9 @@ def test_an_hour_has_every_kind_and_a_quarter_of_one_most(seed: int) -> None:
 def test_steps_follow_each_other_with_calm_between_them(seed: int) -> None:
     schedule = make_schedule(seed, 60)
     for step, later in zip(schedule.steps, schedule.steps[1:], strict=False):
-        assert later.at_seconds == pytest.approx(step.at_seconds + step.seconds + CALM_SECONDS, abs=0.2)
+        assert later.at_seconds == pytest.approx(step.at_seconds + step.seconds + step.calm_seconds, abs=0.2)
+    assert {step.calm_seconds for step in schedule.steps} == {CALM_SECONDS, LONG_CALM_SECONDS}
+    assert {step.calm_seconds for step in schedule.steps[7::8]} == {LONG_CALM_SECONDS}
     for step in schedule.steps:
         assert 1 <= len(step.faults) <= 2
         is_short = all(fault.is_pause for fault in step.faults)

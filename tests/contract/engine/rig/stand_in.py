@@ -128,10 +128,11 @@ class StandIn:
 
     async def _create(self, call: Call) -> web.StreamResponse:
         document = await call.json_object()
-        command = document.get("Cmd")
-        if not isinstance(command, list) or not command or not isinstance(command[0], str) or command[0] not in PROGRAMS:
-            raise bad_request(f"no such program: {command!r}")
-        name, *arguments = command
+        match document.get("Cmd"):
+            case [str(name), *arguments] if name in PROGRAMS:
+                pass
+            case command:
+                raise bad_request(f"no such program: {command!r}")
         self._count += 1
         identifier = f"{self._count:064x}"
         self.containers[identifier] = Container(PROGRAMS[name], arguments, bool(document.get("Tty")))
