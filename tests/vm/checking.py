@@ -21,8 +21,8 @@ def run_checks(checks: Sequence[Check], on_failure: Check = lambda: None) -> int
         except Exception as error:  # a failed check must not hide the ones after it
             failed += 1
             verdict = f"FAIL: {error!r}"
+        print(f"{check.__name__}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
         if verdict != "PASS":
             on_failure()
-        print(f"{check.__name__}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
     print(f"{len(checks) - failed} passed, {failed} failed", flush=True)
     return failed

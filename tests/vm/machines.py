@@ -42,6 +42,8 @@ ENVIRONMENT = {
     "PIP_NO_DEPS": "1",
 }
 
+MACHINE_ID = Path("/etc/machine-id")
+
 
 class Machine:
     """One of them, off at first.
@@ -179,7 +181,10 @@ def machine(name: str, number: int) -> Machine:
 
 
 def prepare() -> None:
-    """The root file system that machines have layers over, and the bridge that they are plugged into."""
+    """The root file system that machines have layers over, the bridge that they are plugged into, and the id of this
+    machine, which systemd-nspawn makes the addresses of their network cards of."""
+    if not MACHINE_ID.exists() or not MACHINE_ID.read_text().strip():
+        MACHINE_ID.write_text(f"{uuid.uuid4().hex}\n")
     BASE.mkdir(exist_ok=True)
     if not any(BASE.iterdir()):
         subprocess.run(["mount", "-o", "ro", DISK, str(BASE)], check=True)
@@ -191,7 +196,10 @@ def print_journals(machines: Iterable[Machine]) -> None:
     """What their programs said last."""
     for each in machines:
         units = "-u shoal-manager -u shoal-agent"
-        said = each.shell(f"journalctl -b --no-pager -n 40 -o cat {units}").stdout if each.is_on else "off"
+        try:
+            said = each.shell(f"journalctl -b --no-pager -n 40 -o cat {units}").stdout if each.is_on else "off"
+        except (OSError, ValueError):  # systemd-nspawn has ended, or has no process yet
+            said = f"not started: {each.log.read_text(errors='replace')[-2000:]}"
         print(f"--- {each.name}\n{said}", flush=True)
 
 

@@ -1,6 +1,7 @@
 """What a host lacks is named before anything is tried."""
 
 import errno
+from pathlib import Path
 
 from agent.runtime.host_requirements import missing, require_host
 
@@ -22,6 +23,12 @@ def test_all_that_is_missing_is_told_at_once() -> None:
 
 def test_an_old_kernel_is_told_so() -> None:
     assert reported(refused=errno.ENOSYS) == ["the kernel is older than Linux 5.2"]
+
+
+def test_cgroups_that_cannot_be_written_to_are_named() -> None:
+    places = [Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/memory")]
+    (problem,) = missing(open_file_system=lambda _: 0, user=0, read_only_cgroups=places)
+    assert problem.startswith("cgroups are read-only in /sys/fs/cgroup/cpu, /sys/fs/cgroup/memory: ")
 
 
 def test_another_refusal_is_not_taken_for_a_missing_feature() -> None:
