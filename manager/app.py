@@ -140,6 +140,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         now_ms=now_ms,
     )
     await place.prepare()
+    others = PeerManagerClient(lambda: own.current)
     dispatcher = Dispatcher(
         store=store,
         manager_id=own.manager_id,
@@ -149,6 +150,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         restart_grace_seconds=settings.restart_grace_seconds,
         check_etcd=backend.majority.check,
         check_etcd_recent=backend.majority.check_recent,
+        report_attempts=others.report_attempts,
     )
     agents = AgentChannels(lambda: own.current)
     registries = read_registries(settings.registries_file)
@@ -157,7 +159,6 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     images = NamedImageResolver(view=store.tables, registries=registry_images)
     archive = EventArchive(backend)
     events = EventLog(store=store, now_ms=now_ms, archive=archive)
-    others = PeerManagerClient(lambda: own.current)
     nodes = NetworkNodes(applied=dispatcher.applied, peers=others)
     clocks = ClockComparison(store=store, manager_id=own.manager_id, now_ms=now_ms)
     leadership = Leadership(
@@ -250,6 +251,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     add_ManagerPeersServicer_to_server(
         ManagerPeersService(
             applied=dispatcher.applied,
+            attempts=dispatcher.attempts.failed_elsewhere,
             events=events.between,
             memberships=store.tables.memberships,
             managers=store.tables.managers,
@@ -282,7 +284,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         clocks,
         exporter,
         formats,
-        dispatcher.last_attempt,
+        dispatcher.attempts.next_attempt,
         now_ms,
     )
     set_log_fields(manager=own.manager_id)

@@ -41,7 +41,7 @@ def leader_work(
     clocks: ClockComparison,
     exporter: BackupExporter,
     formats: FormatController,
-    last_attempt: Callable[[str], float],
+    next_attempt: Callable[[str], float],
     now_ms: Callable[[], int],
 ) -> Lead:
     """What this manager runs while it is the leader."""
@@ -53,7 +53,7 @@ def leader_work(
             now_ms=now_ms,
             heartbeat_seconds=settings.heartbeat_seconds,
             restart_grace_seconds=settings.restart_grace_seconds,
-            last_attempt=last_attempt,
+            next_attempt=next_attempt,
         )
         async with TaskGroup() as term:
             term.create_task(Planner(store=store, clock=now_ms).run(fence), name="planner")

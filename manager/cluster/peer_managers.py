@@ -20,6 +20,8 @@ from shoal.api.v1.dispatcher_pb2 import (
     ListAppliedRequest,
     NodeApplied,
     ReadEventsRequest,
+    ReportAttemptsRequest,
+    SessionAttempt,
 )
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
 from shoal.api.v1.event_pb2 import Event
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 ANSWER_SECONDS = 2.0
+ATTEMPTS_SECONDS = 1.0
+"""Less than a node is waited for: a manager that does not respond must not delay what the others are told next."""
 DIAGNOSIS_SECONDS = 8.0
 EVENTS_SECONDS = 5.0
 """For all events that a manager remembers."""
@@ -83,6 +87,15 @@ class PeerManagerClient:
                 await _stub(channel).EndTerm(EndTermRequest(lease=lease), timeout=END_TERM_SECONDS)
             except grpc.RpcError as error:
                 raise to_shoal_error(error, address=address) from error
+
+    async def report_attempts(self, address: str, attempts: Sequence[SessionAttempt]) -> None:
+        """Tell the manager at this address which nodes have tried in vain to open sessions with this one.
+
+        Raises:
+            ShoalError: it does not respond within 1 s.
+        """
+        request = ReportAttemptsRequest(attempts=attempts)
+        await self._ask(address, lambda stub: stub.ReportAttempts(request, timeout=ATTEMPTS_SECONDS))
 
     async def etcd_status(self, address: str) -> EtcdStatus:
         """Of the etcd beside the manager at this address. Raises ShoalError: it does not respond within 6 s."""

@@ -16,6 +16,7 @@ from manager.dispatcher.assignments.node_assignments import AssignmentChanges, i
 from manager.dispatcher.liveness.heartbeat_monitor import HeartbeatMonitor
 from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS, reconnect_seconds
 from manager.dispatcher.liveness.restarts import RESTART_GRACE_SECONDS
+from manager.dispatcher.liveness.session_attempts import Report, SessionAttempts, report_to_nobody
 from manager.dispatcher.sessions import agent_input
 from manager.dispatcher.sessions.agent_session import AgentSession
 from manager.dispatcher.sessions.agent_stops import AgentStops
@@ -71,7 +72,7 @@ class Dispatcher(DispatcherServicer):
         secrets: decrypts the secrets that a node's own tasks need.
         identify: the caller named in the certificate; a session is of that node only.
         restart_grace_seconds: how long a node is not lost whose agent has stopped in order; 0: as any other.
-        check_etcd, check_etcd_recent: see `EtcdDisconnection` and `TaskStatusWriter`.
+        check_etcd, check_etcd_recent, report_attempts: see `EtcdDisconnection`, `TaskStatusWriter`, `SessionAttempts`.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Dispatcher(DispatcherServicer):
         identify: Callable[[Context], Caller] = caller_of,
         check_etcd: Check = always_connected,
         check_etcd_recent: Check = always_connected,
+        report_attempts: Report = report_to_nobody,
     ) -> None:
         self._store = store
         self._manager_id = manager_id
@@ -108,15 +110,19 @@ class Dispatcher(DispatcherServicer):
             restart_grace_seconds=restart_grace_seconds,
             lost=self._end_lost,
         )
+        self.attempts = SessionAttempts(
+            view=store.tables,
+            manager_id=manager_id,
+            report=report_attempts,
+            expect=self._heartbeats.expect,
+            interval_seconds=heartbeat_seconds / 2,
+        )
         self._stops = AgentStops(
             statuses=self._node_statuses, monitor=self._heartbeats, grace_seconds=restart_grace_seconds
         )
         self._sessions: dict[str, AgentSession] = {}
         self._disconnection = EtcdDisconnection(
-            check=check_etcd,
-            sessions=self._sessions,
-            monitor=self._heartbeats,
-            withdraw=self._task_statuses.withdraw,
+            check=check_etcd, sessions=self._sessions, monitor=self._heartbeats, withdraw=self._task_statuses.withdraw
         )
         self._rate_limiter = SessionRateLimiter(view=store.tables, heard=self._heartbeats.heard)
         self._openings = SessionOpenings()
@@ -148,6 +154,7 @@ class Dispatcher(DispatcherServicer):
                 group.create_task(self._follow(batches), name="assignments")
                 group.create_task(self._task_statuses.run(), name="statuses")
                 group.create_task(self._heartbeats.run(), name="heartbeats")
+                group.create_task(self.attempts.run(), name="attempts to open sessions")
                 group.create_task(self._disconnection.run(), name="disconnection from etcd")
                 group.create_task(self._status_sync.run(), name="states of nodes")
                 group.create_task(self._withdrawals.run(), name="withdrawals")
@@ -159,10 +166,6 @@ class Dispatcher(DispatcherServicer):
         held = [session for each in node_ids if (session := self._sessions.get(each)) is not None]
         revisions = {session.node_id: session.applied_revision(newest) for session in held}
         return [NodeApplied(node_id=each, revision=at, up_to_date=at == newest) for each, at in revisions.items()]
-
-    def last_attempt(self, node_id: str) -> float:
-        """When the node last tried to open a session that could not be recorded: see `HeartbeatMonitor`."""
-        return self._heartbeats.last_attempt(node_id)
 
     async def Session(  # noqa: N802  # named by the protocol
         self, requests: AsyncIterator[AgentMessage], context: Context
@@ -213,10 +216,11 @@ class Dispatcher(DispatcherServicer):
         return caller.name
 
     def _begin_opening(self, node_id: str) -> None:
+        now = asyncio.get_running_loop().time()
         try:
-            self._openings.begin(node_id, asyncio.get_running_loop().time())
+            self._openings.begin(node_id, now)
         except Busy as busy:
-            self._heartbeats.deferred(node_id, busy.retry_after_seconds)
+            self._heartbeats.expect(node_id, now + busy.retry_after_seconds)
             raise
 
     async def _open(self, node_id: str, description: NodeDescription, peer: str) -> AgentSession:
@@ -225,7 +229,7 @@ class Dispatcher(DispatcherServicer):
             report = await self._admission.admit(node_id, description, peer)
             await self._node_statuses.mark_ready(node_id, report)
         except (Unavailable, Timeout):
-            self._heartbeats.attempted(node_id)
+            self.attempts.failed(node_id)
             raise
         if older := self._sessions.get(node_id):
             older.end(Conflict(f"node {node_id} opened a new session"))
@@ -324,9 +328,7 @@ class Dispatcher(DispatcherServicer):
             if any(change.kind.name in _MANAGER_KINDS for change in batch):
                 self._send_managers()
             if any(change.kind.name == kinds.CLUSTER_SETTINGS.name for change in batch):
-                message = ManagerMessage(image_repository=self._image_repository())
-                for session in self._sessions.values():
-                    session.send(message)
+                self._send_to_all(ManagerMessage(image_repository=self._image_repository()))
 
     def _image_repository(self) -> str:
         settings = self._store.tables.settings
@@ -335,12 +337,13 @@ class Dispatcher(DispatcherServicer):
     def _send_managers(self) -> None:
         """Agents keep the list for when this manager is unavailable."""
         self._rebalancer.managers_changed()
-        managers = manager_set(self._store.tables)
-        if managers != self._managers:
+        if (managers := manager_set(self._store.tables)) != self._managers:
             self._managers = managers
-            message = ManagerMessage(managers=managers)
-            for session in self._sessions.values():
-                session.send(message)
+            self._send_to_all(ManagerMessage(managers=managers))
+
+    def _send_to_all(self, message: ManagerMessage) -> None:
+        for session in self._sessions.values():
+            session.send(message)
 
     def _end_lost(self, node_id: str, message: str) -> None:
         if session := self._sessions.get(node_id):

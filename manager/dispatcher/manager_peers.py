@@ -1,9 +1,10 @@
-"""Serves other managers: the applied revisions of this manager's nodes, its recent events, and how a join proceeds."""
+"""Serves other managers: what this one's nodes have applied, its recent events, its host; receives their reports."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
+from manager.dispatcher.liveness.session_attempts import MAX_ATTEMPTS
 from manager.membership.member_api import EtcdMembers
 from shoal.api.v1.cluster_pb2 import Epoch, Manager, ManagerMembership, RemovedManager
 from shoal.api.v1.diagnosis_pb2 import DiagnoseHostRequest, DiagnoseHostResponse
@@ -21,10 +22,13 @@ from shoal.api.v1.dispatcher_pb2 import (
     NodeApplied,
     ReadEventsRequest,
     ReadEventsResponse,
+    ReportAttemptsRequest,
+    ReportAttemptsResponse,
+    SessionAttempt,
 )
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersServicer
 from shoal.api.v1.event_pb2 import Event
-from shoal.errors import NotFound
+from shoal.errors import Fault, InvalidInput, NotFound
 from shoal.rpc.caller import Context, caller_of
 
 
@@ -40,6 +44,7 @@ class ManagerPeersService(ManagerPeersServicer):
 
     Args:
         applied: `Dispatcher.applied`.
+        attempts: `SessionAttempts.failed_elsewhere`.
         events: `EventLog.between`.
         memberships, managers, removed: the live tables of all managers' memberships, of those that run, and of those
             that were removed.
@@ -54,6 +59,7 @@ class ManagerPeersService(ManagerPeersServicer):
         self,
         *,
         applied: Callable[[Iterable[str]], Sequence[NodeApplied]],
+        attempts: Callable[[Iterable[SessionAttempt]], None],
         events: Callable[[int, int], AsyncGenerator[Sequence[Event], None]],
         memberships: Mapping[str, ManagerMembership],
         managers: Mapping[str, Manager],
@@ -65,6 +71,7 @@ class ManagerPeersService(ManagerPeersServicer):
         epoch: Callable[[], Epoch],
     ) -> None:
         self._applied = applied
+        self._attempts = attempts
         self._events = events
         self._memberships = memberships
         self._managers = managers
@@ -89,6 +96,15 @@ class ManagerPeersService(ManagerPeersServicer):
 
     async def ListApplied(self, request: ListAppliedRequest, context: Context) -> ListAppliedResponse:  # noqa: N802
         return ListAppliedResponse(nodes=self._applied(request.node_ids))
+
+    async def ReportAttempts(  # noqa: N802
+        self, request: ReportAttemptsRequest, context: Context
+    ) -> ReportAttemptsResponse:
+        """Raises InvalidInput: too many."""
+        if len(request.attempts) > MAX_ATTEMPTS:
+            raise InvalidInput([Fault("attempts", f"too many; the maximum is {MAX_ATTEMPTS:,}")])
+        self._attempts(request.attempts)
+        return ReportAttemptsResponse()
 
     async def DiagnoseManager(self, request: DiagnoseHostRequest, context: Context) -> DiagnoseHostResponse:  # noqa: N802
         return await self._diagnose(request)

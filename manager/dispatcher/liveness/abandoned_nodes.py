@@ -29,8 +29,7 @@ class AbandonedNodeMonitor:
     which is longer when there are many, or when its agent is restarting.
 
     Args:
-        last_attempt: when a node last tried in vain to open a session with this manager, since it could not be
-            recorded, by the event loop's clock.
+        next_attempt: see `SessionAttempts`.
     """
 
     def __init__(
@@ -41,14 +40,14 @@ class AbandonedNodeMonitor:
         now_ms: NowMs,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         restart_grace_seconds: float = RESTART_GRACE_SECONDS,
-        last_attempt: Callable[[str], float] = lambda _: float("-inf"),
+        next_attempt: Callable[[str], float] = lambda _: float("-inf"),
     ) -> None:
         self._store = store
         self._manager_id = manager_id
         self._now_ms = now_ms
         self._heartbeat_seconds = heartbeat_seconds
         self._restart_grace_seconds = restart_grace_seconds
-        self._last_attempt = last_attempt
+        self._next_attempt = next_attempt
 
     async def run(self, fence: int) -> None:
         """Until cancelled, or until the term is over.
@@ -79,7 +78,7 @@ class AbandonedNodeMonitor:
             if seconds := remaining_seconds(status, self._now_ms(), self._restart_grace_seconds):
                 liveness.expect_restart(node_id, now + seconds)
         for node_id in lost:
-            liveness.expect(node_id, self._last_attempt(node_id))
+            liveness.expect(node_id, self._next_attempt(node_id))
         return lost
 
     async def _write_losses(

@@ -46,7 +46,6 @@ class HeartbeatMonitor:
         self._restart_grace_seconds = restart_grace_seconds
         self._liveness = Liveness(heartbeat_seconds)
         self._suspended = False
-        self._attempts: dict[str, float] = {}
 
     def heard(self, node_id: str) -> None:
         """The node sent a message."""
@@ -55,7 +54,6 @@ class HeartbeatMonitor:
     def opened(self, node_id: str) -> None:
         """The node opened its session."""
         self._liveness.opened(node_id)
-        self._attempts.pop(node_id, None)
         self._messages.pop(node_id, None)
         self.heard(node_id)
 
@@ -63,20 +61,9 @@ class HeartbeatMonitor:
         """The node's session ended."""
         self._liveness.closed(node_id)
 
-    def deferred(self, node_id: str, seconds: float) -> None:
-        """The node was asked to reconnect after so long, and has the usual time from then on."""
-        self._liveness.expect(node_id, _now() + seconds)
-
-    def attempted(self, node_id: str) -> None:
-        """The node is there, but its session could not be recorded: it has the usual time from now on."""
-        self._attempts[node_id] = _now()
-        self._liveness.expect(node_id, _now())
-
-    def last_attempt(self, node_id: str) -> float:
-        """When the node last tried to open a session that could not be recorded, by the event loop's clock; before any
-        time if it did not, or has one now.
-        """
-        return self._attempts.get(node_id, float("-inf"))
+    def expect(self, node_id: str, by: float) -> None:
+        """The node tries to open a session by that time of the event loop's clock; it has the usual time from then."""
+        self._liveness.expect(node_id, by)
 
     def restarting(self, node_id: str) -> None:
         """The node's agent has stopped in order: it has the grace period to return."""

@@ -146,6 +146,11 @@ class ManagerPeersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostResponse.FromString,
                 _registered_method=True)
+        self.ReportAttempts = channel.unary_unary(
+                '/shoal.api.v1.ManagerPeers/ReportAttempts',
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReportAttemptsRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReportAttemptsResponse.FromString,
+                _registered_method=True)
 
 
 class ManagerPeersServicer:
@@ -201,6 +206,14 @@ class ManagerPeersServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportAttempts(self, request, context):
+        """Which agents have tried in vain to open a session with the caller, since etcd refuses to record it: their nodes are
+        not lost. INVALID_ARGUMENT: too many.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ManagerPeersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -238,6 +251,11 @@ def add_ManagerPeersServicer_to_server(servicer, server):
                     servicer.DiagnoseManager,
                     request_deserializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostResponse.SerializeToString,
+            ),
+            'ReportAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportAttempts,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReportAttemptsRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReportAttemptsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -430,6 +448,33 @@ class ManagerPeers:
             '/shoal.api.v1.ManagerPeers/DiagnoseManager',
             shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_diagnosis__pb2.DiagnoseHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.ManagerPeers/ReportAttempts',
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReportAttemptsRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReportAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

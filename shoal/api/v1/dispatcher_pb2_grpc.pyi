@@ -82,6 +82,10 @@ class ManagerPeersStub:
     """Defragments the etcd beside this manager, which is blocked meanwhile; one that leads passes that on first."""
     DiagnoseManager: _grpc.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseHostRequest, _diagnosis_pb2.DiagnoseHostResponse]
     """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
+    ReportAttempts: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.ReportAttemptsRequest, _dispatcher_pb2.ReportAttemptsResponse]
+    """Which agents have tried in vain to open a session with the caller, since etcd refuses to record it: their nodes are
+    not lost. INVALID_ARGUMENT: too many.
+    """
 
 @_typing.type_check_only
 class ManagerPeersAsyncStub(ManagerPeersStub):
@@ -102,6 +106,10 @@ class ManagerPeersAsyncStub(ManagerPeersStub):
     """Defragments the etcd beside this manager, which is blocked meanwhile; one that leads passes that on first."""
     DiagnoseManager: _aio.UnaryUnaryMultiCallable[_diagnosis_pb2.DiagnoseHostRequest, _diagnosis_pb2.DiagnoseHostResponse]  # type: ignore[assignment]
     """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
+    ReportAttempts: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.ReportAttemptsRequest, _dispatcher_pb2.ReportAttemptsResponse]  # type: ignore[assignment]
+    """Which agents have tried in vain to open a session with the caller, since etcd refuses to record it: their nodes are
+    not lost. INVALID_ARGUMENT: too many.
+    """
 
 class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
     """Between managers: each manager knows only its own agents' sessions and the events since it started."""
@@ -161,5 +169,15 @@ class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_diagnosis_pb2.DiagnoseHostResponse, _abc.Awaitable[_diagnosis_pb2.DiagnoseHostResponse]]:
         """Checks this manager's host. Takes at most some seconds. INVALID_ARGUMENT: too many targets."""
+
+    @_abc_1.abstractmethod
+    def ReportAttempts(
+        self,
+        request: _dispatcher_pb2.ReportAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_pb2.ReportAttemptsResponse, _abc.Awaitable[_dispatcher_pb2.ReportAttemptsResponse]]:
+        """Which agents have tried in vain to open a session with the caller, since etcd refuses to record it: their nodes are
+        not lost. INVALID_ARGUMENT: too many.
+        """
 
 def add_ManagerPeersServicer_to_server(servicer: ManagerPeersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

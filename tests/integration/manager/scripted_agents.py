@@ -63,6 +63,7 @@ class ScriptedAgent(AgentStreamsServicer):
         self.tasks: dict[str, Task] = {}
         self.snapshots: list[Assignments] = []
         self.is_silent = False
+        self.retry_seconds = 0.1
         self._apis = apis
         self._outgoing: asyncio.Queue[AgentMessage] = asyncio.Queue()
         self._sequence = 0
@@ -86,7 +87,7 @@ class ScriptedAgent(AgentStreamsServicer):
                         task = asyncio.current_task()
                         if task is None or task.cancelling():
                             raise
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(self.retry_seconds)
         finally:
             await server.stop(None)
 

@@ -12,6 +12,7 @@ from manager.dispatcher.dispatcher import Context, Dispatcher
 from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
 from manager.dispatcher.liveness.disruption_limit import max_down_at_once
 from manager.dispatcher.liveness.heartbeats import MISSED, Liveness
+from manager.dispatcher.liveness.session_attempts import Report, SessionAttempts, report_to_nobody
 from manager.file_contents.content_codec import PlainCodec
 from manager.store.changes import delete, put
 from manager.store.kinds import LEADER, MANAGER, NODE
@@ -65,8 +66,9 @@ class StoppingAgents:
             yield AgentMessage(stop=stop)
             yield AgentMessage(heartbeat=Heartbeat())  # nothing that was still under way counts
 
-    def last_attempt(self, node_id: str) -> float:
-        return self._dispatcher.last_attempt(node_id)
+    @property
+    def attempts(self) -> SessionAttempts:
+        return self._dispatcher.attempts
 
     def status(self, node_id: str = "n1") -> NodeStatus:
         return self.store.tables.node_status[node_id]
@@ -74,7 +76,10 @@ class StoppingAgents:
 
 @asynccontextmanager
 async def manager(
-    etcd: MemoryEtcd, manager_id: str = "m1", grace_seconds: float = GRACE_SECONDS
+    etcd: MemoryEtcd,
+    manager_id: str = "m1",
+    grace_seconds: float = GRACE_SECONDS,
+    report_attempts: Report = report_to_nobody,
 ) -> AsyncGenerator[StoppingAgents]:
     """A manager that serves agents; at the end it is gone as by SIGKILL."""
     async with loaded_store(etcd) as store:
@@ -85,10 +90,11 @@ async def manager(
             now_ms=now_ms,
             secrets=PlainCodec(),
             restart_grace_seconds=grace_seconds,
+            report_attempts=report_attempts,
             identify=lambda _: Caller(name=callers[0], role=Role.AGENT, cluster="c", address=""),
         )
         running = asyncio.create_task(dispatcher.run())
-        await store.commit([put(MANAGER, manager_id, Manager(id=manager_id))])
+        await store.commit([put(MANAGER, manager_id, Manager(id=manager_id, api_address=manager_id))])
         try:
             yield StoppingAgents(store, dispatcher, callers)
         finally:
