@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,13 +26,15 @@ from agent.settings import (
     VXLAN_PORT,
     AgentSettings,
 )
+from shoal.daemons.environment_options import environment_option
+from shoal.daemons.fatal_errors import FAILURE, fatal_errors
 from shoal.errors import Refused, ShoalError, Unavailable
 from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import AGENT_PORT
 from shoal.networks.overlay_encryption import AUTO, BACKENDS
 from shoal.state_format import WrongRelease
 from shoal.telemetry import log_formatters
-from shoal.telemetry.log_options import log_format_options
+from shoal.telemetry.log_options import log_format_options, log_level_option
 
 LOCK_SECONDS = 5.0
 """A killed agent holds its lock until the kernel has ended its last thread; its successor may start before."""
@@ -52,23 +53,13 @@ class DefaultsToRun(click.Group):
         return super().parse_args(ctx, args if args[:1] and args[0] in words else ["run", *args])
 
 
-def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command]:  # noqa: A002  # click's word
-    variable = "SHOAL_AGENT_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, help=help, **more)
-
-
 _PATH = click.Path(path_type=Path)
+_option = environment_option("agent")
 
 
 def _directory_options(command: Command) -> Command:
     for option in (
-        _option(
-            "--log-level",
-            default="info",
-            type=click.Choice(log_formatters.LEVELS),
-            show_default=True,
-            help="Minimum log level.",
-        ),
+        log_level_option(_option),
         _option(
             "--run-directory",
             default=RUN_DIRECTORY,
@@ -196,7 +187,7 @@ def run(**options: Any) -> None:
       shoal-agent run --join manager1:7442 --token-file /etc/shoal/join-token
       shoal-agent run --advertise-interface eth1 --hostname worker-3
     """
-    with _error_messages():
+    with fatal_errors("shoal-agent", _exit_code):
         settings = AgentSettings(**options)
         log_formatters.configure(settings.log_level, json=settings.logs_json)
         with state_directory_lock(settings.state_directory):
@@ -220,7 +211,7 @@ def reset(images: bool, yes: bool, **options: Any) -> None:
       shoal-agent reset
       shoal-agent reset --all --yes
     """
-    with _error_messages():
+    with fatal_errors("shoal-agent", _exit_code):
         settings = AgentSettings(**options)
         log_formatters.configure(settings.log_level, json=False)
         if not yes:
@@ -242,24 +233,8 @@ async def _reset(settings: AgentSettings, *, images: bool) -> None:
     await work.reset(settings, images=images)
 
 
-@contextmanager
-def _error_messages() -> Iterator[None]:
-    """Print a `ShoalError` as one line, with exit code 1 or WRONG_RELEASE; other errors are bugs with their trace."""
-    try:
-        yield
-    except (ShoalError, BaseExceptionGroup) as error:
-        known = _single_error(error)
-        if known is None:
-            raise
-        click.echo(f"shoal-agent: {log_formatters.without_secrets(str(known))}", err=True)
-        sys.exit(WRONG_RELEASE if isinstance(known, WrongRelease) else 1)
-
-
-def _single_error(error: BaseException) -> ShoalError | None:
-    """The ShoalError in a tree of exception groups, if it contains no other error."""
-    if isinstance(error, BaseExceptionGroup):
-        return _single_error(error.exceptions[0]) if len(error.exceptions) == 1 else None
-    return error if isinstance(error, ShoalError) else None
+def _exit_code(error: ShoalError) -> int:
+    return WRONG_RELEASE if isinstance(error, WrongRelease) else FAILURE
 
 
 @contextmanager

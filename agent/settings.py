@@ -9,11 +9,18 @@ from agent.csi.driver_sockets import socket_faults
 from agent.options.declared_resources import resource_faults
 from agent.options.engine_labels import label_faults
 from shoal.errors import Fault, InvalidInput
-from shoal.monitoring.settings import AGENT_PORT, MonitoringSettings, monitoring_faults, monitoring_settings
+from shoal.monitoring.settings import (
+    AGENT_PORT,
+    MonitoringOptions,
+    MonitoringSettings,
+    monitoring_faults,
+    monitoring_settings,
+)
 from shoal.networks.network_modes import pool_error
 from shoal.networks.overlay_encryption import AUTO, BACKENDS
 from shoal.rpc import host_port
-from shoal.telemetry.log_formatters import FORMATS, JSON, LEVELS, TEXT
+from shoal.telemetry.log_formatters import FORMATS, LEVELS
+from shoal.telemetry.log_settings import LogOptions
 
 STATE_DIRECTORY = Path("/var/lib/shoal/agent")
 RUN_DIRECTORY = Path("/run/shoal")
@@ -29,8 +36,8 @@ _AN_ADDRESS = "must be an IPv4 or IPv6 address of this host, not a link-local on
 
 
 @dataclass(frozen=True)
-class AgentSettings:
-    """Settings of one agent.
+class AgentSettings(MonitoringOptions, LogOptions):
+    """Settings of one agent, with those of health, metrics and logs.
 
     Attributes:
         state_directory: identity, journal, images, containers' data. On disk.
@@ -58,8 +65,6 @@ class AgentSettings:
             "wireguard" or "esp" for one of them only.
         parallel_starts: maximum number of concurrent starts; 4 keep two cores busy, and more only wait.
         runtime_optimizations: "on", or "off" if containers do not start with a new version of crun.
-        monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7451 on loopback.
-        monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
     Raises:
         InvalidInput: with all errors at once.
     """
@@ -85,13 +90,6 @@ class AgentSettings:
     cdi_directory: tuple[Path, ...] = DIRECTORIES
     csi: tuple[str, ...] = ()
     csi_timeout_seconds: float = 30.0
-    monitoring_address: str = ""
-    monitoring_token_file: Path | None = None
-    monitoring_certificate: Path | None = None
-    monitoring_key: Path | None = None
-    log_level: str = "info"
-    log_format: str = TEXT
-    log_json: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "advertise_address", self.advertise_address.removeprefix("[").removesuffix("]"))
@@ -130,11 +128,6 @@ class AgentSettings:
         faults += socket_faults(self.csi)
         if faults:
             raise InvalidInput(faults)
-
-    @property
-    def logs_json(self) -> bool:
-        """Whether logs are JSON, one object a line."""
-        return self.log_json or self.log_format == JSON
 
     @property
     def monitoring(self) -> MonitoringSettings:

@@ -5,16 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
-from shoal.monitoring.settings import CONSOLE_PORT, OFF, MonitoringSettings, monitoring_faults, monitoring_settings
+from shoal.monitoring.settings import (
+    CONSOLE_PORT,
+    OFF,
+    MonitoringOptions,
+    MonitoringSettings,
+    monitoring_faults,
+    monitoring_settings,
+)
 from shoal.rpc import host_port
-from shoal.telemetry.log_formatters import FORMATS, JSON, LEVELS, TEXT
+from shoal.telemetry.log_settings import LogOptions, log_faults
 
 LOCAL_ADDRESS = "127.0.0.1:0"
 
 
 @dataclass(frozen=True)
-class ConsoleSettings:
-    """All settings of a console.
+class ConsoleSettings(MonitoringOptions, LogOptions):
+    """All settings of a console, with those of health, metrics and logs.
 
     Attributes:
         context: name of the context whose cluster is shown; empty: SHOAL_CONTEXT, the current one, or the only one.
@@ -25,10 +32,6 @@ class ConsoleSettings:
         session_key_file: file with the key of sessions, made if it is not there; None: sessions end with the process.
         open_browser: of a local console: open the address in the browser.
         address_file: of a local console: file for the address, readable by its owner alone; None: it is printed.
-        monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7453 on loopback.
-        monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
-        log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
-        log_format: one of `shoal.telemetry.log_formatters.FORMATS`. log_json: as "json", of earlier releases.
     Raises:
         InvalidInput: with every fault.
     """
@@ -42,22 +45,10 @@ class ConsoleSettings:
     session_key_file: Path | None = None
     open_browser: bool = False
     address_file: Path | None = None
-    monitoring_address: str = ""
-    monitoring_token_file: Path | None = None
-    monitoring_certificate: Path | None = None
-    monitoring_key: Path | None = None
-    log_level: str = "info"
-    log_format: str = TEXT
-    log_json: bool = False
 
     def __post_init__(self) -> None:
         if faults := list(_faults(self)):
             raise InvalidInput(faults)
-
-    @property
-    def logs_json(self) -> bool:
-        """Whether logs are JSON, one object a line."""
-        return self.log_json or self.log_format == JSON
 
     @property
     def monitoring(self) -> MonitoringSettings:
@@ -78,9 +69,8 @@ class ConsoleSettings:
 
 
 def _faults(settings: ConsoleSettings) -> Iterator[Fault]:
-    host, _, port = settings.listen.rpartition(":")
     try:
-        host_port.parse(f"{host}:1" if port == "0" else settings.listen)
+        host_port.check_listening(settings.listen)
     except InvalidInput as error:
         yield Fault("listen", str(error))
     else:
@@ -93,7 +83,4 @@ def _faults(settings: ConsoleSettings) -> Iterator[Fault]:
         elif path is not None and not path.is_file():
             yield Fault(name, f"{path} is not a file")
     yield from monitoring_faults(settings.monitoring, has_identity=False)
-    if settings.log_level not in LEVELS:
-        yield Fault("log-level", f'"{settings.log_level}" must be one of {", ".join(LEVELS)}')
-    if settings.log_format not in FORMATS:
-        yield Fault("log-format", f'"{settings.log_format}" must be one of {", ".join(FORMATS)}')
+    yield from log_faults(settings)

@@ -1,35 +1,27 @@
 """`shoal-engine`: the command line of the engine."""
 
 import asyncio
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from engine.settings import FORBIDDABLE, SOCKET, EngineSettings
-from shoal.errors import ShoalError
+from shoal.daemons.environment_options import environment_option
+from shoal.daemons.fatal_errors import fatal_errors
+from shoal.daemons.until_stopped import run_until_stopped
 from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import ENGINE_PORT
 from shoal.telemetry import log_formatters
-from shoal.telemetry.log_options import log_format_options
+from shoal.telemetry.log_options import log_format_options, log_level_option
 
-Command = Callable[..., Any]
-
-FAILURE = 1
 NO_SOCKET = "none"
 EVERYWHERE = "[::]:2376"
 """Every address of this host, at the port that Docker has for TLS."""
 
 
-def _option(name: str, *, help: str, **more: Any) -> Callable[[Command], Command]:  # noqa: A002  # click's word
-    variable = "SHOAL_ENGINE_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, help=help, **more)
-
-
 _PATH = click.Path(path_type=Path)
+_option = environment_option("engine")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -71,13 +63,7 @@ _PATH = click.Path(path_type=Path)
     help=f"Comma-separated features that only administrators may use: {', '.join(FORBIDDABLE)}.",
 )
 @_option("--registries-file", default=None, type=_PATH, help="Registry settings (TOML).  [default: the context's]")
-@_option(
-    "--log-level",
-    default="info",
-    type=click.Choice(log_formatters.LEVELS),
-    show_default=True,
-    help="Minimum log level.",
-)
+@log_level_option(_option)
 @monitoring_options(_option, ENGINE_PORT)
 @log_format_options(_option)
 def main(socket: str, forbid: str, tls_names: str, **options: Any) -> None:
@@ -90,7 +76,7 @@ def main(socket: str, forbid: str, tls_names: str, **options: Any) -> None:
       shoal-engine --tcp 10.0.0.5:2376 --tls-names docker.example.com
       DOCKER_HOST=unix:///run/shoal/engine.sock docker ps
     """
-    try:
+    with fatal_errors("shoal-engine"):
         settings = EngineSettings(
             socket=None if socket == NO_SOCKET else Path(socket),
             forbid=tuple(word for word in forbid.split(",") if word),
@@ -98,34 +84,13 @@ def main(socket: str, forbid: str, tls_names: str, **options: Any) -> None:
             **options,
         )
         log_formatters.configure(settings.log_level, json=settings.logs_json)
-        asyncio.run(_until_stopped(settings))
-    except (ShoalError, BaseExceptionGroup) as error:
-        known = _single_error(error)
-        if known is None:
-            raise
-        click.echo(f"shoal-engine: {log_formatters.without_secrets(str(known))}", err=True)
-        sys.exit(FAILURE)
+        asyncio.run(_run(settings))
 
 
-async def _until_stopped(settings: EngineSettings) -> None:
-    """Run until SIGTERM or SIGINT."""
+async def _run(settings: EngineSettings) -> None:
     from engine import app  # after the options are validated: it loads gRPC and aiohttp
 
-    loop = asyncio.get_running_loop()
-    running = loop.create_task(app.run(settings), name="engine")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
-    try:
-        await running
-    except asyncio.CancelledError:
-        return
-
-
-def _single_error(error: BaseException) -> ShoalError | None:
-    """The ShoalError in a tree of exception groups, if it contains no other error."""
-    if isinstance(error, BaseExceptionGroup):
-        return _single_error(error.exceptions[0]) if len(error.exceptions) == 1 else None
-    return error if isinstance(error, ShoalError) else None
+    await run_until_stopped(app.run(settings), name="engine")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
-from shoal.monitoring.settings import ENGINE_PORT, MonitoringSettings, monitoring_faults, monitoring_settings
+from shoal.monitoring.settings import (
+    ENGINE_PORT,
+    MonitoringOptions,
+    MonitoringSettings,
+    monitoring_faults,
+    monitoring_settings,
+)
 from shoal.rpc import host_port
-from shoal.telemetry.log_formatters import FORMATS, JSON, LEVELS, TEXT
+from shoal.telemetry.log_settings import LogOptions, log_faults
 
 SOCKET = Path("/run/shoal/engine.sock")
 FORBIDDABLE = ("privileged", "bind", "host-network", "host-pid")
@@ -15,8 +21,8 @@ FORBIDDABLE = ("privileged", "bind", "host-network", "host-pid")
 
 
 @dataclass(frozen=True)
-class EngineSettings:
-    """All settings of an engine.
+class EngineSettings(MonitoringOptions, LogOptions):
+    """All settings of an engine, with those of health, metrics and logs.
 
     Attributes:
         context: name of the context whose cluster is served; empty: SHOAL_CONTEXT, the current one, or the only one.
@@ -30,10 +36,6 @@ class EngineSettings:
             node with an address of this host; "none": there is none.
         forbid: what callers may not ask for unless they are administrators: some of `FORBIDDABLE`.
         registries_file: settings of registries (TOML); None: the context's, if it names one.
-        monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7452 on loopback.
-        monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
-        log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
-        log_format: one of `shoal.telemetry.log_formatters.FORMATS`. log_json: as "json", of earlier releases.
     Raises:
         InvalidInput: with every fault.
     """
@@ -49,22 +51,10 @@ class EngineSettings:
     home_node: str = ""
     forbid: tuple[str, ...] = ()
     registries_file: Path | None = None
-    monitoring_address: str = ""
-    monitoring_token_file: Path | None = None
-    monitoring_certificate: Path | None = None
-    monitoring_key: Path | None = None
-    log_level: str = "info"
-    log_format: str = TEXT
-    log_json: bool = False
 
     def __post_init__(self) -> None:
         if faults := list(_faults(self)):
             raise InvalidInput(faults)
-
-    @property
-    def logs_json(self) -> bool:
-        """Whether logs are JSON, one object a line."""
-        return self.log_json or self.log_format == JSON
 
     @property
     def monitoring(self) -> MonitoringSettings:
@@ -88,15 +78,11 @@ def _faults(settings: EngineSettings) -> Iterator[Fault]:
         if word not in FORBIDDABLE:
             yield Fault("forbid", f'"{word}" must be one of {", ".join(FORBIDDABLE)}')
     yield from monitoring_faults(settings.monitoring, has_identity=False)
-    if settings.log_level not in LEVELS:
-        yield Fault("log-level", f'"{settings.log_level}" must be one of {", ".join(LEVELS)}')
-    if settings.log_format not in FORMATS:
-        yield Fault("log-format", f'"{settings.log_format}" must be one of {", ".join(FORMATS)}')
+    yield from log_faults(settings)
 
 
 def _listen_faults(text: str) -> Iterator[Fault]:
-    host, _, port = text.rpartition(":")
     try:
-        host_port.parse(f"{host}:1" if port == "0" else text)
+        host_port.check_listening(text)
     except InvalidInput as error:
         yield Fault("listen", str(error))

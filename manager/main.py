@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from manager.program_options import (
     user_error,
 )
 from manager.settings import Settings
+from shoal.daemons.until_stopped import run_until_stopped
 from shoal.errors import ShoalError
 from shoal.monitoring.options import monitoring_options
 from shoal.monitoring.settings import MANAGER_PORT
@@ -114,7 +114,7 @@ def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -
         fail(str(error), INVALID_SETTINGS)
     log_formatters.configure(settings.log_level, json=settings.log_format == "json")
     try:
-        asyncio.run(_until_stopped(settings))
+        asyncio.run(_run(settings))
     except Exception as error:
         shown = user_error(error)
         if shown is None:
@@ -198,16 +198,10 @@ def exit_code(error: ShoalError) -> int:
     return WRONG_RELEASE if isinstance(error, WrongRelease) else FAILURE
 
 
-async def _until_stopped(settings: Settings) -> None:
+async def _run(settings: Settings) -> None:
     from manager import app  # after the settings were validated: it imports everything
 
-    loop = asyncio.get_running_loop()
-    running = loop.create_task(app.run(settings), name="manager")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
-    try:
-        await running
-    except asyncio.CancelledError:
+    if await run_until_stopped(app.run(settings), name="manager"):
         _log.info("stopped")
 
 

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
 from manager.settings import Settings
+from shoal.daemons.environment_options import environment_option
 from shoal.errors import InvalidInput, ShoalError
 
 Command = Callable[..., None]
@@ -21,10 +23,8 @@ WRONG_RELEASE = 4
 DEFAULT = Settings()
 
 
-def option(name: str, **more: Any) -> Callable[[Command], Command]:
-    """An option that may also be set by SHOAL_MANAGER_<NAME> in the environment."""
-    variable = "SHOAL_MANAGER_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, show_default=True, **more)
+option = partial(environment_option("manager"), show_default=True)
+"""An option that may also be set by SHOAL_MANAGER_<NAME> in the environment."""
 
 
 def path_option(name: str, default: Path | None, text: str) -> Callable[[Command], Command]:

@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
-from shoal.monitoring.settings import MANAGER_PORT, MonitoringSettings, monitoring_faults, monitoring_settings
+from shoal.monitoring.settings import (
+    MANAGER_PORT,
+    MonitoringOptions,
+    MonitoringSettings,
+    monitoring_faults,
+    monitoring_settings,
+)
 from shoal.rpc import host_port
 from shoal.telemetry.log_formatters import FORMATS, LEVELS
 
@@ -16,8 +22,8 @@ MAX_RESTART_GRACE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All settings of a manager.
+class Settings(MonitoringOptions):
+    """All settings of a manager, with those of health and metrics.
 
     Attributes:
         state_directory: absolute; identity, cluster key, admin's files and, by default, etcd's data. Mode 0700.
@@ -37,8 +43,6 @@ class Settings:
         heartbeat_seconds: between the agents' heartbeats; a node is DOWN after three missed.
         restart_grace_seconds: how long a node keeps its tasks after its agent has stopped in order; 0: as any other.
         registries_file: settings of registries; need not exist.
-        monitoring_address: HOST:PORT of health and metrics, or "off"; empty: port 7450 on loopback.
-        monitoring_token_file, monitoring_certificate, monitoring_key: see `shoal.monitoring.settings`.
         log_level: one of `shoal.telemetry.log_formatters.LEVELS`.
         log_format: "text" or "json".
     """
@@ -60,10 +64,6 @@ class Settings:
     heartbeat_seconds: float = 2.0
     restart_grace_seconds: float = 60.0
     registries_file: Path = Path("/etc/shoal/registries.toml")
-    monitoring_address: str = ""
-    monitoring_token_file: Path | None = None
-    monitoring_certificate: Path | None = None
-    monitoring_key: Path | None = None
     log_level: str = "info"
     log_format: str = "text"
 
@@ -126,9 +126,8 @@ def _faults(settings: Settings) -> Iterator[Fault]:
 
 
 def _listening_faults(name: str, text: str) -> Iterator[Fault]:
-    host, _, port = text.rpartition(":")
     try:
-        host_port.parse(f"{host}:1" if port == "0" else text)
+        host_port.check_listening(text)
     except InvalidInput as error:
         yield Fault(name, str(error))
 

@@ -1,1 +1,1 @@
-"""What all daemons do: tell systemd of their state, and give freed memory back to the host."""
+"""What all daemons do: read options, work until a signal, fail with one line, tell systemd, give freed memory back."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Protocol
 
 from shoal.errors import Fault, InvalidInput
 from shoal.rpc import host_port
@@ -52,17 +51,19 @@ class MonitoringSettings:
             return self.host == "localhost"
 
 
-class MonitoringOptions(Protocol):
-    """The options of a daemon that are about monitoring, as `options.monitoring_options` names them."""
+@dataclass(frozen=True, kw_only=True)
+class MonitoringOptions:
+    """A base of a daemon's settings: its options about monitoring, as `options.monitoring_options` names them.
 
-    @property
-    def monitoring_address(self) -> str: ...
-    @property
-    def monitoring_token_file(self) -> Path | None: ...
-    @property
-    def monitoring_certificate(self) -> Path | None: ...
-    @property
-    def monitoring_key(self) -> Path | None: ...
+    Attributes:
+        monitoring_address: HOST:PORT of health and metrics, or "off"; empty: the daemon's port on loopback.
+        monitoring_token_file, monitoring_certificate, monitoring_key: see `MonitoringSettings`.
+    """
+
+    monitoring_address: str = ""
+    monitoring_token_file: Path | None = None
+    monitoring_certificate: Path | None = None
+    monitoring_key: Path | None = None
 
 
 def monitoring_settings(options: MonitoringOptions, port: int) -> MonitoringSettings:
@@ -84,9 +85,8 @@ def monitoring_faults(settings: MonitoringSettings, *, has_identity: bool) -> It
     """
     if settings.address == OFF:
         return
-    host, _, port = settings.address.rpartition(":")
     try:
-        host_port.parse(f"{host}:1" if port == "0" else settings.address)
+        host_port.check_listening(settings.address)
     except InvalidInput as error:
         yield Fault("monitoring-address", str(error))
         return

@@ -46,6 +46,12 @@ def parse(text: str) -> HostPort:
     return HostPort(host, int(port))
 
 
+def check_listening(text: str) -> None:
+    """Check an address to listen on: as `parse`, but port 0 takes a free one. Raises InvalidInput as that does."""
+    host, _, port = text.rpartition(":")
+    parse(f"{host}:1" if port == "0" else text)
+
+
 def peer_address(peer: str) -> str:
     """The IP address of the other side of a call, an IPv4 one also where it came by a socket of IPv6; empty for none.
 

@@ -5,9 +5,20 @@ from typing import Any
 
 import click
 
-from shoal.telemetry import log_formatters
+from shoal.telemetry.log_formatters import FORMATS, LEVELS, TEXT
 
 Command = Callable[..., Any]
+
+
+def log_level_option(option: Callable[..., Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    """`--log-level`.
+
+    Args:
+        option: the program's own `click.option` with its environment variables.
+    """
+    return option(
+        "--log-level", default="info", type=click.Choice(LEVELS), show_default=True, help="Minimum log level."
+    )
 
 
 def log_format_options(option: Callable[..., Callable[[Command], Command]]) -> Callable[[Command], Command]:
@@ -18,8 +29,8 @@ def log_format_options(option: Callable[..., Callable[[Command], Command]]) -> C
     """
     by_name = option(
         "--log-format",
-        default=log_formatters.TEXT,
-        type=click.Choice(log_formatters.FORMATS),
+        default=TEXT,
+        type=click.Choice(FORMATS),
         show_default=True,
         help="Log format; json is one object per line.",
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from shoal.errors import InvalidInput, Unavailable
-from shoal.rpc.host_port import HostPort, parse, target
+from shoal.rpc.host_port import HostPort, check_listening, parse, target
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,17 @@ def test_an_address_is_read_and_printed(text: str, host: str, port: int) -> None
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="HOST:PORT"):
         parse(text)
+
+
+@pytest.mark.parametrize("text", ["h1:80", "h1:0", "[::]:0"])
+def test_port_0_is_one_to_listen_on(text: str) -> None:
+    check_listening(text)
+
+
+@pytest.mark.parametrize("text", ["", "h1", ":0", "h1:00", "h1:65536", "2001:db8::1:0"])
+def test_what_is_no_address_to_listen_on_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="HOST:PORT"):
+        check_listening(text)
 
 
 @pytest.mark.parametrize(
