@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.build.locked_directories import open_existing_lock, open_lock, remove_unused, try_lock
 from agent.safe_paths.disk_usage import disk_usage
 from shoal.errors import Unavailable
 from shoal.tree_removal import delete_trees
@@ -70,33 +71,21 @@ def _private(root: Path, digest: str) -> tuple[Path, int]:
     """The first that nobody uses."""
     for number in range(MAX_COPIES):
         place = root / (f"{digest}-{number}" if number else digest)
-        descriptor = _open_lock(place)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        return place, descriptor
+        descriptor = open_lock(place)
+        if try_lock(descriptor):
+            return place, descriptor
+        os.close(descriptor)
     raise Unavailable(f"{MAX_COPIES} commands use the same private cache directory")
 
 
 def _lock(place: Path, kind: int, stopped: Callable[[], bool]) -> int:
-    descriptor = _open_lock(place)
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if stopped():
-                os.close(descriptor)
-                raise Unavailable("the build was stopped") from None
-            time.sleep(_WAIT_SECONDS)
-        else:
-            return descriptor
-
-
-def _open_lock(place: Path) -> int:
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_lock(place)
+    while not try_lock(descriptor, kind):
+        if stopped():
+            os.close(descriptor)
+            raise Unavailable("the build was stopped")
+        time.sleep(_WAIT_SECONDS)
+    return descriptor
 
 
 def _make(place: Path, cache_id: str, populate: Callable[[Path], None]) -> None:
@@ -120,9 +109,8 @@ def list_caches(root: Path) -> list[CacheDirectory]:
 
 
 def _described(place: Path) -> CacheDirectory | None:
-    try:
-        descriptor = os.open(place / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+    descriptor = open_existing_lock(place)
+    if descriptor is None:
         return None
     try:
         status = os.fstat(descriptor)
@@ -133,7 +121,7 @@ def _described(place: Path) -> CacheDirectory | None:
             size,
             place.joinpath("id").stat().st_mtime_ns // 1_000_000,
             status.st_mtime_ns // 1_000_000,
-            not _try_alone(descriptor),
+            not try_lock(descriptor),
         )
     except OSError:
         return None
@@ -151,23 +139,4 @@ def _size(place: Path) -> int:
 
 def remove_cache(root: Path, name: str) -> bool:
     """Delete one that nobody uses; whether it did. Blocking. Raises Unavailable."""
-    place = root / name
-    try:
-        descriptor = os.open(place / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        if not _try_alone(descriptor):
-            return False
-        delete_trees(place)
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def _try_alone(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return remove_unused(root / name)

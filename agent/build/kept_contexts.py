@@ -6,7 +6,6 @@
 <digest of the key>/lock    held (flock(2)) by the build that uses it
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from agent.build.locked_directories import is_lock_of, open_existing_lock, open_lock, remove_unused, try_lock
 from agent.disk_full import usable_blocks
 from shoal.api.v1.builds_pb2 import ContextEntry, KeptContext
 from shoal.errors import Unavailable
@@ -63,9 +63,8 @@ class KeptTree:
     def acquire(cls, root: Path, key: str) -> "KeptTree | None":
         """The context of a key, which may be empty; None: another build has it. Raises OSError."""
         place = root / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if not _try_alone(lock) or not _is_at(lock, place / "lock"):
+        lock = open_lock(place)
+        if not try_lock(lock) or not is_lock_of(lock, place):
             os.close(lock)
             return None
         os.utime(lock)
@@ -119,34 +118,22 @@ def list_contexts(root: Path) -> list[ContextRow]:
 
 
 def _described(place: Path) -> ContextRow | None:
-    try:
-        lock = os.open(place / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+    lock = open_existing_lock(place)
+    if lock is None:
         return None
     try:
         about: dict[str, Any] = {"name": "", "size": 0}
         with suppress(OSError, ValueError):
             about |= json.loads((place / "about").read_text())
         used_at_ms = os.fstat(lock).st_mtime_ns // 1_000_000
-        return ContextRow(place.name, str(about["name"]), int(about["size"]), used_at_ms, not _try_alone(lock))
+        return ContextRow(place.name, str(about["name"]), int(about["size"]), used_at_ms, not try_lock(lock))
     finally:
         os.close(lock)
 
 
 def remove_context(root: Path, context_id: str) -> bool:
     """Delete one that no build uses; whether it did. Blocking. Raises Unavailable."""
-    place = root / context_id
-    try:
-        lock = os.open(place / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        if not _try_alone(lock):
-            return False
-        delete_trees(place)
-    finally:
-        os.close(lock)
-    return True
+    return remove_unused(root / context_id)
 
 
 def sweep_contexts(root: Path) -> None:
@@ -179,19 +166,3 @@ def _is_disk_short(root: Path) -> bool:
     except OSError as error:
         raise Unavailable(f"{root}: {error.strerror}") from error
     return disk.f_bavail * _FREE_PART < usable_blocks(disk)
-
-
-def _try_alone(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether it was not deleted between being opened and being locked."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+from engine.cluster.request_messages import RequestMessages
 from shoal.api.v1.builds_pb2 import BuildInput, BuildOutput, BuildSecret, BuildStart, SshReply
 from shoal.manager_calls.managers import Managers
 
@@ -16,18 +17,15 @@ class BuildSession:
     """One build. An asynchronous context manager: leaving it ends the build."""
 
     def __init__(self, managers: Managers, start: BuildStart) -> None:
-        self._inputs: asyncio.Queue[BuildInput | None] = asyncio.Queue(_QUEUED_PARTS)
-        messages = _Messages(BuildInput(start=start), self._inputs)
-        self._outputs: AsyncGenerator[BuildOutput] = managers.stream(managers.builds.Build, messages)
+        self._inputs = RequestMessages(BuildInput(start=start), _QUEUED_PARTS)
+        self._outputs: AsyncGenerator[BuildOutput] = managers.stream(managers.builds.Build, self._inputs)
         self._has_begun = asyncio.Event()
 
     async def __aenter__(self) -> "BuildSession":
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while not self._inputs.empty():
-            self._inputs.get_nowait()
-        self._inputs.put_nowait(None)  # ends the task that sends the messages, which gRPC leaves alone
+        self._inputs.end()
         await self._outputs.aclose()
 
     async def outputs(self) -> AsyncGenerator[BuildOutput]:
@@ -59,23 +57,3 @@ class BuildSession:
     async def end_context(self) -> None:
         """The context is complete, or there is none."""
         await self._inputs.put(BuildInput(end_context=BuildInput.EndContext()))
-
-
-class _Messages:
-    """The messages of a call. No generator: gRPC leaves it suspended when the call is cancelled."""
-
-    def __init__(self, first: BuildInput, others: "asyncio.Queue[BuildInput | None]") -> None:
-        self._first: BuildInput | None = first
-        self._others = others
-
-    def __aiter__(self) -> "_Messages":
-        return self
-
-    async def __anext__(self) -> BuildInput:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        message = await self._others.get()
-        if message is None:
-            raise StopAsyncIteration
-        return message

@@ -1,9 +1,9 @@
 """A session with a program on some node: input and output over one call of gRPC, `Attach` or `Exec`."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
+from engine.cluster.request_messages import RequestMessages
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, TerminalSize
 from shoal.manager_calls.managers import Managers
 
@@ -20,16 +20,14 @@ class ProgramSession:
     """
 
     def __init__(self, managers: Managers, method: Callable[..., Any], first: ExecInput) -> None:
-        self._inputs: asyncio.Queue[ExecInput | None] = asyncio.Queue(_QUEUED_MESSAGES)
-        self._outputs: AsyncGenerator[ExecOutput] = managers.stream(method, _Messages(first, self._inputs))
+        self._inputs = RequestMessages(first, _QUEUED_MESSAGES)
+        self._outputs: AsyncGenerator[ExecOutput] = managers.stream(method, self._inputs)
 
     async def __aenter__(self) -> "ProgramSession":
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        while not self._inputs.empty():
-            self._inputs.get_nowait()
-        self._inputs.put_nowait(None)  # ends the task that sends the messages, which gRPC leaves alone
+        self._inputs.end()
         await self._outputs.aclose()
 
     async def begin(self) -> ExecOutput:
@@ -55,23 +53,3 @@ class ProgramSession:
     async def resize(self, size: TerminalSize) -> None:
         """The size of its terminal."""
         await self._inputs.put(ExecInput(resize=size))
-
-
-class _Messages:
-    """The messages of a call. No generator: gRPC leaves it suspended when the call is cancelled."""
-
-    def __init__(self, first: ExecInput, others: "asyncio.Queue[ExecInput | None]") -> None:
-        self._first: ExecInput | None = first
-        self._others = others
-
-    def __aiter__(self) -> "_Messages":
-        return self
-
-    async def __anext__(self) -> ExecInput:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        message = await self._others.get()
-        if message is None:
-            raise StopAsyncIteration
-        return message
