@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.runtime.live.root_access import RootFiles
-from agent.safe_paths.disk_usage import disk_usage
+from agent.safe_paths.disk_usage import disk_usage, measurement_deadline
 from shoal.api.v1.agent_containers_pb2 import ContainerSize, ReadContainerSizesRequest, ReadContainerSizesResponse
 from shoal.errors import InvalidInput, Unavailable
 
 MAX_CONTAINERS = 10_000
-MAX_MILLISECONDS = 60_000
 
 
 class RootSizes:
@@ -35,9 +34,7 @@ class RootSizes:
         """
         if len(request.containers) > MAX_CONTAINERS:
             raise InvalidInput(f"containers: too many ({len(request.containers)}); the maximum is {MAX_CONTAINERS}")
-        if not 1 <= request.timeout_ms <= MAX_MILLISECONDS:
-            raise InvalidInput(f"timeout_ms: must be from 1 to {MAX_MILLISECONDS}")
-        deadline = time.monotonic() + request.timeout_ms / 1000
+        deadline = measurement_deadline(request.timeout_ms)
         async with self._lock:
             found = [(each, files) for each in request.containers if (files := self._find(each)) is not None]
             return ReadContainerSizesResponse(sizes=await asyncio.to_thread(self._count, found, deadline))
@@ -71,6 +68,6 @@ def _size_of(path: Path, deadline: float) -> int:
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         own = os.fstat(directory).st_blocks * 512
-        return disk_usage(directory, seconds=max(0.0, deadline - time.monotonic())) - own
+        return disk_usage(directory, seconds=deadline - time.monotonic()) - own
     finally:
         os.close(directory)

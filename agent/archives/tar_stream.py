@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from agent.archives.lookup import FoundFile, kernel_file_system, shown
 from agent.safe_paths.descent import Descent
 from shoal.errors import InvalidInput
-from shoal.tar.tar_entries import CHUNK_BYTES, KINDS, entry_content, entry_header
+from shoal.tar.archive_chunks import archive_chunks
+from shoal.tar.tar_entries import KINDS, entry_content, entry_header
 from shoal.tar.tar_header import BLOCK, DIRECTORY, HARD_LINK, REGULAR, SYMLINK
 from shoal.tar.ustar_header import time_header, ustar_header
 
@@ -44,12 +45,14 @@ def archive(found: FoundFile) -> Generator[bytes]:
     Raises:
         OSError: the disk failed. InvalidInput: too many directories in one directory.
     """
-    return _chunked(_Archive(one_file_system=False).of(found.descriptor, "." if found.name == "/" else found.name))
+    return archive_chunks(
+        _Archive(one_file_system=False).of(found.descriptor, "." if found.name == "/" else found.name)
+    )
 
 
 def archive_root(root: int) -> Generator[bytes]:
     """The archive of a container's root file system, without what is mounted in it. Raises as `archive` does."""
-    return _chunked(_Archive(one_file_system=True).of(root, ""))
+    return archive_chunks(_Archive(one_file_system=True).of(root, ""))
 
 
 def archive_layer(upper: int, *, at_rest: bool = False) -> Generator[bytes]:
@@ -60,24 +63,7 @@ def archive_layer(upper: int, *, at_rest: bool = False) -> Generator[bytes]:
     Raises:
         As `archive` does; InvalidInput also for a name that has a meaning of its own in a layer.
     """
-    return _chunked(_Archive(one_file_system=True, is_layer=True, at_rest=at_rest).of(upper, ""))
-
-
-def _chunked(pieces: Iterator[bytes]) -> Generator[bytes]:
-    buffer = bytearray()
-    for piece in pieces:
-        if len(piece) >= CHUNK_BYTES:  # not copied
-            if buffer:
-                yield bytes(buffer)
-                buffer.clear()
-            yield piece
-            continue
-        buffer += piece
-        if len(buffer) >= CHUNK_BYTES:
-            yield bytes(buffer)
-            buffer.clear()
-    buffer += bytes(2 * tarfile.BLOCKSIZE)
-    yield bytes(buffer)
+    return archive_chunks(_Archive(one_file_system=True, is_layer=True, at_rest=at_rest).of(upper, ""))
 
 
 @dataclass

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.build.locked_directories import open_existing_lock, open_lock, remove_unused, try_lock
-from agent.safe_paths.disk_usage import disk_usage
+from agent.safe_paths.disk_usage import path_disk_usage
 from shoal.errors import Unavailable
 from shoal.tree_removal import delete_trees
 
@@ -114,7 +114,7 @@ def _described(place: Path) -> CacheDirectory | None:
         return None
     try:
         status = os.fstat(descriptor)
-        size = _size(place)
+        size = path_disk_usage(place)
         return CacheDirectory(
             place.name,
             (place / "id").read_text(errors="surrogateescape"),
@@ -127,14 +127,6 @@ def _described(place: Path) -> CacheDirectory | None:
         return None
     finally:
         os.close(descriptor)
-
-
-def _size(place: Path) -> int:
-    directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return disk_usage(directory)
-    finally:
-        os.close(directory)
 
 
 def remove_cache(root: Path, name: str) -> bool:

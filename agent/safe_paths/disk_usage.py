@@ -6,11 +6,15 @@
 import os
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from agent.safe_paths.descent import Descent, DirectoryMoved
-from shoal.errors import Unavailable
+from shoal.errors import InvalidInput, Unavailable
 
 TIMEOUT_SECONDS = 60.0
+MAX_MILLISECONDS = 60_000
+"""Of a timeout that a manager requests."""
+
 MAX_PENDING = 200_000
 """Directories that are known but not scanned yet: some 20 MB of names."""
 
@@ -40,6 +44,28 @@ def disk_usage(directory: int, *, seconds: float = TIMEOUT_SECONDS) -> int:
             finally:
                 descent.close()
     raise Unavailable("cannot measure disk usage: directories keep being moved")
+
+
+def path_disk_usage(path: Path, *, seconds: float = TIMEOUT_SECONDS) -> int:
+    """`disk_usage` of a directory by its path, whose last name is no symbolic link. Raises as that."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return disk_usage(directory, seconds=seconds)
+    finally:
+        os.close(directory)
+
+
+def measurement_deadline(timeout_ms: int) -> float:
+    """When a measurement that begins now has to end, by `time.monotonic`.
+
+    Args:
+        timeout_ms: as a manager requests it.
+    Raises:
+        InvalidInput: the timeout is out of range.
+    """
+    if not 1 <= timeout_ms <= MAX_MILLISECONDS:
+        raise InvalidInput(f"timeout_ms: must be from 1 to {MAX_MILLISECONDS}")
+    return time.monotonic() + timeout_ms / 1000
 
 
 class _Count:

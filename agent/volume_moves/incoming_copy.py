@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from agent.safe_paths.disk_flush import fsync_directory
-from agent.safe_paths.disk_usage import disk_usage
+from agent.safe_paths.disk_usage import path_disk_usage
 from agent.volumes.local_volumes import INCOMING
 from shoal.api.v1.streams_pb2 import FetchVolumeRequest
 from shoal.api.v1.volume_pb2 import LocalVolume
@@ -22,7 +22,6 @@ ABANDONED_SECONDS = 24 * 3600.0
 """Copies that were not continued for this long are deleted."""
 
 _ID = re.compile(r"[0-9a-z]{1,64}")
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class IncomingCopy:
@@ -61,11 +60,7 @@ class IncomingCopy:
 
     def disk_bytes(self) -> int:
         """Bytes on disk. Raises Unavailable, OSError."""
-        descriptor = os.open(self.data, _DIRECTORY)
-        try:
-            return disk_usage(descriptor)
-        finally:
-            os.close(descriptor)
+        return path_disk_usage(self.data)
 
     def finish(self, request: FetchVolumeRequest) -> LocalVolume:
         """Complete it as a volume on disk, ready to be moved into place. Raises OSError, Unavailable."""

@@ -2,13 +2,13 @@
 
 import os
 import stat
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from cli.file_copies.copy_paths import CopiedPath, split_entry
-from shoal.tar.tar_entries import CHUNK_BYTES, KINDS, entry_content, entry_header
+from shoal.tar.archive_chunks import archive_chunks
+from shoal.tar.tar_entries import KINDS, entry_content, entry_header
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -26,20 +26,7 @@ def archive(source: CopiedPath, new_name: str = "") -> Iterator[bytes]:
     Raises:
         OSError: something cannot be read.
     """
-    buffer = bytearray()
-    for piece in _entries(source, new_name):
-        if len(piece) >= CHUNK_BYTES:
-            if buffer:
-                yield bytes(buffer)
-                buffer.clear()
-            yield piece
-            continue
-        buffer += piece
-        if len(buffer) >= CHUNK_BYTES:
-            yield bytes(buffer)
-            buffer.clear()
-    buffer += bytes(2 * tarfile.BLOCKSIZE)
-    yield bytes(buffer)
+    return archive_chunks(_entries(source, new_name))
 
 
 def _entries(source: CopiedPath, new_name: str) -> Iterator[bytes]:

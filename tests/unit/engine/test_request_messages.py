@@ -32,18 +32,11 @@ def test_putting_waits_while_too_many_wait() -> None:
 def test_the_end_drops_what_waits_and_ends_who_sends() -> None:
     async def run() -> list[str]:
         messages = RequestMessages("start", 2)
-        sent: list[str] = []
-
-        async def send() -> None:
-            async for each in messages:
-                sent.append(each)
-
         await messages.put("a")
         await messages.put("b")
         messages.end()
         async with asyncio.timeout(60):
-            await send()
-        return sent
+            return [each async for each in messages]
 
     assert asyncio.run(run()) == ["start"]
 
