@@ -6,7 +6,7 @@ from zlib import crc32
 
 from shoal.api.v1.service_pb2 import RestartPolicy
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
-from shoal.restarts.runs import End, newest_run, runs_of
+from shoal.restarts.runs import MAX_TIMES, End, newest_run, slot_runs
 
 DEFAULT_DELAY_MS = 5_000
 # A crash loop restarts ever more slowly, up to this.
@@ -74,10 +74,10 @@ def decide(policy: RestartPolicy, ends: Sequence[End], *, now_ms: int) -> Restar
 
     Args:
         ends: the slot's ended tasks of the same template, the oldest first; not empty. Each restart by their nodes
-            counts as a successor.
+            counts as a successor, and so do those before the first of them (`Task.restarted_at_ms`).
         now_ms: milliseconds since the Unix epoch; an end that an agent dates later counts as now.
     """
-    ends = [run for task, status in ends for run in runs_of(task, status)]
+    ends = slot_runs(ends)
     task, status = ends[-1]
     if status is None or not ended_by_itself(task, status):
         return RestartDecision(now_ms)
@@ -92,6 +92,15 @@ def decide(policy: RestartPolicy, ends: Sequence[End], *, now_ms: int) -> Restar
         return RestartDecision(None, problem=_give_up_problem(task, status, restarts))
     streak = _streak(task, status)
     return RestartDecision(ended_at_ms(task, status, now_ms) + delay_ms(policy, streak, task.id), streak + 1)
+
+
+def counted_restarts(ends: Sequence[End]) -> tuple[int, ...]:
+    """`Task.restarted_at_ms` of the slot's next task.
+
+    Args:
+        ends: the slot's ended tasks of the same template, the oldest first.
+    """
+    return tuple(task.created_at_ms for task, _ in slot_runs(ends) if task.attempt)[-MAX_TIMES:]
 
 
 def ended_at_ms(task: Task, status: TaskStatus, now_ms: int) -> int:

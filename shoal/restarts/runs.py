@@ -34,9 +34,14 @@ def restart_count(task: Task, status: TaskStatus | None) -> int:
     return task.attempt + (status.restarts.count if status is not None else 0)
 
 
-def slot_ends(task: Task, status: TaskStatus | None) -> Sequence[End]:
-    """The slot's restarts before this task, as far as the task has them, then the task; the oldest first."""
-    return (*((_restarted(task, at_ms), None) for at_ms in task.restarted_at_ms), (task, status))
+def slot_runs(ends: Sequence[End]) -> list[End]:
+    """The runs of a slot, the oldest first: its restarts before the first of these tasks, then the runs of each.
+
+    Args:
+        ends: ended tasks of the slot, the oldest first.
+    """
+    earlier = [(_restarted(task, at_ms), None) for task, _ in ends[:1] for at_ms in task.restarted_at_ms]
+    return [*earlier, *(run for task, status in ends for run in runs_of(task, status))]
 
 
 def restarted(status: TaskStatus, end: TaskStatus, *, attempt: int, delay_ms: int, now_ms: int) -> TaskStatus:

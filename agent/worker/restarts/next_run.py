@@ -6,7 +6,6 @@ from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.restarts.container_restart import decide_restart
 from shoal.restarts.restart_policy import decide, ended_by_itself, job_restart_policy
-from shoal.restarts.runs import slot_ends
 
 
 @dataclass(frozen=True)
@@ -42,5 +41,5 @@ def next_run(
     if not revision.spec.task.HasField("restart"):  # managers of earlier releases left it out
         return None
     policy = revision.spec.task.restart
-    decision = decide(job_restart_policy(policy) if task.job_run else policy, slot_ends(task, end), now_ms=now_ms)
+    decision = decide(job_restart_policy(policy) if task.job_run else policy, [(task, end)], now_ms=now_ms)
     return NextRun(decision.due_ms, decision.attempt) if decision.due_ms is not None else None

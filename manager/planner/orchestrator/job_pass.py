@@ -219,12 +219,13 @@ class _JobPass:
         draft = self._draft
         spec, number = self._spec_of(run), run.number
         placer = Placer(draft, service_id=self._id, spec=spec, revision=run.revision, demand=demand, run=number)
+        requested = task_history.with_restarts(draft, progress.requests, slots, spec.task.restart, lambda _: True)
         if is_global(self._spec):
-            for key, request in progress.requests:
+            for key, request in requested:
                 self._problems.add(placer.place_on(draft.resources.hosts[str(key)], request, 0))
             return
         counts = Counter(task.node_id for slot in slots.values() for task in slot.active if task.node_id)
-        due = await_predecessors(draft, spec, demand, progress.requests, slots)
+        due = await_predecessors(draft, spec, demand, requested, slots)
         requests = pending_first(request for _, request in due)
         failing = task_history.failing_nodes(draft, slots.values())
         failing |= {node for slot in slots.values() for node in preferred_nodes.avoided_nodes(slot.ended)}

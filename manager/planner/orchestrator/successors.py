@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from manager.planner.draft import Draft
-from manager.planner.index.slot_index import SlotKey
+from manager.planner.index.slot_index import SlotKey, age
 from manager.planner.scheduler.placement_request import PlacementRequest, pending_first
 from manager.planner.scheduler.placer import Placer
 from manager.planner.slots import preferred_nodes, task_history
@@ -16,6 +16,7 @@ from manager.planner.updates.slot_decision import NOTHING, SlotDecision
 from manager.planner.updates.update_monitor import UpdateMonitor
 from manager.planner.updates.update_pace import UnavailableSlot
 from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.task_pb2 import Task
 from shoal.restarts import restart_policy
 
 
@@ -60,7 +61,7 @@ class Successors:
             if restart.due_ms is None or restart.due_ms > self._draft.now_ms:
                 return self._await_restart(slot, restart)
             attempt = restart.attempt
-        elif slot.ended and not self._desired.differs(newest := slot.ended[-1]):
+        elif (newest := _ended_last(slot)) is not None and not self._desired.differs(newest):
             attempt = restart_policy.next_attempt(newest, self._draft.view.task_status.get(newest.id))
         number = slot.key if isinstance(slot.key, int) else 0
         if start_first:
@@ -82,6 +83,9 @@ class Successors:
         restart = self._decide_restart(slot)
         is_due = restart.due_ms is not None and restart.due_ms <= self._draft.now_ms
         return None if is_due else self._await_restart(slot, restart)
+
+    def _is_counted(self, task: Task) -> bool:
+        return not self._desired.differs(task)
 
     def _decide_restart(self, slot: Slot) -> restart_policy.RestartDecision:
         statuses = self._draft.view.task_status
@@ -111,6 +115,7 @@ class Successors:
             counts: the service's active tasks by node; updated.
         """
         draft, every = self._draft, list(slots.values())
+        requests = task_history.with_restarts(draft, requests, slots, self._spec.task.restart, self._is_counted)
         if self._is_global:
             hosts = draft.resources.hosts
             return [self.placer.place_on(hosts[str(key)], request, 0) for key, request in requests]
@@ -119,3 +124,9 @@ class Successors:
         }
         requests = await_predecessors(draft, self._spec, self._demand, requests, slots)
         return self.placer.place_all(pending_first(request for _, request in requests), counts, failing)
+
+
+def _ended_last(slot: Slot) -> Task | None:
+    """The newest task of the slot where that has ended; a task that still runs is moved, which is no restart."""
+    newest = slot.ended[-1] if slot.ended else None
+    return newest if newest is not None and all(age(newest) > age(task) for task in slot.active) else None

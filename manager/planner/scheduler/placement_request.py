@@ -13,6 +13,7 @@ class PlacementRequest(NamedTuple):
     Attributes:
         slot: its number, 0 for a global service.
         attempt: how many tasks of the slot ended in a row before.
+        restarted_at_ms: as `Task.restarted_at_ms`.
         pending: the record to rewrite, when the slot has one that found no node.
         start_first: it starts before its predecessor is stopped; when no node is suitable, nothing is written, and the
             predecessor stays.
@@ -29,6 +30,7 @@ class PlacementRequest(NamedTuple):
     preferred_node: str = ""
     wait_reason: str = ""
     network_task_id: str = ""
+    restarted_at_ms: tuple[int, ...] = ()
 
 
 def pending_first(requests: Iterable[PlacementRequest]) -> list[PlacementRequest]:

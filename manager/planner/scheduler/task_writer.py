@@ -58,6 +58,8 @@ class TaskWriter:
         identifier = record.id = pending.id if pending is not None else draft.new_id()
         record.created_at_ms = pending.created_at_ms if pending is not None else draft.now_ms
         record.slot, record.node_id, record.attempt = request.slot, host.id, request.attempt
+        if request.restarted_at_ms or record.restarted_at_ms:
+            record.restarted_at_ms[:] = request.restarted_at_ms
         if demand.shares_network:
             record.network_task_id = request.network_task_id
         if self._networks:
@@ -108,6 +110,7 @@ class TaskWriter:
             reason_at_ms=reason_at,
             created_at_ms=pending.created_at_ms if pending is not None else draft.now_ms,
             attempt=request.attempt,
+            restarted_at_ms=request.restarted_at_ms,
             job_run=self._run,
         )
         draft.write_task(identifier, task)

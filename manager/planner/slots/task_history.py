@@ -1,12 +1,15 @@
-"""Ended tasks: how many of them a slot keeps, and on which nodes a service keeps failing."""
+"""Earlier tasks: how many ended ones a slot keeps, its restarts, and on which nodes a service keeps failing."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from manager.planner.draft import Draft
+from manager.planner.index.slot_index import SlotKey, age
+from manager.planner.scheduler.placement_request import PlacementRequest
 from manager.planner.slots.slot_tasks import FAILURE_WINDOW_MS, FAILURES, Slot
 from shoal.api.v1.service_pb2 import RestartPolicy
-from shoal.api.v1.task_pb2 import TaskState
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.restarts.restart_policy import counted_restarts
 
 KEPT_PER_SLOT = 5
 # A restart policy that counts more attempts needs more of them, up to this.
@@ -27,6 +30,30 @@ def trim(draft: Draft, slot: Slot, policy: RestartPolicy) -> None:
             left.append(task)
     for task in left[: max(0, len(left) - keep)]:
         draft.delete_task(task)
+
+
+def with_restarts(
+    draft: Draft,
+    requests: Sequence[tuple[SlotKey, PlacementRequest]],
+    slots: Mapping[SlotKey, Slot],
+    policy: RestartPolicy,
+    is_counted: Callable[[Task], bool],
+) -> Sequence[tuple[SlotKey, PlacementRequest]]:
+    """The requests with the earlier restarts of their slots, where the policy bounds attempts.
+
+    Args:
+        slots: those that have tasks.
+        is_counted: the task is of the template that is requested.
+    """
+    if not policy.max_attempts:
+        return requests
+    statuses, found = draft.view.task_status, []
+    for key, request in requests:
+        earlier = slots[key].all() if key in slots else ()
+        tasks = sorted((task for task in earlier if task.node_id and is_counted(task)), key=age)
+        ends = [(task, statuses.get(task.id)) for task in tasks]
+        found.append((key, request._replace(restarted_at_ms=counted_restarts(ends))))
+    return found
 
 
 def failing_nodes(draft: Draft, slots: Iterable[Slot]) -> frozenset[str]:

@@ -14,6 +14,7 @@ from manager.planner.scheduler.placer import Placer
 from manager.planner.slots.misplaced import MisplacedTasks
 from manager.planner.slots.single_writer import await_predecessors
 from manager.planner.slots.slot_tasks import Slot, retire_ended
+from manager.planner.slots.task_history import with_restarts
 from manager.planner.spec.requirements import requirements_of
 from manager.planner.updates.slot_decision import NOTHING, SlotDecision
 from manager.planner.updates.update_pace import UnavailableSlot
@@ -101,6 +102,8 @@ class StableTasks:
             slots: the service's, as they were when the pass began.
             counts: the service's active tasks by node; updated.
         """
+        policy, revision = self._spec.task.restart, self._revision
+        requests = with_restarts(self._draft, requests, slots, policy, lambda task: task.revision == revision)
         if self._is_global:
             hosts = self._draft.resources.hosts
             return [self.placer.place_on(hosts[str(key)], request, 0) for key, request in requests]

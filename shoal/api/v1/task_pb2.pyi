@@ -178,8 +178,8 @@ class Task(_message.Message):
 
     @_builtins.property
     def restarted_at_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Where the restart policy bounds attempts: when the slot's earlier restarts were made, the oldest first. Milliseconds
-        since the Unix epoch.
+        """Where the restart policy bounds attempts: when the slot's earlier restarts were made, by managers and by its nodes, at
+        most 100, the oldest first. Milliseconds since the Unix epoch.
         """
 
     def __init__(

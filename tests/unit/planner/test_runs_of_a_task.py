@@ -48,7 +48,7 @@ def by_node(
         end.CopyFrom(status)
         run, _ = runs.newest_run(task, status)
         end.MergeFrom(ended(run, ran_ms=ran_ms))
-        decision = decide(policy, runs.slot_ends(task, end), now_ms=now_ms)
+        decision = decide(policy, [(task, end)], now_ms=now_ms)
         if decision.due_ms is None:
             break
     return decision, end
@@ -93,9 +93,9 @@ def test_earlier_restarts_of_the_slot_count_for_its_node() -> None:
     policy = RestartPolicy(condition=RestartPolicy.ANY, max_attempts=3, window_ms=600_000)
     task = Task(id="1", slot=1, created_at_ms=START, attempt=1, restarted_at_ms=[START - 1_000_000, START - 500_000])
     end = ended(task, ran_ms=100)
-    assert decide(policy, runs.slot_ends(task, end), now_ms=START + 200).due_ms is not None
+    assert decide(policy, [(task, end)], now_ms=START + 200).due_ms is not None
     task.restarted_at_ms.append(START - 10)
-    decision = decide(policy, runs.slot_ends(task, end), now_ms=START + 200)
+    decision = decide(policy, [(task, end)], now_ms=START + 200)
     assert decision.due_ms is None and decision.problem == "task 1 failed after 3 restarts: exit code 3"
 
 
