@@ -279,6 +279,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         own.manager_id,
         keyring,
         agents,
+        repository,
         writer,
         place,
         clocks,

@@ -14,11 +14,13 @@ from manager.controllers.csi_volumes.reconciler import CsiVolumeReconciler
 from manager.controllers.garbage_collector import GarbageCollector
 from manager.controllers.overlay_key_timer import OverlayKeyTimer
 from manager.controllers.rebooted_containers import RebootedContainers
+from manager.controllers.removed_images import RemovedImageCollector
 from manager.controllers.volume_mover.volume_mover import VolumeMover
 from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
 from manager.events.event_archiver import EventArchiver
 from manager.file_contents.content_codec import EncryptedCodec
 from manager.file_contents.driver_secrets import DriverSecrets
+from manager.images.image_repository_client import StoredImages
 from manager.leadership.clock_comparison import ClockComparison
 from manager.leadership.leadership import Lead
 from manager.networks.overlay_key_rotation import OverlayKeyRotation
@@ -36,6 +38,7 @@ def leader_work(
     manager_id: str,
     keyring: Keyring,
     agents: AgentChannels,
+    contents: StoredImages,
     writer: EventArchiver,
     place: ClusterPlace,
     clocks: ClockComparison,
@@ -62,6 +65,8 @@ def leader_work(
             term.create_task(autoscaler.run(fence), name="autoscaler")
             term.create_task(GarbageCollector(store=store).run(fence), name="collector")
             term.create_task(ContainerCollector(store=store).run(fence), name="container collector")
+            removed = RemovedImageCollector(store=store, contents=contents, now_ms=now_ms)
+            term.create_task(removed.run(fence), name="removed images")
             rebooted = RebootedContainers(store=store, now_ms=now_ms)
             term.create_task(rebooted.run(fence), name="containers of rebooted nodes")
             reconciler = CsiVolumeReconciler(store=store, agents=agents, secrets=DriverSecrets(EncryptedCodec(keyring)))

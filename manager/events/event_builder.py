@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from manager.events import container_events, image_events, node_events
+from manager.images.image_locks import LOCKS
 from manager.planner.spec.problem_texts import is_stay, is_wait
 from manager.records.field_diff import field_changes
 from manager.records.object_lookup import hostname_of
@@ -96,7 +97,7 @@ def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
 
 
 def _is_image_lock(change: Change) -> bool:
-    return change.kind is kinds.NAME and change.identifier.startswith(image_events.LOCKS)
+    return change.kind is kinds.NAME and change.identifier.startswith(LOCKS)
 
 
 def _differ(old: TaskStatus, new: TaskStatus) -> bool:

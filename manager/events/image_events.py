@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from google.protobuf.message import Message
 
-from manager.images.image_removal import removed_id
+from manager.images.image_locks import removed_id
 from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.standalone_pb2 import Image
@@ -15,14 +15,12 @@ from shoal.distribution.image_config import parse_config
 from shoal.errors import InvalidInput
 from shoal.image_reference import parse
 
-LOCKS = "image/"
-"""Identifiers of records of names that are locks of images begin so."""
-
 
 def events_of(old: Message | None, new: Message | None, at_ms: int) -> Iterator[Event]:
     """The events of one change of a record or a lock."""
     if isinstance(new, Name):
-        if image_id := removed_id(new):
+        was_removed = isinstance(old, Name) and removed_id(old)
+        if (image_id := removed_id(new)) and not was_removed:
             event = Event(type="image", action="delete", id=image_id, name=image_id, at_ms=at_ms)
             event.attributes["name"] = image_id
             yield event

@@ -1,7 +1,6 @@
 """Image calls: set, get, list, remove, prune."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -9,6 +8,8 @@ from typing import TypeVar
 from manager.images import image_records
 from manager.images.container_conflicts import check_containers
 from manager.images.filter_moments import moment_ms
+from manager.images.image_deletion import ImageDeletion
+from manager.images.image_locks import lock_key, named_lock
 from manager.images.image_records import FoundImage, contents_of, find_image, image_view, views
 from manager.images.image_removal import Removal, naming, removal, untagging
 from manager.images.image_repository_client import StoredImages
@@ -30,9 +31,9 @@ from shoal.api.v1.engine_pb2 import (
     RemoveImagesResponse,
     SetImageRequest,
 )
-from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.standalone_pb2 import Image
-from shoal.errors import Conflict, InvalidInput, NotFound, Refused, ShoalError
+from shoal.errors import Conflict, InvalidInput, NotFound, Refused
+from shoal.fault_points.injection import fault
 from shoal.filters.image_filters import image_filters, is_dangling, matching_names, prune_filters
 from shoal.image_reference import parse
 from shoal.rpc.caller import Caller
@@ -41,7 +42,6 @@ T = TypeVar("T")
 
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.05
-_log = logging.getLogger(__name__)
 
 
 class ImageHandler:
@@ -55,6 +55,7 @@ class ImageHandler:
         self._store = store
         self._contents = contents
         self._now_ms = now_ms
+        self._deletion = ImageDeletion(store=store, contents=contents, now_ms=now_ms)
 
     async def set(self, request: SetImageRequest, caller: Caller) -> Image:
         """Give a digest a name. An image that loses its last name so stays, without one, until it is pruned.
@@ -126,14 +127,14 @@ class ImageHandler:
         """Make the lock of a digest that has none, before its bytes are looked for: a removal that comes and goes
         meanwhile would otherwise leave no trace. Returns its version; 0 where it was there.
         """
-        key = image_records.lock_key(digest)
+        key = lock_key(digest)
         if key in self._store.tables.names:
             return 0
-        record = Name(meta=Meta(id=digest[7:20], updated_at_ms=self._now_ms()))
+        record = named_lock(digest, self._now_ms())
         return await self._store.commit([put(NAME, key, record)], expects=[expect(NAME, key, ABSENT)])
 
     async def _unlock(self, digest: str, version: int) -> None:
-        key = image_records.lock_key(digest)
+        key = lock_key(digest)
         with suppress(Conflict):  # someone else has named it
             await self._store.commit([delete(NAME, key)], expects=[expect(NAME, key, version)])
 
@@ -144,7 +145,7 @@ class ImageHandler:
         for each in images:
             try:
                 done = self._removal(each, force=force)
-                await self._store.commit(done.writes, expects=done.expects)
+                version = await self._store.commit(done.writes, expects=done.expects)
             except (Conflict, Refused):
                 if keep_used:
                     continue
@@ -153,7 +154,9 @@ class ImageHandler:
             if done.is_last:
                 response.deleted.extend(done.image_ids)
                 response.reclaimed_bytes += image_records.unshared_bytes(self._store.tables, each.records)
-                await self._forget(each.digest)
+            if done.mark is not None:
+                fault("manager.images.last-name-removed")
+                await self._deletion.delete(each.digest, done.mark, version)
         return response
 
     def _removal(self, found: FoundImage, *, force: bool) -> Removal:
@@ -171,19 +174,6 @@ class ImageHandler:
         if own:
             name = parse(found.names[0]).familiar if found.names else found.digest
             raise Refused(in_use("image", name, names_of_services(self._store.tables, own)))
-
-    async def _forget(self, digest: str) -> None:
-        """After the names, the bytes. Where that fails they only take space; the same image may be named again."""
-        try:
-            await self._contents.forget(digest)
-        except ShoalError as error:
-            _log.warning("image %s stays in the cluster's image repository: %s", digest, error)
-        lock = image_records.lock_key(digest)
-        try:
-            version = self._store.version_of(NAME, lock)
-            await self._store.commit([delete(NAME, lock)], expects=[expect(NAME, lock, version)])
-        except ShoalError as error:  # it runs out by itself
-            _log.info("the removal of image %s is not completed: %s", digest, error)
 
     def _view_of(self, reference: str) -> ImageView:
         view = self._store.tables

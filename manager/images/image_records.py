@@ -46,11 +46,6 @@ def key_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def lock_key(digest: str) -> str:
-    """The identifier of the name record that each naming of a digest rewrites, and that its removal requires."""
-    return f"image/{digest}"
-
-
 def records_by_digest(view: View) -> dict[str, tuple[Image, ...]]:
     """All records, those of one digest together."""
     found: dict[str, list[Image]] = {}
@@ -156,6 +151,11 @@ def views(view: View, digests: Iterable[str] | None = None) -> Iterator[ImageVie
 def contents_of(records: Iterable[Image]) -> set[str]:
     """Digests of an image's index and of its manifests: services and nodes may name either."""
     return {digest for each in records for digest in (each.digest, *(one.digest for one in each.variants))}
+
+
+def is_part(view: View, digest: str) -> bool:
+    """Whether a manifest is that of a platform of another image that has a record: its index refers to it."""
+    return any(one.digest == digest for each in view.images.values() if each.digest != digest for one in each.variants)
 
 
 def unshared_bytes(view: View, records: Iterable[Image]) -> int:

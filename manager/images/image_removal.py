@@ -1,25 +1,32 @@
 """Writes of namings and removals of images, and the lock between them. Pure.
 
 Whoever names a digest rewrites its lock; whoever removes the last name requires the lock as it was read, and marks it.
-So nothing is named whose bytes are being deleted, whichever managers do so at the same time.
+So nothing is named whose bytes are being deleted, whichever managers do so at the same time. The mark stays until the
+bytes are deleted: should the manager end before, the leader deletes them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manager.images.image_records import FoundImage, key_of, lock_key, record_key, records_of
+from manager.images.image_locks import (
+    is_exclusive,
+    lock_key,
+    named_lock,
+    pending_lock,
+    removed_at_ms,
+    removed_id,
+    removing_lock,
+)
+from manager.images.image_records import FoundImage, is_part, key_of, record_key, records_of
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import IMAGE, NAME
 from manager.store.record_store import RecordReader, RecordStore
 from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.standalone_pb2 import Image
-from shoal.errors import Conflict
+from shoal.errors import Conflict, Refused, ShoalError
 
-REMOVING = "removing"
-"""Content of a lock while the bytes of an image are being deleted; its image ID follows."""
-
-REMOVING_MS = 60_000
-"""A mark that is older was left by a manager that ended: deleting takes 20 s at most."""
+KEPT_MS = 7 * 24 * 3600 * 1000
+"""For so long deletions that fail are repeated: a registry whose administrator never lets us delete costs no more."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +36,13 @@ class Removal:
     Attributes:
         names: that go.
         is_last: whether the image goes with them.
+        mark: what its lock is then, where its bytes are to be deleted at once. None: they stay, or go later.
         image_ids: digests of its configurations.
     """
 
     names: tuple[str, ...]
     is_last: bool
+    mark: Name | None
     image_ids: tuple[str, ...]
     writes: tuple[Write, ...]
     expects: tuple[Expect, ...]
@@ -82,39 +91,61 @@ def untagging(store: RecordStore, found: FoundImage, now_ms: int) -> Removal:
     write, condition = _lock(store, found.digest, now_ms)
     writes = [each for each in done.writes if each.kind is IMAGE and each.identifier != key]
     kept = put(IMAGE, key, _unnamed(found.records[0]))
-    return Removal(done.names, False, (), (*writes, kept, write), (*done.expects[:-1], condition))
+    return Removal(done.names, False, None, (), (*writes, kept, write), (*done.expects[:-1], condition))
 
 
 def removal(store: RecordStore, found: FoundImage, now_ms: int) -> Removal:
-    """What removing a name, or an image with all of its names, writes."""
+    """What removing a name, or an image with all of its names, writes.
+
+    The bytes of a platform's manifest to which another image refers wait until that one is removed too.
+    """
     going = [each for each in found.records if not found.name or each.name == found.name]
     is_last = len(going) == len(found.records)
     lock = lock_key(found.digest)
     image_ids = tuple(dict.fromkeys(one.config_digest for each in going for one in each.variants))
     image_id = next(iter(image_ids), found.digest)
-    mark = Name(meta=Meta(id=f"{REMOVING} {image_id}" if is_last else found.digest[7:20], updated_at_ms=now_ms))
+    waits = is_last and is_part(store.tables, found.digest)
+    content = named_lock(found.digest, now_ms)
+    if is_last:
+        content = (pending_lock if waits else removing_lock)(image_id, now_ms, now_ms)
     return Removal(
         names=tuple(sorted(each.name for each in going if each.name)),
         is_last=is_last,
+        mark=content if is_last and not waits else None,
         image_ids=image_ids,
-        writes=(*(delete(IMAGE, record_key(each)) for each in going), put(NAME, lock, mark)),
+        writes=(*(delete(IMAGE, record_key(each)) for each in going), put(NAME, lock, content)),
         expects=(*_unchanged(store, going), expect(NAME, lock, store.version_of(NAME, lock))),
     )
 
 
-def removed_id(lock: Name) -> str:
-    """The image ID in the mark of a removal; empty where a lock has none."""
-    mark, _, image_id = lock.meta.id.partition(" ")
-    return image_id if mark == REMOVING else ""
+def resumption(lock: Name, now_ms: int) -> Name:
+    """What the lock of a removed image is while its deletion is attempted again."""
+    return removing_lock(removed_id(lock), removed_at_ms(lock), now_ms)
+
+
+def settlement(digest: str, mark: Name, error: ShoalError | None, *, has_repository: bool, now_ms: int) -> Write:
+    """What is written once an attempt to delete an image's bytes has ended.
+
+    Without an error the lock goes. Else it says that they are still to be deleted, unless their registry does not
+    delete at all, or KEPT_MS have passed.
+
+    Args:
+        mark: of the attempt.
+        has_repository: whether the cluster has an image repository, so that a refusal is the registry's.
+    """
+    refused = isinstance(error, Refused) and has_repository
+    if error is None or refused or now_ms - removed_at_ms(mark) >= KEPT_MS:
+        return delete(NAME, lock_key(digest))
+    return put(NAME, lock_key(digest), pending_lock(removed_id(mark), removed_at_ms(mark), now_ms))
 
 
 def _lock(store: RecordReader, digest: str, now_ms: int) -> tuple[Write, Expect]:
     key = lock_key(digest)
     known = store.tables.names.get(key)
-    if known is not None and removed_id(known) and now_ms - known.meta.updated_at_ms < REMOVING_MS:
+    if known is not None and is_exclusive(known, now_ms):
         raise Conflict(f"image {digest} is being removed; try again in a moment")
     version = known.meta.version if known is not None else 0
-    return put(NAME, key, Name(meta=Meta(id=digest[7:20], updated_at_ms=now_ms))), expect(NAME, key, version)
+    return put(NAME, key, named_lock(digest, now_ms)), expect(NAME, key, version)
 
 
 def _unchanged(store: RecordStore, records: Sequence[Image]) -> list[Expect]:

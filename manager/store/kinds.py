@@ -89,7 +89,8 @@ IMAGE = Kind("image", standalone_pb2.Image, "images/", "", "control API")
 # Identifier: the node's.
 NODE_IMAGES = Kind("node images", standalone_pb2.NodeImages, "node-images/", "", "dispatcher")
 # Identifier: "service/<name>", "network/<name>", "node/<hostname>", "node-address/<address>" and the like.
-# Unique, since creating one requires that it is absent.
+# Unique, since creating one requires that it is absent. "image/<digest>" is a lock, which the leader writes too
+# (`manager/images/image_locks.py`).
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
 MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
 # Persists while the manager is not running.

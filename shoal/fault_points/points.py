@@ -109,6 +109,8 @@ POINTS = frozenset(
         "manager.csi.call-recorded",
         "manager.csi.called",
         "manager.csi.result-recorded",
+        "manager.images.bytes-deleted",
+        "manager.images.last-name-removed",
         "manager.join.answered",
         "manager.join.identity-saved",
         "manager.join.key-saved",

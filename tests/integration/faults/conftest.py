@@ -15,6 +15,9 @@ from tests.integration.cluster.harness import RUN_ROOT, Cluster
 from tests.integration.cluster.subnets import free_subnet
 from tests.integration.faults.agent_runs import MANAGER_RUNS, RUNS
 from tests.integration.faults.fault_rig import FaultRig
+from tests.integration.faults.test_image_points import (
+    test_the_leader_completes_removals_of_managers_that_were_killed,
+)
 from tests.integration.faults.test_manager_points import (
     CHANGES,
     test_a_manager_joins_while_the_leader_dies_at_each_step,
@@ -22,7 +25,12 @@ from tests.integration.faults.test_manager_points import (
 
 __all__ = ["no_subreaper"]
 PART = 4
-LONGEST = test_a_manager_joins_while_the_leader_dies_at_each_step.__name__
+LONGEST = frozenset(
+    {
+        test_a_manager_joins_while_the_leader_dies_at_each_step.__name__,
+        test_the_leader_completes_removals_of_managers_that_were_killed.__name__,
+    }
+)
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +71,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Only `make test-faults` has the leader die at each step of a join and more, which takes a minute."""
+    """Only `make test-faults` has the leader die at each step of a join and more, which takes a minute, and others."""
     if not config.getoption("--all-faults", default=False):
-        left = [item for item in items if item.name == LONGEST]
-        items[:] = [item for item in items if item.name != LONGEST]
+        left = [item for item in items if item.name in LONGEST]
+        items[:] = [item for item in items if item.name not in LONGEST]
         config.hook.pytest_deselected(items=left)
 
 
@@ -75,7 +83,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not config.getoption("--all-faults", default=False):
         terminalreporter.write_line(
             f"fault points: one of {PART} of the agent's {len(RUNS)} and some of the manager's were chosen, and "
-            f"{LONGEST} was left out; `make test-faults` runs all"
+            f"{' and '.join(sorted(LONGEST))} were left out; `make test-faults` runs all"
         )
 
 

@@ -16,6 +16,7 @@ from shoal.fault_points.specification import FaultAction, InjectedFault, parse_f
 from tests.integration.faults import test_backup_points, test_manager_points
 from tests.integration.faults.agent_runs import MANAGER_RUNS, RUNS
 from tests.integration.faults.test_identity_points import IDENTITY_POINTS
+from tests.integration.faults.test_image_points import IMAGE_POINTS
 from tests.integration.faults.test_store_points import STORE_POINTS
 from tests.integration.images.test_image_store import COLLECTION_POINTS
 
@@ -59,7 +60,7 @@ def test_every_point_has_a_run() -> None:
         test_manager_points.KEY_ROTATION,
         *(f"manager.backup.{step}" for step in test_backup_points.TO_A_DIRECTORY),
     }
-    runs = {*RUNS, *MANAGER_RUNS, *of_managers, *STORE_POINTS, *IDENTITY_POINTS, *COLLECTION_POINTS}
+    runs = {*RUNS, *MANAGER_RUNS, *of_managers, *STORE_POINTS, *IDENTITY_POINTS, *IMAGE_POINTS, *COLLECTION_POINTS}
     assert set(POINTS) == runs
 
 

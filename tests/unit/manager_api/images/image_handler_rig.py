@@ -16,7 +16,7 @@ from shoal.api.v1.engine_pb2 import (
 from shoal.api.v1.meta_pb2 import Platform as PlatformMessage
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
 from shoal.distribution.digests import digest_of
-from shoal.errors import Unavailable
+from shoal.errors import ShoalError
 from tests.unit.manager_api.control_rig import ADMIN, Api
 
 
@@ -26,7 +26,7 @@ class FakeContents:
     def __init__(self) -> None:
         self.forgotten: list[str] = []
         self.missing: set[str] = set()
-        self.fails = False
+        self.failure: ShoalError | None = None
         self.during_forget: Callable[[], object] = lambda: None
 
     async def has(self, digest: str) -> bool:
@@ -34,8 +34,8 @@ class FakeContents:
 
     async def forget(self, digest: str) -> None:
         self.during_forget()
-        if self.fails:
-            raise Unavailable("the registry is away")
+        if self.failure is not None:
+            raise self.failure
         self.forgotten.append(digest)
 
 
@@ -67,6 +67,12 @@ def image_of(
     """An image."""
     variant = variant_of(text, labels=labels, created=created)
     return Image(name=f"docker.io/library/{name}" if name else "", digest=variant.digest, variants=[variant])
+
+
+def index_of(name: str, *texts: str) -> Image:
+    """An image of several platforms: those of `image_of` for each text."""
+    platforms = [variant_of(text) for text in texts]
+    return Image(name=f"docker.io/library/{name}", digest=digest_of(name.encode()), variants=platforms)
 
 
 class Rig:

@@ -6,8 +6,12 @@ from random import Random
 
 import pytest
 
+from manager.controllers.removed_images import RemovedImageCollector
 from manager.images.image_handler import ImageHandler
-from manager.images.image_removal import REMOVING_MS
+from manager.images.image_locks import REMOVING_MS
+from manager.store.changes import put
+from manager.store.kinds import CLUSTER_SETTINGS, LEADER
+from shoal.api.v1.cluster_pb2 import ClusterSettings, Leader
 from shoal.api.v1.control_pb2 import CreateServiceRequest
 from shoal.api.v1.engine_pb2 import (
     PruneImagesRequest,
@@ -15,7 +19,7 @@ from shoal.api.v1.engine_pb2 import (
     SetImageRequest,
 )
 from shoal.api.v1.standalone_pb2 import Image
-from shoal.errors import Conflict, InvalidInput, NotFound, Refused
+from shoal.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, two_managers, with_api
 from tests.unit.manager_api.images.image_handler_rig import FakeContents, Rig, image_of
 
@@ -125,6 +129,8 @@ class SlowContents:
 
     async def forget(self, digest: str) -> None:
         await self._pause()
+        if self._chance.random() < 0.3:
+            raise Unavailable("the registry is away")
         self.digests.discard(digest)
         await self._pause()
 
@@ -137,9 +143,17 @@ class SlowContents:
 def test_whatever_has_a_name_has_its_bytes(seed: int) -> None:
     async def run() -> None:
         chance = Random(seed)
-        contents = SlowContents(chance)
+        contents, not_named = SlowContents(chance), set[str]()
         async with two_managers() as managers:
             handlers = [ImageHandler(store=each.store, contents=contents, now_ms=lambda: 1) for each in managers]
+            settings = put(CLUSTER_SETTINGS, "", ClusterSettings(image_repository="registry:5000/shoal/pool"))
+            fence = await managers[1].store.commit([put(LEADER, "", Leader(manager_id="m")), settings])
+            collector = RemovedImageCollector(store=managers[1].store, contents=contents, now_ms=lambda: 1)
+
+            async def repeat_deletions() -> None:
+                for _ in range(15):
+                    await collector.collect(fence)
+                    await asyncio.sleep(0)
 
             async def name_or_remove() -> None:
                 for _ in range(15):
@@ -148,15 +162,20 @@ def test_whatever_has_a_name_has_its_bytes(seed: int) -> None:
                         if chance.random() < 0.5:
                             image = image_of(name, text)
                             contents.digests.add(image.digest)
+                            not_named.add(image.digest)
                             await handler.set(SetImageRequest(image=image), ADMIN)
+                            not_named.discard(image.digest)
                         elif chance.random() < 0.7:
                             await handler.remove(RemoveImageRequest(image=name), ADMIN)
                         else:
                             await handler.prune(PruneImagesRequest(), ADMIN)
 
-            await asyncio.gather(*(name_or_remove() for _ in range(4)))
-            named = {each.digest for each in managers[0].store.tables.images.values()}
+            await asyncio.gather(*(name_or_remove() for _ in range(4)), repeat_deletions())
+            named = {each.digest for each in managers[1].store.tables.images.values()}
             assert named <= contents.digests
+            while not await collector.collect(fence):
+                pass
+            assert contents.digests - named <= not_named, "what was removed is deleted"
 
     asyncio.run(run())
 
@@ -184,7 +203,7 @@ def test_a_registry_that_is_away_keeps_no_name_from_being_removed() -> None:
     async def scenario(api: Api) -> None:
         rig = Rig(api)
         await rig.set("web:1", "a")
-        rig.contents.fails = True
+        rig.contents.failure = Unavailable("the registry is away")
         assert (await rig.remove("web:1"))[0] == ["web:1"]
         assert await rig.names() == []
 
