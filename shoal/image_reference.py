@@ -5,6 +5,7 @@ put where the user leaves them out.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from shoal.errors import InvalidInput
@@ -112,6 +113,17 @@ def familiar_text(image: str) -> str:
     except InvalidInput:  # written by another version of Shoal
         return image
     return reference.familiar.partition("@")[0] if reference.tag else reference.familiar
+
+
+def domains_of(references: Iterable[str]) -> list[str]:
+    """Domains of registries, each once; what is no reference is left out."""
+    found: dict[str, None] = {}
+    for each in references:
+        try:
+            found[parse(each).domain] = None
+        except InvalidInput:
+            continue
+    return list(found)
 
 
 def _split_domain(text: str) -> tuple[str, str]:

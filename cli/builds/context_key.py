@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from shoal.image_reference import parse
+from shoal.build_contexts.context_keys import image_context_key
 
 
 def context_key(names: Sequence[str], directory: Path) -> str:
@@ -13,5 +13,7 @@ def context_key(names: Sequence[str], directory: Path) -> str:
 
     Checkouts of the same source are in many places, on many machines, and their images have the same name.
     """
-    what = parse(names[0]).name if names else f"{os.uname().nodename}:{directory.resolve()}"
-    return hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()
+    if names:
+        return image_context_key(names[0])
+    place = f"{os.uname().nodename}:{directory.resolve()}"
+    return hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()

@@ -8,20 +8,9 @@ from pathlib import Path
 
 from cli.builds.context_walk import ContextFile, ContextWalk
 from cli.builds.known_digests import KnownDigests
-from shoal.api.v1.builds_pb2 import (
-    BuildInput,
-    ContextContent,
-    ContextContents,
-    ContextDigests,
-    ContextEntry,
-    ContextListing,
-)
+from shoal.api.v1.builds_pb2 import BuildInput, ContextContent, ContextEntry
+from shoal.build_contexts.context_messages import DATA_BYTES, ContextMessages
 from shoal.errors import Unavailable
-
-ENTRIES_AT_ONCE = 2_000
-LIST_BYTES = 512 << 10
-DATA_BYTES = 256 << 10
-DIGESTS_AT_ONCE = 10_000
 
 
 class ListedDirectory:
@@ -35,8 +24,7 @@ class ListedDirectory:
     """
 
     def __init__(self, name: str, key: str, directory: Path, patterns: Sequence[str], known: KnownDigests) -> None:
-        self._name = name
-        self._key = key
+        self._messages = ContextMessages(name, key)
         self._walk = ContextWalk(directory, patterns)
         self._known = known
         self._files: list[ContextFile] = []
@@ -44,16 +32,10 @@ class ListedDirectory:
 
     def listing(self) -> Iterator[BuildInput]:
         """The list. Raises as `ContextWalk.files`."""
-        entries: list[ContextEntry] = []
-        size = 0
         for found in self._walk.files():
             self._files.append(found)
-            entries.append(entry := self._entry(found))
-            size += len(entry.path) + len(entry.link) + 64
-            if len(entries) >= ENTRIES_AT_ONCE or size >= LIST_BYTES:
-                yield BuildInput(listing=ContextListing(name=self._name, key=self._key, entries=entries))
-                entries, size = [], 0
-        yield BuildInput(listing=ContextListing(name=self._name, key=self._key, entries=entries, complete=True))
+            yield from self._messages.add_entry(self._entry(found))
+        yield self._messages.end_entries()
 
     def _entry(self, found: ContextFile) -> ContextEntry:
         status, is_link = found.status, bool(found.hard_link_to)
@@ -70,11 +52,7 @@ class ListedDirectory:
 
     def digests(self, numbers: Sequence[int]) -> Iterator[BuildInput]:
         """Those that are requested; the files are read. Raises OSError."""
-        for at in range(0, len(numbers) or 1, DIGESTS_AT_ONCE):
-            part = numbers[at : at + DIGESTS_AT_ONCE]
-            complete = at + DIGESTS_AT_ONCE >= len(numbers)
-            digests = [self._digest(self._file(each)) for each in part]
-            yield BuildInput(digests=ContextDigests(name=self._name, digests=digests, complete=complete))
+        return self._messages.digests(numbers, lambda number: self._digest(self._file(number)))
 
     def _digest(self, found: ContextFile) -> bytes:
         content = hashlib.sha256()
@@ -101,20 +79,11 @@ class ListedDirectory:
 
     def contents(self, numbers: Sequence[int]) -> Iterator[BuildInput]:
         """Contents that are requested; the last message says so. Raises OSError."""
-        contents: list[ContextContent] = []
-        size = 0
         for number in numbers:
             for piece, is_last in self._read(self._file(number), hashlib.sha256()):
-                contents.append(ContextContent(number=number, data=piece, complete=is_last))
-                size += len(piece) + 16
                 self.sent_bytes += len(piece)
-                if size >= DATA_BYTES:
-                    yield self._contents(contents, complete=False)
-                    contents, size = [], 0
-        yield self._contents(contents, complete=True)
-
-    def _contents(self, contents: Sequence[ContextContent], *, complete: bool) -> BuildInput:
-        return BuildInput(contents=ContextContents(name=self._name, contents=contents, complete=complete))
+                yield from self._messages.add_content(ContextContent(number=number, data=piece, complete=is_last))
+        yield self._messages.end_contents()
 
     def _file(self, number: int) -> ContextFile:
         if number >= len(self._files):

@@ -8,12 +8,13 @@ from cli.builds.build_call import LocalBuild
 from cli.builds.build_source import BuildSource
 from cli.builds.known_dockerfiles import dockerfile_key, known_images, remember_images
 from cli.builds.local_caches import take_local_caches
-from cli.builds.registry_credentials import credentials_for, domains_of
+from cli.builds.registry_credentials import credentials_for
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.registries import Registries
 from shoal.errors import InvalidInput
+from shoal.image_reference import domains_of
 from shoal.registry_logins.docker_config import DockerConfig, config_path
-from shoal.spec_parsers.builds.csv_fields import csv_fields
+from shoal.spec_parsers.builds.build_caches import cache_reference
 
 MAX_PATTERN_CHARACTERS = 1 << 16
 """Of .dockerignore, that a node has for its build checks; of more it gets none."""
@@ -34,7 +35,7 @@ def prepare(
         InvalidInput: every fault of the Dockerfile, where it is at hand; several directories for the cache.
     """
     caches = take_local_caches(start)
-    references = [*start.push, *map(_reference, (*start.cache_from, *start.cache_to))]
+    references = [*start.push, *map(cache_reference, (*start.cache_from, *start.cache_to))]
     if source.text is not None:
         references += _images(source.text, source.dockerfile, start)
     config = DockerConfig(config_path(os.environ))
@@ -66,8 +67,3 @@ def _read_images(text: bytes, name: str, start: BuildStart) -> Sequence[str]:
         return images_of(text, name, start)
     except InvalidInput as error:
         raise with_excerpts(error, text.decode(errors="replace"), name) from None
-
-
-def _reference(cache: str) -> str:
-    """The image of a cache."""
-    return csv_fields(cache).get("ref", "") if "=" in cache else cache

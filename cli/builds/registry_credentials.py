@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from shoal.api.v1.builds_pb2 import RegistryCredentials
 from shoal.distribution.credentials import read_password
 from shoal.distribution.registries import Registries, read_registries
-from shoal.errors import InvalidInput, NotFound
-from shoal.image_reference import parse
+from shoal.errors import NotFound
 from shoal.registry_logins.docker_config import DockerConfig
 from shoal.registry_logins.with_logins import with_logins
 
@@ -20,17 +19,6 @@ def registries_of_context(name: str | None) -> Registries:
     except NotFound:
         return Registries()
     return read_registries(chosen.registries) if chosen.registries else Registries()
-
-
-def domains_of(references: Iterable[str]) -> list[str]:
-    """Domains of registries, each once; what is no reference is left out."""
-    found: dict[str, None] = {}
-    for each in references:
-        try:
-            found[parse(each).domain] = None
-        except InvalidInput:
-            continue
-    return list(found)
 
 
 def credentials_for(

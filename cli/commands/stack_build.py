@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import click
 
 from cli.client import Client
+from cli.commands.common.build_run_options import no_cache_option, progress_option, pull_option
 from cli.commands.common.common_options import examples, pass_client
 from cli.commands.stack_deploy import file_options, load
 from cli.render.build_progress.display import Mode, chosen_mode
@@ -18,15 +19,9 @@ from cli.render.error_lines import warn
         "shoal stack build -c compose.yaml --service web --no-cache --pull shop",
     ),
 )
-@click.option("--no-cache", is_flag=True, help="Build every step again.")
-@click.option(
-    "--progress",
-    type=click.Choice([each.value for each in Mode]),
-    default="auto",
-    envvar="BUILDKIT_PROGRESS",
-    help="How progress is shown (default auto).",
-)
-@click.option("--pull", is_flag=True, help="Ask registries for newer base images.")
+@no_cache_option
+@progress_option
+@pull_option
 @click.option("--push", is_flag=True, help="Push the images to the registries of their names.")
 @click.option("-q", "--quiet", is_flag=True, help="Suppress progress output.")
 @click.option(

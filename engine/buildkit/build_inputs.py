@@ -14,13 +14,14 @@ from engine.buildkit.session.ssh_agent import agents_of
 from engine.buildkit.translation.frontend_options import FrontendOptions
 from engine.server.callers import ApiCaller
 from shoal.api.v1.builds_pb2 import BuildStart
+from shoal.build_contexts.context_keys import image_context_key
 from shoal.distribution.manifests import Platform, host_platform
 from shoal.dockerfile.evaluation.build_options import BuildOptions
 from shoal.dockerfile.evaluation.file_needs import FileNeeds, needs_of_file
 from shoal.dockerfile.ignore_patterns import read_patterns
-from shoal.errors import InvalidInput, NotFound
-from shoal.image_reference import parse
-from shoal.spec_parsers.builds.csv_fields import csv_fields
+from shoal.errors import NotFound
+from shoal.image_reference import domains_of
+from shoal.spec_parsers.builds.build_caches import cache_reference
 
 MAX_DOCKERFILE_BYTES = 1 << 20
 MAX_IGNORE_BYTES = 1 << 20
@@ -139,8 +140,8 @@ class ClientInputs:
 
     async def add_credentials(self, start: BuildStart, needs: FileNeeds) -> None:
         """Those of the registries that the build has to do with."""
-        references = [*needs.images, *start.push, *map(_cache_reference, (*start.cache_from, *start.cache_to))]
-        found = await registry_credentials(await self.session(), _domains(references))
+        references = [*needs.images, *start.push, *map(cache_reference, (*start.cache_from, *start.cache_to))]
+        found = await registry_credentials(await self.session(), domains_of(references))
         for domain, credentials in found.items():
             start.credentials[domain].CopyFrom(credentials)
 
@@ -168,19 +169,5 @@ def needs_of(dockerfile: LocalDockerfile | None, start: BuildStart) -> FileNeeds
 def _context_key(names: Sequence[str], caller: ApiCaller, shared_key: str, directory: str) -> str:
     """Which contexts nodes compare: those of the same image, else of the same directory of the same client."""
     if names:
-        return hashlib.sha256(parse(names[0]).name.encode()).hexdigest()
+        return image_context_key(names[0])
     return hashlib.sha256(f"{caller}\0{shared_key}\0{directory}".encode()).hexdigest() if shared_key else ""
-
-
-def _cache_reference(text: str) -> str:
-    return csv_fields(text).get("ref", "") if "=" in text else text
-
-
-def _domains(references: Iterable[str]) -> list[str]:
-    found: dict[str, None] = {}
-    for each in references:
-        try:
-            found[parse(each).domain] = None
-        except InvalidInput:
-            continue
-    return list(found)

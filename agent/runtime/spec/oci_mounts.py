@@ -11,23 +11,8 @@ from shoal.errors import Fault, InvalidInput
 _DEFAULT_SHM_BYTES = 64 << 20
 _DEFAULT_TMPFS_MODE = 0o1777
 
-MASKED_PATHS = (
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
 _CLOSED = ("nosuid", "nodev", "noexec")
 _SHM = "/dev/shm"  # noqa: S108 - a mount point
-READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 def mounts_section(

@@ -10,7 +10,7 @@ from agent.runtime.confinement.seccomp import SeccompProfile, seccomp_section
 from agent.runtime.confinement.seccomp_custom import custom_section
 from agent.runtime.spec.devices import DeviceNode, devices_section
 from agent.runtime.spec.oci_block_io import Number
-from agent.runtime.spec.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, bind, has_slave_mounts, mounts_section
+from agent.runtime.spec.oci_mounts import bind, has_slave_mounts, mounts_section
 from agent.runtime.spec.oci_process import hostname, process_section
 from agent.runtime.spec.oci_resources import resources_section
 from agent.runtime.spec.user_lookup import ContainerUser
@@ -18,6 +18,7 @@ from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import MountedFile
 from shoal.api.v1.container_pb2 import ContainerSpec, HostNamespaces
 from shoal.errors import Fault, InvalidInput
+from shoal.protected_paths import MASKED_PATHS, READ_ONLY_PATHS
 
 HOST_NETWORK = -1
 UNCONFINED = "unconfined"

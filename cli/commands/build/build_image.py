@@ -14,6 +14,7 @@ from cli.builds.result_files import output_kind, saver
 from cli.builds.secret_values import secret_value
 from cli.client import Client
 from cli.commands.build.build_completion import COMPLETIONS, contexts
+from cli.commands.common.build_run_options import no_cache_option, progress_option, pull_option
 from cli.commands.common.common_options import examples, pass_client
 from cli.commands.image.image_options import registries_option, settings_of
 from cli.flags.build_options import BuildDraft, build_options, draft_of
@@ -52,15 +53,9 @@ from shoal.spec_parsers.builds.build_outputs import BuildOutputOption
 @click.option(
     "--metadata-file", type=click.Path(path_type=Path), metavar="FILE", help="Write ID, digest and names to FILE."
 )
-@click.option("--no-cache", is_flag=True, help="Build every step again.")
-@click.option(
-    "--progress",
-    type=click.Choice([each.value for each in Mode]),
-    default="auto",
-    envvar="BUILDKIT_PROGRESS",
-    help="How progress is shown (default auto).",
-)
-@click.option("--pull", is_flag=True, help="Ask registries for newer base images.")
+@no_cache_option
+@progress_option
+@pull_option
 @click.option("--push", is_flag=True, help="Push the image to the registries of its names.")
 @click.option("-q", "--quiet", is_flag=True, help="Only print the image's ID.")
 @registries_option

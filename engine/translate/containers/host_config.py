@@ -10,6 +10,7 @@ from engine.translate.object_ids import digits, reference
 from shoal.api.v1.service_pb2 import TaskTemplate
 from shoal.api.v1.standalone_pb2 import ContainerDefinition, ContainerRestart
 from shoal.errors import InvalidInput
+from shoal.protected_paths import MASKED_PATHS, READ_ONLY_PATHS
 from shoal.spec_parsers.log_drivers import DRIVERS, NONE
 from shoal.spec_parsers.security_options import apply_security_option
 from shoal.spec_parsers.units import parse_bytes
@@ -19,22 +20,6 @@ DEFAULT_LOG_DRIVER = "json-file"
 DEFAULT_RUNTIME = "runc"
 DEFAULT_RUNTIMES = ("", DEFAULT_RUNTIME, "io.containerd.runc.v2")
 """Names of Docker's default runtime: here they mean the node's choice."""
-
-MASKED_PATHS = [
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-]
-READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 _RESTARTS = {
     "": ContainerRestart.NO,
@@ -120,7 +105,7 @@ def host_document(definition: ContainerDefinition, version: ApiVersion) -> dict[
         "Runtime": container.runtime or DEFAULT_RUNTIME,
         "Isolation": "",
         "MaskedPaths": [] if _has_open_paths(definition) else list(MASKED_PATHS),
-        "ReadonlyPaths": [] if _has_open_paths(definition) else list(READONLY_PATHS),
+        "ReadonlyPaths": [] if _has_open_paths(definition) else list(READ_ONLY_PATHS),
         **({"Sysctls": dict(container.sysctls)} if container.sysctls else {}),
         **({"Annotations": dict(container.annotations)} if container.annotations else {}),
         **({"Init": True} if container.init else {}),
@@ -197,7 +182,7 @@ def _read_security(host: Fields, task: TaskTemplate) -> None:
         except InvalidInput as error:
             raise host.invalid("SecurityOpt", str(error)) from None
     masked, readonly = host.value("MaskedPaths"), host.value("ReadonlyPaths")
-    for key, paths, default in (("MaskedPaths", masked, MASKED_PATHS), ("ReadonlyPaths", readonly, READONLY_PATHS)):
+    for key, paths, default in (("MaskedPaths", masked, MASKED_PATHS), ("ReadonlyPaths", readonly, READ_ONLY_PATHS)):
         if paths and sorted(host.texts(key)) != sorted(default):
             raise host.invalid(key, "only the default paths or none are supported")
     if masked == [] and readonly == [] and not container.privileged:  # of a privileged one they are open anyway

@@ -50,6 +50,11 @@ def _check_local(text: str, fields: dict[str, str], *, export: bool) -> None:
         raise InvalidInput(f"{text!r}: {unknown[0]} is not supported")
 
 
+def cache_reference(text: str) -> str:
+    """The image of a cache, as it is written in what `parse_cache` has returned; empty: it is in no registry."""
+    return csv_fields(text).get("ref", "") if "=" in text else text
+
+
 @dataclass(frozen=True)
 class LocalCache:
     """A cache in a directory of who builds.

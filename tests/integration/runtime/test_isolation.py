@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from agent.runtime.oci_runtime import OciRuntime
-from agent.runtime.spec.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS
 from agent.worker.container_runtime import ContainerRequest
 from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import BlockIo, Mount
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import InvalidInput
+from shoal.protected_paths import MASKED_PATHS, READ_ONLY_PATHS
 from tests.fakes.containers import Ends, build_image, container_request, log_lines, real_runtime, shell
 from tests.integration.runtime.cgroup_files import cgroup_file, is_version_1
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import InvalidInput
-from shoal.image_reference import ImageReference, parse
+from shoal.image_reference import ImageReference, domains_of, parse
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "reference_vectors.json").read_text())
 GOOD = [vector for vector in VECTORS if not vector["error"]]
@@ -62,3 +62,10 @@ def test_target_and_digest() -> None:
     assert str(pinned) == "registry:5000/hello:1@sha256:" + "a" * 64
     with pytest.raises(InvalidInput):
         plain.with_digest("md5:1")
+
+
+def test_domains_are_named_once_in_order_and_what_is_no_reference_has_none() -> None:
+    assert domains_of(["registry:5000/a", "web:1", "not a reference", "", "registry:5000/b"]) == [
+        "registry:5000",
+        "docker.io",
+    ]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.errors import InvalidInput
-from shoal.spec_parsers.builds.build_caches import parse_cache
+from shoal.spec_parsers.builds.build_caches import cache_reference, parse_cache
 from shoal.spec_parsers.builds.build_inputs import (
     NamedContext,
     SecretSource,
@@ -80,6 +80,20 @@ def test_outputs(text: str, expected: BuildOutputOption) -> None:
 def test_bad_outputs(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_output(text)
+
+
+@pytest.mark.parametrize(
+    ("given", "export", "image"),
+    [
+        ("registry:5000/a", False, "registry:5000/a"),
+        ("registry:5000/a", True, "registry:5000/a"),
+        ("type=registry,mode=max,ref=registry:5000/a:1", True, "registry:5000/a:1"),
+        ("type=inline", True, ""),
+        ("type=local,dest=cache", True, ""),
+    ],
+)
+def test_the_image_of_a_cache(given: str, export: bool, image: str) -> None:
+    assert cache_reference(parse_cache(given, export=export)) == image
 
 
 def test_caches() -> None:
