@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from aiohttp import web
-from grpc import aio
 
 from console.feed.live_feed import LiveFeed
 from console.handlers.cluster_images import ClusterImages, Logins
@@ -44,7 +43,6 @@ from console.server.sign_ins import SignIns
 from console.settings import ConsoleSettings
 from shoal.api.v1.control_pb2 import WatchClusterRequest
 from shoal.contexts.certificate_renewal import renew_if_due
-from shoal.contexts.context_file import Context
 from shoal.contexts.context_store import ContextStore, default_directory
 from shoal.daemons.sd_notify import sd_notify
 from shoal.distribution.registries import Registries, read_registries
@@ -54,22 +52,17 @@ from shoal.identity.identity import Identity
 from shoal.identity.private_files import make_private_directory, write_atomically
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.manager_calls.acting_user import acting_for
-from shoal.manager_calls.certificate_maintenance import CHECK_SECONDS, CertificateMaintenance, ServerCertificate
-from shoal.manager_calls.issued_certificate import IssuedCertificate, host_names
-from shoal.manager_calls.manager_order import ManagerOrder
+from shoal.manager_calls.issued_certificate import host_names, maintain_server_certificate
+from shoal.manager_calls.manager_connection import connect_to_managers
 from shoal.manager_calls.managers import Managers
 from shoal.manager_calls.monitoring import ClientMonitor
-from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.monitoring.server import monitoring_server
 from shoal.registry_logins.docker_config import DockerConfig, config_path
 from shoal.registry_logins.with_logins import with_logins
-from shoal.rpc.channel import connect_aio
 from shoal.rpc.on_behalf import ActingUser
 from shoal.task_group import TaskGroup
 from shoal.telemetry.tracing import tracing
 
-MAX_RESPONSE_BYTES = 256 << 20
-"""A list of a million tasks."""
 DISTRIBUTION = "shoal"
 NO_REGISTRIES = Registries()
 
@@ -96,7 +89,7 @@ async def run(settings: ConsoleSettings) -> None:
     listener = listen(settings.host, settings.port)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
-        managers, maintenance = await _connect(stack, context, identity)
+        managers, maintenance = await connect_to_managers(stack, context, identity)
         console = build(
             settings,
             managers,
@@ -115,7 +108,7 @@ async def run(settings: ConsoleSettings) -> None:
         await stack.enter_async_context(serving(console.app, listener, tls))
         async with TaskGroup() as group:
             group.create_task(console.feed.run())
-            group.create_task(_check_hourly(maintenance))
+            group.create_task(maintenance.maintain())
             if tls is not None:
                 group.create_task(_keep_certificate(settings, tls, managers))
             _announce(settings, console, listener)
@@ -260,41 +253,15 @@ def _session_key(path: Path | None) -> bytes:
     return key
 
 
-async def _connect(
-    stack: AsyncExitStack, context: Context, identity: Identity
-) -> tuple[Managers, CertificateMaintenance]:
-    order = ManagerOrder(context.all_addresses)
-
-    def connect(current: Identity) -> aio.Channel:
-        return connect_aio(order.addresses, current, max_receive_bytes=MAX_RESPONSE_BYTES, one_at_a_time=True)
-
-    channel = ReplaceableChannel(await stack.enter_async_context(connect(identity)))
-    maintenance = CertificateMaintenance(context, channel, connected_as=identity, connect=connect, now=now)
-    stack.push_async_callback(maintenance.close)
-
-    def use_next() -> bool:
-        if is_changed := order.advance():
-            maintenance.reconnect()
-        return is_changed
-
-    return Managers(channel, address=", ".join(context.all_addresses), use_next=use_next), maintenance
-
-
-async def _check_hourly(maintenance: CertificateMaintenance) -> None:
-    while True:
-        await asyncio.sleep(CHECK_SECONDS)
-        await maintenance.check()
-
-
 async def _keep_certificate(settings: ConsoleSettings, tls: ssl.SSLContext, managers: Managers) -> None:
-    """The server certificate: of the files that are given, which others renew, else one of the cluster's authority."""
-    if settings.tls_certificate is not None and settings.tls_key is not None:
-        certificate = ServerCertificate(tls, settings.tls_certificate, settings.tls_key)
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            certificate.check()
-    names = await asyncio.to_thread(host_names, settings.host, settings.names)
-    await IssuedCertificate(tls, managers, names).maintain()
+    await maintain_server_certificate(
+        tls,
+        managers,
+        certificate=settings.tls_certificate,
+        key=settings.tls_key,
+        listen=settings.host,
+        names=settings.names,
+    )
 
 
 def _tls_context(settings: ConsoleSettings) -> ssl.SSLContext:

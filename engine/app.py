@@ -10,8 +10,6 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from grpc import aio
-
 from engine.cluster.container_lookup import ContainerLookup
 from engine.cluster.home_node import HomeNode
 from engine.cluster.image_pool import ImagePool
@@ -58,20 +56,15 @@ from shoal.identity.certificates import subject_of
 from shoal.identity.identity import CA_FILE, Identity
 from shoal.identity.roles import Role
 from shoal.manager_calls.acting_user import acting_for
-from shoal.manager_calls.certificate_maintenance import CHECK_SECONDS, CertificateMaintenance, ServerCertificate
-from shoal.manager_calls.issued_certificate import IssuedCertificate, host_names
-from shoal.manager_calls.manager_order import ManagerOrder
+from shoal.manager_calls.issued_certificate import maintain_server_certificate
+from shoal.manager_calls.manager_connection import connect_to_managers
 from shoal.manager_calls.managers import Managers
 from shoal.manager_calls.monitoring import ClientMonitor
-from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.monitoring.server import monitoring_server
-from shoal.rpc.channel import connect_aio
 from shoal.rpc.on_behalf import ActingUser
 from shoal.task_group import TaskGroup
 from shoal.telemetry.tracing import tracing
 
-MAX_RESPONSE_BYTES = 256 << 20
-"""A list of a million tasks."""
 DISTRIBUTION = "shoal"
 
 _log = logging.getLogger(__name__)
@@ -90,24 +83,8 @@ async def run(settings: EngineSettings) -> None:
         _log.warning("%s", warning)
     _raise_open_files()
     async with AsyncExitStack() as stack:
-        identity, order = Identity.load(context.directory), ManagerOrder(context.all_addresses)
-        first = await stack.enter_async_context(_connect(order, identity))
-        channel = ReplaceableChannel(first)
-        maintenance = CertificateMaintenance(
-            context,
-            channel,
-            connected_as=identity,
-            connect=lambda current: _connect(order, current),
-            now=lambda: datetime.now(UTC),
-        )
-        stack.push_async_callback(maintenance.close)
-
-        def use_next() -> bool:
-            if is_changed := order.advance():
-                maintenance.reconnect()
-            return is_changed
-
-        managers = Managers(channel, address=", ".join(context.all_addresses), use_next=use_next)
+        identity = Identity.load(context.directory)
+        managers, maintenance = await connect_to_managers(stack, context, identity)
         own = subject_of(identity.certificate)
         if settings.forbid and own.role is Role.ADMIN:
             _log.warning(
@@ -136,21 +113,18 @@ async def run(settings: EngineSettings) -> None:
         async with TaskGroup() as group:
             if tls is not None:
                 group.create_task(_keep_certificate(settings, tls, managers))
-            while True:
-                await asyncio.sleep(CHECK_SECONDS)
-                await maintenance.check()
+            await maintenance.maintain()
 
 
 async def _keep_certificate(settings: EngineSettings, tls: ssl.SSLContext, managers: Managers) -> None:
-    """The server certificate: of the files that are given, which others renew, else one of the cluster's authority."""
-    if settings.tls_certificate is not None and settings.tls_key is not None:
-        certificate = ServerCertificate(tls, settings.tls_certificate, settings.tls_key)
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            certificate.check()
-    host = settings.listen.rpartition(":")[0].strip("[]")
-    names = await asyncio.to_thread(host_names, host, settings.tls_names)
-    await IssuedCertificate(tls, managers, names).maintain()
+    await maintain_server_certificate(
+        tls,
+        managers,
+        certificate=settings.tls_certificate,
+        key=settings.tls_key,
+        listen=settings.listen.rpartition(":")[0].strip("[]"),
+        names=settings.tls_names,
+    )
 
 
 def _raise_open_files() -> None:
@@ -165,11 +139,6 @@ def user_for(caller: ApiCaller, own_role: Role) -> ActingUser | None:
     Only an engine may name a user; with an admin's context all that is asked of an engine is that admin's doing.
     """
     return None if caller.is_local or own_role is not Role.ENGINE else ActingUser(caller.name, caller.role)
-
-
-def _connect(order: ManagerOrder, identity: Identity) -> aio.Channel:
-    """A channel to the managers, that stays with one of them: the first that answers."""
-    return connect_aio(order.addresses, identity, max_receive_bytes=MAX_RESPONSE_BYTES, one_at_a_time=True)
 
 
 def route_table(settings: EngineSettings, managers: Managers, registries: Registries) -> RouteTable:

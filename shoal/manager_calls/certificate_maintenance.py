@@ -46,6 +46,12 @@ class CertificateMaintenance:
         self._made: list[aio.Channel] = []
         self._closing: set[asyncio.Task[None]] = set()
 
+    async def maintain(self, *, check_seconds: float = CHECK_SECONDS) -> None:
+        """Check until cancelled; the first time after the interval."""
+        while True:
+            await asyncio.sleep(check_seconds)
+            await self.check()
+
     async def check(self) -> None:
         """Renew the certificate if it is time, and connect anew if the one on disk is another one."""
         if warning := await asyncio.to_thread(renew_if_due, self._context, self._now()):
@@ -89,6 +95,12 @@ class ServerCertificate:
         self._context = context
         self._files = (certificate, key)
         self._loaded = self._contents()
+
+    async def maintain(self, *, check_seconds: float = CHECK_SECONDS) -> None:
+        """Check until cancelled; the first time after the interval."""
+        while True:
+            await asyncio.sleep(check_seconds)
+            self.check()
 
     def check(self) -> None:
         """Use the files as they are now, for connections from now on, if they have changed and fit each other."""

@@ -16,6 +16,7 @@ from shoal.api.v1.certificate_authority_pb2 import IssueServerCertificateRequest
 from shoal.errors import ShoalError
 from shoal.identity import certificates
 from shoal.identity.served_names import MAX_NAMES
+from shoal.manager_calls.certificate_maintenance import ServerCertificate
 from shoal.manager_calls.managers import Managers
 
 CHECK_SECONDS = 3600.0
@@ -76,6 +77,27 @@ class IssuedCertificate:
         self._certificate = answer.certificate
         until = certificates.expires_at(answer.certificate)
         _log.info("the server certificate of the cluster is good until %s, for %s", until, ", ".join(self._names))
+
+
+async def maintain_server_certificate(
+    context: ssl.SSLContext,
+    managers: Managers,
+    *,
+    certificate: Path | None,
+    key: Path | None,
+    listen: str,
+    names: Sequence[str],
+) -> None:
+    """Until cancelled: of the files that are given, which others renew, else one of the cluster's authority.
+
+    Args:
+        certificate, key: PEM files of the server; both or none.
+        listen, names: as `host_names` takes them.
+    """
+    if certificate is not None and key is not None:
+        await ServerCertificate(context, certificate, key).maintain()
+    own_names = await asyncio.to_thread(host_names, listen, names)
+    await IssuedCertificate(context, managers, own_names).maintain()
 
 
 def host_names(listen: str, more: Sequence[str] = ()) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from shoal.identity.authority import ADMIN_LIFETIME, Authority
 from shoal.identity.identity import CERTIFICATE_FILE, KEY_FILE, Identity
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.manager_calls.certificate_maintenance import CertificateMaintenance, ServerCertificate
+from shoal.manager_calls.manager_connection import connect_to_managers
 from shoal.manager_calls.managers import Managers
 from shoal.manager_calls.replaceable_channel import ReplaceableChannel
 from shoal.rpc.channel import connect_aio
 from tests.integration.identity.rig import cluster
+from tests.polling import until
 
 
 def test_calls_use_the_renewed_certificate_and_streams_go_on(tmp_path: Path) -> None:
@@ -80,6 +83,29 @@ def test_files_that_are_missing_leave_the_connection_as_it_is(tmp_path: Path, ca
 
     asyncio.run(scenario())
     assert "stays connected with its old certificate" in caplog.text
+
+
+def test_a_connection_uses_a_manager_that_answers_and_the_certificate_that_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    async def scenario() -> None:
+        async with cluster() as made, AsyncExitStack() as stack:
+            now = datetime.now(UTC)
+            first = made.at(now, Role.ADMIN)
+            context = ContextStore(tmp_path).create("default", first, ["127.0.0.1:1", made.api])
+            managers, maintenance = await connect_to_managers(stack, context, first)
+            await managers.call(managers.control.ListNodes, ListNodesRequest())
+
+            made.at(now, Role.ADMIN).save(context.directory)
+            checking = asyncio.create_task(maintenance.maintain(check_seconds=0.01))
+            await until(lambda: "use the renewed certificate" in caplog.text)
+            checking.cancel()
+            await asyncio.wait([checking])
+            await managers.call(managers.control.ListNodes, ListNodesRequest())
+
+    asyncio.run(scenario())
 
 
 def test_the_server_certificate_is_read_again_if_it_fits_its_key(
