@@ -1,6 +1,5 @@
 """What a scenario of the store's contract gets to play with."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,10 +35,3 @@ async def running_store(backend: Backend) -> AsyncGenerator[Store]:
             yield store
         finally:
             task.cancel()
-
-
-async def until(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
-    """Poll until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(0.01)

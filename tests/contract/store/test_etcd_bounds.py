@@ -19,7 +19,8 @@ from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import Exhausted, InvalidInput
 from shoal.task_group import TaskGroup
 from tests.contract.store.etcd_cluster import etcd_cluster
-from tests.contract.store.rig import running_store, until
+from tests.contract.store.rig import running_store
+from tests.polling import until
 
 DEFAULT = 128 - RESERVED_OPERATIONS
 SMALL = 64 << 10

@@ -12,8 +12,9 @@ from manager.store.changes import put
 from manager.store.kinds import TASK
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_group import TaskGroup
-from tests.contract.store.rig import running_store, until
+from tests.contract.store.rig import running_store
 from tests.contract.store.writers import Collecting, Writer, check, every_writer_gets_on
+from tests.polling import until
 
 KILLS = 4
 WRITERS = 6

@@ -17,7 +17,8 @@ from manager.store.changes import put
 from manager.store.kinds import SERVICE
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.errors import Exhausted, Refused, Unavailable
-from tests.contract.store.rig import running_store, until
+from tests.contract.store.rig import running_store
+from tests.polling import until
 
 PROC = Path("/proc")
 MANAGER = """

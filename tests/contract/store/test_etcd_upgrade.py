@@ -14,7 +14,7 @@ from manager.store.backend import OutcomeUnknown, Put
 from shoal.errors import Timeout, Unavailable
 from shoal.state_format import WrongRelease
 from tests.contract.store.own_etcds import Cluster, RunningManager, cluster
-from tests.contract.store.rig import until
+from tests.polling import until
 
 TOP = Path(__file__).parents[3]
 OLD, NEW = (TOP / "build" / "etcd" / suite / "usr" / "bin" / "etcd" for suite in ("bookworm", "trixie"))

@@ -13,8 +13,9 @@ from shoal.api.v1.cluster_pb2 import Leader, Manager
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import LeadershipLost, NotFound
 from shoal.task_group import TaskGroup
-from tests.contract.store.rig import Rig, Run, running_store, until
+from tests.contract.store.rig import Rig, Run, running_store
 from tests.fakes.faulty_backend import FaultyBackend
+from tests.polling import until
 
 
 class Term:

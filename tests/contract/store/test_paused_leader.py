@@ -12,8 +12,9 @@ from manager.store.changes import Change, put
 from manager.store.kinds import TASK
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_group import TaskGroup
-from tests.contract.store.rig import running_store, until
+from tests.contract.store.rig import running_store
 from tests.contract.store.writers import Collecting
+from tests.polling import until
 
 TTL_SECONDS = 2
 

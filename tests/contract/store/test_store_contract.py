@@ -14,8 +14,9 @@ from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Conflict, InvalidInput, LeadershipLost, Timeout, Unavailable
 from shoal.task_group import TaskGroup
-from tests.contract.store.rig import Rig, Run, running_store, until
+from tests.contract.store.rig import Rig, Run, running_store
 from tests.fakes.faulty_backend import FaultyBackend
+from tests.polling import until
 
 
 def task(number: int, *, attempt: int = 0) -> Task:

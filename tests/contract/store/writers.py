@@ -12,7 +12,7 @@ from manager.store.kinds import TASK
 from manager.store.store import Store
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Timeout, Unavailable
-from tests.contract.store.rig import until
+from tests.polling import until
 
 
 class Writer:

@@ -335,10 +335,3 @@ def play(path: Path, scenario: Callable[[Rig], Awaitable[None]], seconds: float 
             assert found.leftovers() == []
 
     asyncio.run(run())
-
-
-async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until something outside is so."""
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110  # nothing says when
-            await asyncio.sleep(0.01)

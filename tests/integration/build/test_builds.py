@@ -9,7 +9,8 @@ import pytest
 from agent.build.spare_program import SparePrograms
 from shoal.api.v1.builds_pb2 import BuildInput, BuildStart
 from shoal.errors import InvalidInput, NotFound, Refused, ShoalError, Unavailable
-from tests.integration.build.build_rig import BuildEnd, Rig, files_of, play, until
+from tests.integration.build.build_rig import BuildEnd, Rig, files_of, play
+from tests.polling import until
 
 SIMPLE = """\
 FROM $BASE

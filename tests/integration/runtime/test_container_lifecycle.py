@@ -31,6 +31,7 @@ from tests.fakes.containers import (
 )
 from tests.integration.runtime.child_processes import children
 from tests.integration.runtime.killed_agent import kill_agent_with_containers
+from tests.polling import until
 
 Body = Callable[[OciRuntime, Ends, Image], Awaitable[None]]
 
@@ -41,13 +42,6 @@ def with_runtime(directory: Path, body: Body) -> None:
             await body(runtime, ends, build_image(directory))
 
     asyncio.run(run())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll a condition for 20 seconds at most."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110 - the kernel notifies nobody
-            await asyncio.sleep(0.01)
 
 
 def places(directory: Path) -> ContainerPaths:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -42,13 +42,6 @@ from tests.fakes.memory_etcd import MemoryEtcd
 CLUSTER = "c"
 HEARTBEAT_SECONDS = 0.2
 TIMEOUT_SECONDS = 60.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll until it is true."""
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not condition():  # noqa: ASYNC110  # what is waited for is in other processes' hands
-            await asyncio.sleep(0.01)
 
 
 class RecordedAssignments:

@@ -27,15 +27,8 @@ from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.channel import connect_aio
 from tests.fakes.any_message import any_message
-from tests.integration.session.session_rig import (
-    CLUSTER,
-    ManagerProcess,
-    SessionRig,
-    one_manager,
-    put_task,
-    task,
-    until,
-)
+from tests.integration.session.session_rig import CLUSTER, ManagerProcess, SessionRig, one_manager, put_task, task
+from tests.polling import until
 
 SESSIONS = 40
 SESSION_SECONDS = 0.4

@@ -6,7 +6,8 @@ from pathlib import Path
 from agent.network.condition_reporter import ConditionReporter
 from manager.dispatcher.statuses.node_status_updates import MAX_PROBLEMS, with_condition
 from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, NodeDescription, NodeStatus
-from tests.integration.session.session_rig import SessionRig, one_manager, until
+from tests.integration.session.session_rig import SessionRig, one_manager
+from tests.polling import until
 
 
 def test_the_condition_is_recorded_and_outlives_the_session(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from tests.integration.session.session_rig import (
     one_manager,
     put_task,
     task,
-    until,
 )
+from tests.polling import until
 
 
 def on_network(task_id: str, node_id: str, address: str, desired: TaskState.ValueType = TaskState.RUNNING) -> Task:

@@ -14,7 +14,8 @@ from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.caller import Context
 from shoal.rpc.grpc_server import listen, make_server
 from shoal.rpc.manager_access import MANAGER_API
-from tests.integration.session.session_rig import CLUSTER, HEARTBEAT_SECONDS, SessionRig, one_manager, until
+from tests.integration.session.session_rig import CLUSTER, HEARTBEAT_SECONDS, SessionRig, one_manager
+from tests.polling import until
 
 
 class HangingDispatcher(DispatcherServicer):

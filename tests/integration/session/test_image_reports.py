@@ -9,7 +9,8 @@ from manager.store.kinds import CLUSTER_SETTINGS
 from shoal.api.v1.cluster_pb2 import ClusterSettings
 from shoal.distribution.digests import digest_of
 from tests.fakes.image_reports import FakeImageReports
-from tests.integration.session.session_rig import ManagerProcess, SessionRig, one_manager, until
+from tests.integration.session.session_rig import ManagerProcess, SessionRig, one_manager
+from tests.polling import until
 
 
 def held(manager: ManagerProcess) -> list[str]:

@@ -14,7 +14,8 @@ from manager.store.kinds import NODE_STATUS
 from shoal.api.v1.control_pb2 import GetNodeRequest, NodeView, RemoveNodeRequest, UpdateNodeRequest
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.errors import AlreadyExists, InvalidInput
-from tests.integration.session.session_rig import FixedHost, ManagerProcess, SessionRig, address_of, one_manager, until
+from tests.integration.session.session_rig import FixedHost, ManagerProcess, SessionRig, address_of, one_manager
+from tests.polling import until
 from tests.unit.manager_api.control_rig import ADMIN
 
 

@@ -9,8 +9,9 @@ import pytest
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, ManagerMessage
 from shoal.node_states import node_state
 from shoal.rpc.caller import Context
-from tests.integration.session.session_rig import ManagerProcess, RecordedAssignments, SessionRig, one_manager, until
+from tests.integration.session.session_rig import ManagerProcess, RecordedAssignments, SessionRig, one_manager
 from tests.integration.session.test_heartbeat_acks import HangingDispatcher, hanging_manager
+from tests.polling import until
 
 
 async def host_goes_on() -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 from shoal.api.v1.dispatcher_pb2 import OrphanReport
 from shoal.api.v1.node_pb2 import NetworkCondition, OrphanedContainer
 from shoal.ids import new_id
-from tests.integration.session.session_rig import ManagerProcess, SessionRig, one_manager, until
+from tests.integration.session.session_rig import ManagerProcess, SessionRig, one_manager
+from tests.polling import until
 
 
 def reported(manager: ManagerProcess) -> tuple[list[str], int]:

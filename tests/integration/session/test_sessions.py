@@ -21,8 +21,8 @@ from tests.integration.session.session_rig import (
     one_manager,
     put_task,
     task,
-    until,
 )
+from tests.polling import until
 
 READY, DOWN = NodeStatus.READY, NodeStatus.DOWN
 

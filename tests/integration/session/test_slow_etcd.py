@@ -19,7 +19,8 @@ from shoal.errors import Busy
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.status_mapping import to_shoal_error
-from tests.integration.session.session_rig import CLUSTER, FixedHost, SessionRig, one_manager, put_task, task, until
+from tests.integration.session.session_rig import CLUSTER, FixedHost, SessionRig, one_manager, put_task, task
+from tests.polling import until
 
 NODES = f"{ROOT}{NODE_STATUS.prefix}".encode()
 

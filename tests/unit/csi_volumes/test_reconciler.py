@@ -23,6 +23,7 @@ from shoal.errors import Unavailable
 from shoal.identity.keyring import Keyring
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
+from tests.polling import until
 
 ENCRYPTED = EncryptedCodec(Keyring(bytes(32)))
 
@@ -99,11 +100,6 @@ def with_reconciler(scenario: Callable[[Store, Agents], Awaitable[None]]) -> Non
                 await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(run())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # the store's own tables are what is waited for
-        await asyncio.sleep(0.01)
 
 
 async def make_volume(store: Store, identifier: str = "v", *, removing: bool = False, **more: object) -> None:

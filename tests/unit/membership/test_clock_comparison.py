@@ -1,7 +1,6 @@
 """A manager whose clock is off does not lead while another one can."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -15,6 +14,7 @@ from shoal.api.v1.cluster_pb2 import Manager, ManagerClock
 from shoal.errors import LeadershipLost
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
+from tests.polling import until
 
 NOW_MS = 1_800_000_000_000
 HOUR = 3_600_000
@@ -117,10 +117,3 @@ def test_what_is_late_on_a_busy_manager_is_not_a_slow_clock() -> None:
             await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(scenario())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = asyncio.get_running_loop().time() + 10
-    while not condition():
-        assert asyncio.get_running_loop().time() < deadline
-        await asyncio.sleep(0.001)

@@ -23,18 +23,13 @@ from shoal.errors import Timeout
 from shoal.task_group import TaskGroup
 from tests.fakes.faulty_backend import FaultyBackend
 from tests.fakes.memory_etcd import MemoryEtcd
+from tests.polling import until
 
 Scenario = Callable[[Store, FaultyBackend], Awaitable[None]]
 
 
 def clock() -> int:
     return time.time_ns() // 1_000_000
-
-
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what is waited for is in the tables, which signal nothing
-            await asyncio.sleep(0.005)
 
 
 def run(scenario: Scenario) -> None:

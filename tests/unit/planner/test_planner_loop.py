@@ -27,16 +27,11 @@ from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import LeadershipLost
 from shoal.task_group import TaskGroup
 from tests.fakes.memory_etcd import MemoryEtcd
+from tests.polling import until
 
 
 def clock() -> int:
     return time.time_ns() // 1_000_000
-
-
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what is waited for is in the tables, which signal nothing
-            await asyncio.sleep(0.005)
 
 
 def run(scenario: Callable[[Store, MemoryEtcd], Awaitable[None]]) -> None:

@@ -34,6 +34,7 @@ from shoal.api.v1.volume_pb2 import (
 from shoal.errors import Exhausted, ShoalError, Unavailable
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
+from tests.polling import until
 
 BEGAN_MS, OLD_MS, NOW_MS = 5_000, 1_000, 9_000
 
@@ -109,11 +110,6 @@ def with_mover(scenario: Callable[[Store, Agents], Awaitable[None]]) -> None:
                 await asyncio.gather(moving, return_exceptions=True)
 
     asyncio.run(run())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # the store's own tables are what is waited for
-        await asyncio.sleep(0.01)
 
 
 def unmoved() -> Volume:

@@ -1,7 +1,7 @@
 """Drivers that answer with rubbish, say too much, or nothing: the agent lives on, and so do the other drivers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from agent.csi.driver_registry import DriverRegistry
 from agent.csi.v1 import csi_pb2
 from shoal.api.v1.streams_pb2 import CallDriverRequest, DriverCreateVolume, DriverDeleteVolume
 from shoal.errors import Unavailable
+from tests.polling import until
 
 WORD = "tOp SeCrEt-9f"
 RUBBISH = b"\xff\xff\xff\xff\x01no message"
@@ -90,12 +91,6 @@ async def drivers_of(directory: Path, **reported: dict[str, Answer]) -> AsyncGen
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await drivers.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110  # what other programs do is waited for
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
