@@ -12,7 +12,7 @@ from agent.settings import AgentSettings
 from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.fault_points.injection import fault
-from shoal.identity import certificates, identity
+from shoal.identity import certificates, identity, join_token
 from shoal.identity.identity import Identity
 from shoal.identity.private_files import write_atomically
 from shoal.notifier import Notifier
@@ -86,7 +86,7 @@ async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[ManagerAd
     if identity.is_complete(settings.identity_directory):
         _join_key_file(settings).unlink(missing_ok=True)  # of a join that was interrupted just before its end
         return ()
-    token = _token(settings)
+    token = join_token.read(settings.token, settings.token_file)
     if not settings.join or not token:
         raise InvalidInput(
             "this node has not joined a cluster; start the agent with --join "
@@ -123,12 +123,3 @@ def _join_key(settings: AgentSettings) -> bytes:
         raise Unavailable(f"cannot write {file}: {error.strerror}") from error
     fault("agent.join.key-saved")
     return key
-
-
-def _token(settings: AgentSettings) -> str:
-    if settings.token_file is None:
-        return settings.token
-    try:
-        return settings.token_file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(f"cannot read the token file {settings.token_file}: {error}") from error

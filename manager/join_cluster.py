@@ -180,7 +180,7 @@ def _is_manager(settings: Settings, files: JoinFiles) -> bool:
 
 async def _become_manager(settings: Settings, files: JoinFiles) -> None:
     _prepare(files)
-    token = join_token.parse(_token(settings))
+    token = join_token.parse(join_token.read(settings.token, settings.token_file))
     root = await verified_root(settings.join, token)
     key, peer_key = _key(files.keys / "manager.pem"), _key(files.keys / "etcd.pem")
     own_etcd = not settings.etcd_endpoints
@@ -205,18 +205,9 @@ async def _become_manager(settings: Settings, files: JoinFiles) -> None:
 def _token_id(settings: Settings) -> str:
     """Identifies the token in the settings without revealing it; empty: there is none, or it is not valid."""
     try:
-        return join_token.token_id(join_token.parse(_token(settings)).secret)
+        return join_token.token_id(join_token.parse(join_token.read(settings.token, settings.token_file)).secret)
     except (InvalidInput, Unavailable):
         return ""
-
-
-def _token(settings: Settings) -> str:
-    if settings.token_file is None:
-        return settings.token
-    try:
-        return settings.token_file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable(f"cannot read the token file {settings.token_file}: {error}") from error
 
 
 def _prepare(files: JoinFiles) -> None:

@@ -13,9 +13,9 @@ from agent.network.condition_reporter import ConditionReporter
 from agent.session.manager_session import ManagerSession
 from agent.worker.worker import Worker
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
-from shoal.identity.certificates import expires_at
 from shoal.identity.identity import Identity
 from shoal.metrics.families import MetricFamily, MetricType, gauge, gauges
+from shoal.monitoring.certificate_expiry import certificate_expiry
 from shoal.monitoring.health import HealthCheck
 
 _STATES = {state: TaskState.Name(state).lower() for state in TaskState.values() if state}
@@ -59,7 +59,7 @@ class AgentMonitor:
     async def collect(self) -> Sequence[MetricFamily]:
         """All gauges."""
         identity = self._identity()
-        ends = {"node": identity.certificate, "ca": identity.ca}
+        certificates = {"node": identity.certificate, "ca": identity.ca}
         condition = self._condition.current
         return [
             _task_family(self._worker.statuses()),
@@ -69,12 +69,7 @@ class AgentMonitor:
             gauge("shoal_agent_faulty_paths", "Nodes that this one cannot reach properly.", len(condition.paths)),
             gauge("shoal_agent_underlay_mtu_bytes", "MTU of the network between nodes.", condition.underlay_mtu),
             *await asyncio.to_thread(disk_families, self._disks),
-            gauges(
-                "shoal_certificate_expiry_timestamp_seconds",
-                "When the certificate expires, seconds since the Unix epoch.",
-                "certificate",
-                {name: expires_at(pem).timestamp() for name, pem in ends.items()},
-            ),
+            certificate_expiry(certificates),
         ]
 
 

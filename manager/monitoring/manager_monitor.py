@@ -10,9 +10,9 @@ from manager.monitoring.cluster_gauges import cluster_families, task_family
 from manager.monitoring.etcd_gauges import etcd_families
 from manager.store.store import Store
 from shoal.errors import ShoalError
-from shoal.identity.certificates import expires_at
 from shoal.identity.identity import Identity
-from shoal.metrics.families import MetricFamily, gauge, gauges
+from shoal.metrics.families import MetricFamily, gauge
+from shoal.monitoring.certificate_expiry import certificate_expiry
 from shoal.monitoring.health import HealthCheck
 
 CHECK_SECONDS = 2.0
@@ -65,18 +65,13 @@ class ManagerMonitor:
         """All gauges."""
         members = await self._statuses()
         identity = self._identity()
-        ends = {"manager": identity.certificate, "ca": identity.ca}
+        certificates = {"manager": identity.certificate, "ca": identity.ca}
         return [
             *cluster_families(self._store, self._manager_id),
             await self._task_family(),
             *etcd_families(members, connected=any(each.version for each in members), quota_bytes=self._quota_bytes),
             gauge("shoal_manager_sessions", "Agents that are connected to this manager.", self._sessions()),
-            gauges(
-                "shoal_certificate_expiry_timestamp_seconds",
-                "When the certificate expires, seconds since the Unix epoch.",
-                "certificate",
-                {name: expires_at(pem).timestamp() for name, pem in ends.items()},
-            ),
+            certificate_expiry(certificates),
         ]
 
     async def _etcd_problem(self) -> str:

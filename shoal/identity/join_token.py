@@ -10,8 +10,9 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from shoal.errors import InvalidInput
+from shoal.errors import InvalidInput, Unavailable
 from shoal.ids import ALPHABET, LENGTH
 
 SECRET_LENGTH = 25
@@ -52,6 +53,20 @@ def parse(text: str) -> JoinToken:
     if match is None:
         raise InvalidInput(f"invalid join token: {_parse_error(text)}; create one with `shoal cluster join-token`")
     return JoinToken(*match.groups())
+
+
+def read(token: str, file: Path | None) -> str:
+    """The token that a user gave: the text, or where a file is named what is in it.
+
+    Raises:
+        Unavailable: the file cannot be read.
+    """
+    if file is None:
+        return token
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(f"cannot read the token file {file}: {error}") from error
 
 
 def new_secret() -> str:

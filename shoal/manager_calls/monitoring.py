@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from shoal.api.v1.control_pb2 import GetClusterRequest
 from shoal.errors import ShoalError
-from shoal.identity.certificates import expires_at
 from shoal.identity.identity import Identity
 from shoal.manager_calls.managers import Managers
-from shoal.metrics.families import MetricFamily, gauge, gauges
+from shoal.metrics.families import MetricFamily, gauge
+from shoal.monitoring.certificate_expiry import certificate_expiry
 from shoal.monitoring.health import HealthCheck
 
 CHECK_SECONDS = 2.0
@@ -38,17 +38,12 @@ class ClientMonitor:
     async def collect(self) -> Sequence[MetricFamily]:
         """All gauges."""
         identity = self._identity()
-        ends = {"client": identity.certificate, "ca": identity.ca}
+        certificates = {"client": identity.certificate, "ca": identity.ca}
         return [
             gauge(
                 f"shoal_{self._name}_manager_reachable", "Whether a manager answers.", not await self._manager_problem()
             ),
-            gauges(
-                "shoal_certificate_expiry_timestamp_seconds",
-                "When the certificate expires, seconds since the Unix epoch.",
-                "certificate",
-                {name: expires_at(pem).timestamp() for name, pem in ends.items()},
-            ),
+            certificate_expiry(certificates),
             *self._own(),
         ]
 

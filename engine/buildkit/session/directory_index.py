@@ -5,8 +5,8 @@ import tarfile
 from dataclasses import dataclass
 from typing import IO
 
-from engine.buildkit.translation.go_modes import to_go_mode
 from engine.buildkit.v1.fsutil_pb2 import Stat
+from engine.protocol.go_modes import to_go_mode
 from shoal.tar.tar_entries import KINDS
 
 _NS = 1_000_000_000

@@ -2,8 +2,8 @@
 
 import stat
 
-from engine.buildkit.translation.go_modes import from_go_mode
 from engine.buildkit.v1.fsutil_pb2 import Stat
+from engine.protocol.go_modes import from_go_mode
 from shoal.api.v1.builds_pb2 import ContextEntry
 from shoal.errors import InvalidInput
 

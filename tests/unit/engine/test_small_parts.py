@@ -4,7 +4,6 @@ import bz2
 import gzip
 import io
 import lzma
-import stat
 import tarfile
 
 import pytest
@@ -17,7 +16,6 @@ from engine.protocol.docker_texts import start_failure, start_failure_code
 from engine.protocol.errors import ApiError, status_of
 from engine.translate.containers.container_mounts import has_host_paths
 from engine.translate.containers.container_ports import bound_ports, listed_ports
-from engine.translate.containers.path_stat import go_mode
 from engine.translate.events import event_document, event_filter
 from engine.translate.fields import Fields
 from engine.translate.prune_filters import moment_ms, prune_filters
@@ -104,13 +102,6 @@ def test_archives_are_decompressed_as_they_come(content: bytes, kind: str, size:
 def test_damaged_archives_are_refused() -> None:
     with pytest.raises(ApiError, match="invalid archive"):
         Decompression().feed(b"\x1f\x8bnonsense" * 10)
-
-
-def test_modes_of_files_are_those_of_go() -> None:
-    assert go_mode(stat.S_IFREG | 0o644) == 0o644
-    assert go_mode(stat.S_IFDIR | stat.S_ISVTX | 0o777) == 1 << 31 | 1 << 20 | 0o777
-    assert go_mode(stat.S_IFLNK | 0o777) == 1 << 27 | 0o777
-    assert go_mode(stat.S_IFCHR | 0o600) == 1 << 26 | 1 << 21 | 0o600
 
 
 def test_ports_of_a_listing_are_addresses_and_what_is_exposed_only() -> None:

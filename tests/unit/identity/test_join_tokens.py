@@ -1,12 +1,13 @@
 """Join tokens: their form, what they pin, and what a user is told of a broken one."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.errors import InvalidInput
+from shoal.errors import InvalidInput, Unavailable
 from shoal.identity import join_token
 from shoal.identity.authority import Authority
 from shoal.identity.join_token import JoinToken
@@ -74,3 +75,20 @@ def test_secrets_differ() -> None:
     assert not join_token.same_mac(join_token.mac(b"k", SECRET), join_token.mac(b"l", SECRET))
     assert is_id(join_token.token_id(SECRET))
     assert join_token.token_id(SECRET) not in SECRET
+
+
+def test_a_token_is_read_from_the_file_that_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("  SHOAL-1-a-b\n")
+    assert join_token.read("", file) == "SHOAL-1-a-b"
+    assert join_token.read("SHOAL-1-c-d", None) == "SHOAL-1-c-d"
+    assert join_token.read("", None) == ""
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_token_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(Unavailable, match=f"cannot read the token file {file}"):
+        join_token.read("", file)

@@ -8,7 +8,6 @@ from typing import Any
 
 from grpc import StatusCode, aio, method_handlers_generic_handler, stream_stream_rpc_method_handler
 
-from engine.buildkit.translation.go_modes import to_go_mode
 from engine.buildkit.v1.filesync_pb2 import BytesMessage, CredentialsRequest, CredentialsResponse
 from engine.buildkit.v1.filesync_pb2_grpc import (
     AuthServicer,
@@ -24,6 +23,7 @@ from engine.buildkit.v1.ssh_pb2 import CheckAgentRequest, CheckAgentResponse
 from engine.buildkit.v1.ssh_pb2_grpc import SSHServicer, add_SSHServicer_to_server
 from engine.buildkit.v1.upload_pb2 import BytesMessage as UploadMessage
 from engine.buildkit.v1.upload_pb2_grpc import UploadServicer, add_UploadServicer_to_server
+from engine.protocol.go_modes import to_go_mode
 
 _SEND = "/moby.filesync.v1.FileSend/DiffCopy"
 Send = Callable[[AsyncIterator[Packet], "SyncedDirectory"], AsyncGenerator[Packet]]

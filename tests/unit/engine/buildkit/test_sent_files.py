@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from engine.buildkit.session.directory_index import DirectoryIndex
 from engine.buildkit.session.known_files import Known, KnownFiles
-from engine.buildkit.translation.go_modes import from_go_mode, to_go_mode
 from engine.buildkit.translation.sent_files import context_entry, has_content
 from engine.buildkit.v1.fsutil_pb2 import Stat
+from engine.protocol.go_modes import from_go_mode, to_go_mode
 from engine.server.callers import ApiCaller
 from shoal.errors import InvalidInput
 from shoal.identity.roles import Role
@@ -34,6 +34,8 @@ def test_modes_are_those_of_go() -> None:
     assert to_go_mode(stat.S_IFREG | 0o4711) == 0o711 | 1 << 23
     assert to_go_mode(stat.S_IFDIR | 0o1777) == 0o777 | 1 << 31 | 1 << 20
     assert to_go_mode(stat.S_IFLNK | 0o777) == 0o777 | 1 << 27
+    assert to_go_mode(stat.S_IFCHR | 0o600) == 0o600 | 1 << 26 | 1 << 21
+    assert to_go_mode(0o644) == 0o644
     assert from_go_mode(1 << 19) is None
 
 

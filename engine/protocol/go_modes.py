@@ -1,4 +1,4 @@
-"""File modes of Go's os.FileMode, as fsutil sends them, from those of the kernel and back. Pure."""
+"""File modes of Go's os.FileMode, as clients have them, from those of the kernel and back. Pure."""
 
 import stat
 
@@ -18,9 +18,9 @@ _KINDS_OF_GO = {go: kind for kind, go in _KINDS.items()}
 
 
 def to_go_mode(mode: int) -> int:
-    """The kernel's `st_mode` in Go's bits."""
+    """The kernel's `st_mode` in Go's bits; without a kind it is a regular file."""
     special = sum(go for bit, go in _SPECIAL.items() if mode & bit)
-    return _KINDS[stat.S_IFMT(mode)] | special | mode & 0o777
+    return _KINDS.get(stat.S_IFMT(mode), 0) | special | mode & 0o777
 
 
 def from_go_mode(mode: int) -> int | None:
