@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from sys import intern
 
 from google.protobuf.message import Message
 
@@ -57,8 +58,9 @@ class ObservedChange:
 
     Attributes:
         at_ms: when it was seen, milliseconds since the Unix epoch.
+        change: of a node's status, with what events are made of.
         task: the task that the change concerns.
-        service: the service that the change or its task belongs to.
+        service: name and stack of the service that the change or its task belongs to.
         volume: for a change of a volume's status.
         container: the container that the change or its task belongs to.
     """
@@ -66,9 +68,14 @@ class ObservedChange:
     at_ms: int
     change: Change
     task: Task | None
-    service: Service | None
+    service: tuple[str, str] | None
     volume: Volume | None = None
     container: Container | None = None
+
+    def size(self) -> int:
+        """Bytes of the records that it holds, serialized, but for its task, which is small."""
+        records = (self.change.old, self.change.new, self.volume, self.container)
+        return sum(each.ByteSize() for each in records if each is not None)
 
 
 def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
@@ -86,14 +93,29 @@ def observe(change: Change, view: View, at_ms: int) -> ObservedChange | None:
     if isinstance(new, _TASK_RECORDS) or isinstance(old, _TASK_RECORDS):
         task = view.tasks.get(identifier) or (old if isinstance(old, Task) else None)
         if task is None or not task.container_id:
-            return ObservedChange(at_ms, change, task, view.services.get(task.service_id) if task is not None else None)
+            service = view.services.get(task.service_id) if task is not None else None
+            return ObservedChange(at_ms, change, task, _names(service))
         container = view.containers.get(task.container_id) or container_events.container_of_run(task, view)
         return ObservedChange(at_ms, change, task, None, container=container)
     if isinstance(new, Container) or isinstance(old, Container):
         record = new if isinstance(new, Container) else old if isinstance(old, Container) else None
         return ObservedChange(at_ms, change, None, None, container=record)
+    if isinstance(new, NodeStatus) or isinstance(old, NodeStatus):
+        return ObservedChange(at_ms, _of_node_status(change), None, None)
     service = view.services.get(identifier)
-    return ObservedChange(at_ms, change, None, old if service is None and isinstance(old, Service) else service)
+    return ObservedChange(at_ms, change, None, _names(old if service is None and isinstance(old, Service) else service))
+
+
+def _of_node_status(change: Change) -> Change:
+    old, new = (
+        node_events.remembered(each) if isinstance(each, NodeStatus) else None for each in (change.old, change.new)
+    )
+    return Change(change.kind, change.identifier, old, new)
+
+
+def _names(service: Service | None) -> tuple[str, str] | None:
+    """Name and stack; each only once in memory, however many changes have it."""
+    return (intern(service.spec.name), intern(service.spec.stack)) if service is not None else None
 
 
 def _is_image_lock(change: Change) -> bool:
@@ -183,7 +205,7 @@ def _action(old: Message | None, new: Message | None) -> str:
 
 
 def _service_event(observed: ObservedChange, action: str, message: str = "") -> Event:
-    name, stack = _names(observed.service, observed.change.identifier)
+    name, stack = observed.service or (observed.change.identifier, "")
     return Event(
         type="service",
         action=action,
@@ -194,10 +216,6 @@ def _service_event(observed: ObservedChange, action: str, message: str = "") -> 
         message=message,
         at_ms=observed.at_ms,
     )
-
-
-def _names(service: Service | None, identifier: str) -> tuple[str, str]:
-    return (service.spec.name, service.spec.stack) if service is not None else (identifier, "")
 
 
 def _service(observed: ObservedChange, old: Message | None, new: Message | None) -> Iterator[Event]:
@@ -237,7 +255,7 @@ def _autoscale(observed: ObservedChange, old: Message | None, new: Message | Non
 
 def _task_event(observed: ObservedChange, view: View, action: str, message: str) -> Event:
     task = observed.task if observed.task is not None else Task(id=observed.change.identifier)
-    name, stack = _names(observed.service, task.service_id)
+    name, stack = observed.service or (task.service_id, "")
     node = hostname_of(view, task.node_id) if task.node_id else ""
     return Event(
         type="task",

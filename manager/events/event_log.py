@@ -5,15 +5,14 @@ the archive of the last day, which the leader writes in batches: see `event_arch
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Protocol
 
-from manager.events.event_builder import ObservedChange, events_of, observe
+from manager.events.event_builder import events_of, observe
+from manager.events.recent_changes import RecentChanges
 from manager.interfaces import NowMs
 from manager.records.object_lookup import find_node, find_service, hostname_of
 from manager.store.event_archive import MAX_BYTES, RETENTION_MS
@@ -24,8 +23,6 @@ from shoal.errors import InvalidInput, NotFound, Unavailable
 from shoal.notifier import Notifier
 from shoal.rpc.caller import Caller
 
-CAPACITY = 10_000
-"""Changes that are remembered; some 15 MB, of services and tasks with few networks and mounts."""
 BATCH_CHANGES = 500
 """Changes processed before other work gets its turn."""
 MAX_FILTERS = 100
@@ -62,14 +59,18 @@ class EventLog:
     """
 
     def __init__(
-        self, *, store: RecordReader, now_ms: NowMs, archive: EventArchiveReader, capacity: int = CAPACITY
+        self,
+        *,
+        store: RecordReader,
+        now_ms: NowMs,
+        archive: EventArchiveReader,
+        changes: RecentChanges | None = None,
     ) -> None:
         self._store = store
         self._archive = archive
         self._archive_readers = asyncio.Semaphore(ARCHIVE_READERS)
         self._now_ms = now_ms
-        self._changes: deque[ObservedChange] = deque(maxlen=capacity)
-        self._end = 0
+        self._changes = changes if changes is not None else RecentChanges()
         self._started_ms = now_ms()
         self._notifier = Notifier()
 
@@ -79,11 +80,11 @@ class EventLog:
         with self._store.follow() as changes:
             self._started_ms = self._now_ms()
             async for batch in changes:
-                at_ms = self._now_ms()
-                observed = [each for change in batch if (each := observe(change, view, at_ms)) is not None]
-                self._changes.extend(observed)
-                self._end += len(observed)
-                if observed:
+                at_ms, end = self._now_ms(), self._changes.end
+                for change in batch:
+                    if (observed := observe(change, view, at_ms)) is not None:
+                        self._changes.append(observed)
+                if self._changes.end > end:
                     self._notifier.notify()
 
     async def watch(self, request: WatchEventsRequest, caller: Caller) -> AsyncGenerator[WatchEventsResponse, None]:
@@ -93,7 +94,8 @@ class EventLog:
             InvalidInput: too many filters, or a period that ends before it begins.
         """
         admits = self._filter(request)
-        position, since_ms = self._position_at(request.since_ms), self.complete_since_ms
+        since_ms = self.complete_since_ms
+        position = self._changes.position_at(request.since_ms) if request.since_ms else self._changes.end
         if request.since_ms and request.since_ms < since_ms:
             async with self._archive_readers, aclosing(self._from_archive(request, since_ms)) as responses:
                 async for response in responses:
@@ -101,11 +103,11 @@ class EventLog:
                         yield response
         while True:
             changed = self._notifier.wakeup()
-            if position < (oldest := self._end - len(self._changes)):
+            if position < (oldest := self._changes.begin):
                 missed = oldest - position
                 yield WatchEventsResponse(warning=f"{missed:,} changes are missing: this client read too slowly")
                 position = oldest
-            for number, change in self._changes_from(position):
+            for number, change in self._changes.read(position, BATCH_CHANGES):
                 if request.until_ms and change.at_ms > request.until_ms:
                     return
                 position = number + 1
@@ -113,25 +115,27 @@ class EventLog:
                     if admits(event):
                         event.sequence = number
                         yield WatchEventsResponse(event=event)
-            if position < self._end:
+            if position < self._changes.end:
                 await asyncio.sleep(0)
             elif not await self._wait_for_more(changed, request.until_ms):
                 return
 
     def position_after(self, at_ms: int) -> int:
         """The position of the first change after that time, in milliseconds since the Unix epoch."""
-        return self._position_at(at_ms + 1)
+        return self._changes.position_at(at_ms + 1)
 
     async def read(self, position: int, limit: int) -> EventBatch:
         """The events of at most `limit` changes from a position on; other work gets its turn meanwhile."""
-        begin = max(position, self._end - len(self._changes))
-        end, at, found = min(self._end, begin + limit), begin, list[Event]()
+        at, dropped, found = position, 0, list[Event]()
+        end = min(self._changes.end, max(position, self._changes.begin) + limit)
         while at < end:
-            for number, change in self._changes_from(at)[: end - at]:
+            missing = max(0, self._changes.begin - at)
+            at, dropped = at + missing, dropped + missing
+            for number, change in self._changes.read(at, max(0, min(BATCH_CHANGES, end - at))):
                 at = number + 1
                 found.extend(events_of(change, self._store.tables))
             await asyncio.sleep(0)
-        return EventBatch(found, max(at, position), begin - position)
+        return EventBatch(found, at, dropped)
 
     async def _from_archive(
         self, request: WatchEventsRequest, before_ms: int
@@ -161,8 +165,8 @@ class EventLog:
 
     async def between(self, since_ms: int, until_ms: int) -> AsyncGenerator[Sequence[Event], None]:
         """The remembered events of a period, excluding its end; other work gets its turn meanwhile."""
-        position = self._position_at(max(1, since_ms))
-        while changes := self._changes_from(position := max(position, self._end - len(self._changes))):
+        position = self._changes.position_at(max(1, since_ms))
+        while changes := self._changes.read(position := max(position, self._changes.begin), BATCH_CHANGES):
             within = [each for _, each in changes if each.at_ms < until_ms]
             if found := [event for each in within for event in events_of(each, self._store.tables)]:
                 yield found
@@ -174,24 +178,8 @@ class EventLog:
     @property
     def complete_since_ms(self) -> int:
         """Since when this manager remembers all changes, in milliseconds since the Unix epoch."""
-        return self._changes[0].at_ms if self._end > len(self._changes) else self._started_ms
-
-    def _changes_from(self, position: int) -> list[tuple[int, ObservedChange]]:
-        start = max(0, position - (self._end - len(self._changes)))
-        return [
-            (position + index, seen) for index, seen in enumerate(islice(self._changes, start, start + BATCH_CHANGES))
-        ]
-
-    def _position_at(self, since_ms: int) -> int:
-        if not since_ms:
-            return self._end
-        return self._end - sum(1 for _ in self._changes_since(since_ms))
-
-    def _changes_since(self, since_ms: int) -> Iterator[ObservedChange]:
-        for change in reversed(self._changes):
-            if change.at_ms < since_ms:
-                return
-            yield change
+        since_ms = self._changes.complete_since_ms
+        return since_ms if since_ms is not None else self._started_ms
 
     async def _wait_for_more(self, changed: asyncio.Event, until_ms: int) -> bool:
         """Wait for more; False when the period is over."""

@@ -26,6 +26,29 @@ def events_of(identifier: str, old: Message | None, new: Message | None, view: V
         yield from _node_status(observed, old, new, view)
 
 
+def remembered(status: NodeStatus) -> NodeStatus:
+    """A copy with what events are made of: some hundred bytes; a status may list all devices and ports of a host."""
+    copy = NodeStatus(
+        node_id=status.node_id,
+        state=status.state,
+        message=status.message,
+        session_error=status.session_error,
+        restart_deadline_ms=status.restart_deadline_ms,
+    )
+    copy.description.underlay_mtu, copy.description.address = (
+        status.description.underlay_mtu,
+        status.description.address,
+    )
+    if status.HasField("reported_identity"):
+        copy.reported_identity.CopyFrom(status.reported_identity)
+    if status.HasField("network_condition"):
+        condition = status.network_condition
+        copy.network_condition.problems.extend(condition.problems)
+        copy.network_condition.repaired.CopyFrom(condition.repaired)
+        copy.network_condition.paths.extend(condition.paths)
+    return copy
+
+
 @dataclass(frozen=True)
 class _Observed:
     """The node of a change, and when that was seen, milliseconds since the Unix epoch."""

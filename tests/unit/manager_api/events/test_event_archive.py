@@ -9,6 +9,7 @@ import pytest
 
 from manager.events.event_archiver import GAP_ATTEMPTS, INTERVAL_SECONDS, EventArchiver, ReadFromPeers
 from manager.events.event_log import EventLog
+from manager.events.recent_changes import RecentChanges
 from manager.store import kinds
 from manager.store.backend import Delete, Put, prefix_end
 from manager.store.event_archive import CHUNK_MS, PREFIX, RETENTION_MS, EventArchive
@@ -52,7 +53,9 @@ class Manager:
 
     def __post_init__(self) -> None:
         self.api = Api(self.store, prefix=f"{self.store.tables.revision}x")
-        self.events = EventLog(store=self.store, now_ms=now_ms, archive=EventArchive(self.etcd), capacity=self.kept)
+        self.events = EventLog(
+            store=self.store, now_ms=now_ms, archive=EventArchive(self.etcd), changes=RecentChanges(capacity=self.kept)
+        )
         self.running.append(self.group.create_task(self.events.run()))
 
     async def lead(self, ask_others: ReadFromPeers = nobody) -> "asyncio.Task[None]":

@@ -7,7 +7,9 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from cli.commands.events import line, request_of
+from manager.events.event_builder import ObservedChange, events_of, observe
 from manager.events.event_log import EventLog
+from manager.events.recent_changes import RecentChanges
 from manager.store import kinds
 from manager.store.changes import delete, put
 from manager.store.event_archive import EventArchive
@@ -18,12 +20,13 @@ from shoal.api.v1.control_pb2 import (
     WatchEventsRequest,
     WatchEventsResponse,
 )
-from shoal.api.v1.node_pb2 import NetworkCondition, NetworkRepair, NodeStatus, PathFault
+from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, NetworkRepair, NodeStatus, PathFault
 from shoal.api.v1.service_pb2 import AutoscaleStatus, ServiceSpec, ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import InvalidInput
 from shoal.task_group import TaskGroup
 from tests.fakes.memory_etcd import MemoryEtcd
+from tests.unit.dispatcher.dispatcher_world import World
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
 
 NOW_MS = 1_000_000
@@ -31,7 +34,9 @@ NOW_MS = 1_000_000
 
 @asynccontextmanager
 async def remembering(api: Api, *, kept: int = 1000) -> AsyncGenerator[EventLog]:
-    events = EventLog(store=api.store, now_ms=lambda: NOW_MS, archive=EventArchive(MemoryEtcd()), capacity=kept)
+    events = EventLog(
+        store=api.store, now_ms=lambda: NOW_MS, archive=EventArchive(MemoryEtcd()), changes=RecentChanges(capacity=kept)
+    )
     async with TaskGroup() as group:
         running = group.create_task(events.run())
         await asyncio.sleep(0)
@@ -194,6 +199,54 @@ def test_a_slow_reader_is_told_what_it_missed_and_goes_on() -> None:
             assert (await anext(reader)).event.name == "e"
 
     with_api(scenario)
+
+
+def test_large_changes_are_remembered_in_smaller_numbers() -> None:
+    async def scenario(api: Api) -> None:
+        changes = RecentChanges(max_bytes=100_000)
+        events = EventLog(store=api.store, now_ms=lambda: NOW_MS, archive=EventArchive(MemoryEtcd()), changes=changes)
+        async with TaskGroup() as group, aclosing(events.watch(WatchEventsRequest(), ADMIN)) as reader:
+            running = group.create_task(events.run())
+            first = asyncio.ensure_future(anext(reader))
+            await asyncio.sleep(0)
+            await api.services.create(CreateServiceRequest(spec=spec_of("a")), ADMIN)
+            assert (await first).event.name == "a"
+            for name in ("b", "c", "d", "e", "f"):
+                large = spec_of(name)
+                large.task.container.env.append("CONFIG=" + "x" * 40_000)
+                await api.services.create(CreateServiceRequest(spec=large), ADMIN)
+            await asyncio.sleep(0)
+            assert "3 changes are missing" in (await anext(reader)).warning
+            assert [(await anext(reader)).event.name for _ in range(2)] == ["e", "f"]
+            found = await events.read(0, 100)
+            assert [event.name for event in found.events] == ["e", "f"]
+            assert (found.position, found.dropped) == (6, 4)
+            running.cancel()
+
+    with_api(scenario)
+
+
+def test_the_newest_change_is_remembered_however_large() -> None:
+    changes = RecentChanges(max_bytes=1_000)
+    for number, length in enumerate((10, 20_000, 30, 40)):
+        status = TaskStatus(task_id="t1", message="x" * length)
+        changes.append(ObservedChange(number, World().put(kinds.TASK_STATUS, "t1", status), None, None))
+        assert changes.read(changes.end - 1, 10)[-1][1].at_ms == number
+        assert changes.begin == (0, 1, 2, 2)[number]
+    assert changes.complete_since_ms == 2
+
+
+def test_of_a_nodes_status_only_what_events_need_is_remembered() -> None:
+    world = World()
+    statuses = [NodeStatus(node_id="n1", state=state) for state in (NodeStatus.READY, NodeStatus.DOWN)]
+    for status in statuses:
+        status.description.devices.paths.extend(f"/dev/device-{number:04d}" for number in range(500))
+        status.network_condition.listeners.extend(HostListener(port=number) for number in range(1, 200))
+    seen = observe(world.put(kinds.NODE_STATUS, "n1", statuses[0]), world.tables, NOW_MS)
+    assert seen is not None and seen.size() < 100 < statuses[0].ByteSize()
+    seen = observe(world.put(kinds.NODE_STATUS, "n1", statuses[1]), world.tables, NOW_MS)
+    assert seen is not None and seen.size() < 100
+    assert [each.action for each in events_of(seen, world.tables)] == ["down"]
 
 
 @pytest.mark.parametrize(
