@@ -10,6 +10,7 @@ import pytest
 
 from console.feed.rows import TASK_FIELDS
 from deploy import check_console
+from shoal.node_states import NODE_STATES
 
 ROOT = Path(__file__).parents[3]
 BUDGET_BYTES = 250 << 10
@@ -86,3 +87,10 @@ def test_pages_and_server_name_a_tasks_values_alike() -> None:
     listed = re.search(r"const \[([\w, ]+)\] = row;", text)
     assert listed is not None
     assert tuple(listed[1].split(", ")) == TASK_FIELDS
+
+
+def test_pages_and_server_name_the_states_of_nodes_alike() -> None:
+    text = (ROOT / check_console.WEB / "src/feed/rows.ts").read_text()
+    listed = re.search(r"type NodeState = ([^;]+);", text)
+    assert listed is not None
+    assert set(re.findall(r'"(\w+)"', listed[1])) == set(NODE_STATES)

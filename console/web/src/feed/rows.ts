@@ -4,6 +4,8 @@ export type State =
   | "new" | "pending" | "assigned" | "accepted" | "preparing" | "ready" | "starting" | "running"
   | "complete" | "shutdown" | "failed" | "rejected" | "remove" | "orphaned";
 
+export type NodeState = "unknown" | "ready" | "down" | "restarting";
+
 export interface Task {
   id: string;
   service: string;
@@ -25,7 +27,7 @@ export interface Task {
 export interface Node {
   id: string;
   name: string;
-  state: "unknown" | "ready" | "down";
+  state: NodeState;
   availability: "active" | "pause" | "drain";
   since: number;
   address: string;
@@ -101,6 +103,9 @@ export const LOOK_OF: Record<string, Look> = {
   running: "running", paused: "warning", restarting: "warning", created: "waiting", exited: "ended", dead: "failed",
   removing: "stopping", leader: "running", ready: "running", down: "failed",
 };
+
+/** How the state of a node is drawn, apart from its problems. */
+export const lookOfNode = ({ state }: Pick<Node, "state">): Look => LOOK_OF[state] ?? "failed";
 
 const PAUSED = 1, NOT_LISTENING = 2;
 

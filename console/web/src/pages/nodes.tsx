@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { part, post } from "../api";
 import { useStore } from "../feed/use-store";
-import { isLive, type Node } from "../feed/rows";
+import { isLive, lookOfNode, type Node } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { Link, setQuery, useAddress } from "../router";
 import { Action, CommandLine, Dot, Meter, Text } from "../parts/basics";
@@ -31,7 +31,7 @@ export function Nodes() {
 
 const StateOf = ({ node }: { node: Node }) => (
   <span class="state">
-    <Dot look={node.state !== "ready" ? "failed" : node.problems.length ? "warning" : node.availability === "active" ? "running" : "stopping"} />
+    <Dot look={node.state !== "ready" ? lookOfNode(node) : node.problems.length ? "warning" : node.availability === "active" ? "running" : "stopping"} />
     {node.state}{node.availability === "active" ? "" : `, ${node.availability}`}
   </span>
 );

@@ -14,7 +14,7 @@ interface Problem {
   subject: string;
   to: string;
   text: string;
-  /** Nothing is wrong: tasks start, or an update waits for a person. */
+  /** Nothing is wrong: tasks or an agent start, or an update waits for a person. */
   changing?: boolean;
 }
 
@@ -31,9 +31,9 @@ export function isChanging(store: Store, service: Service): boolean {
 export function problemsOf(store: Store): Problem[] {
   const found: Problem[] = [];
   for (const node of store.nodes.values()) {
-    const to = `/nodes/${encodeURIComponent(node.name)}`;
-    if (node.state !== "ready") found.push({ subject: node.name, to, text: `is ${node.state}` });
-    for (const text of store.problemsOf(node)) found.push({ subject: node.name, to, text });
+    const to = `/nodes/${encodeURIComponent(node.name)}`, changing = node.state === "restarting";
+    if (node.state !== "ready") found.push({ subject: node.name, to, text: `is ${node.state}`, changing });
+    for (const text of store.problemsOf(node)) found.push({ subject: node.name, to, text, changing });
   }
   for (const service of store.services.values()) {
     const to = `/services/${encodeURIComponent(service.name)}`, { running } = store.ofService(service.id).sums;

@@ -48,6 +48,8 @@ export class ClusterPicture {
   private readonly looks = new Map<string, Look>();
   private readonly fresh = new Map<string, { node: string; until: number }>();
   private freshTimer = 0;
+  /** Tells again what the tooltip is about, after a change of the picture; null: it is about nothing. */
+  private retell: (() => void) | null = null;
   private readonly still = matchMedia("(prefers-reduced-motion: reduce)");
   private readonly stop: (() => void)[] = [];
 
@@ -65,17 +67,20 @@ export class ClusterPicture {
     const scrolled = (): void => {
       this.topUntil = 0;
       this.showRows();
+      this.retell?.();
     };
     listen(window, "scroll", scrolled);
     listen(window, "resize", scrolled);
     listen(this.list, "click", (event: MouseEvent) => this.clicked(event));
     listen(this.list, "keydown", (event: KeyboardEvent) => this.key(event));
-    listen(this.list, "pointermove", (event: PointerEvent) => this.point(event));
+    for (const name of ["pointermove", "pointerover"]) listen(this.list, name, (event: PointerEvent) => this.point(event));
     listen(this.list, "pointerout", (event: PointerEvent) => this.left(event));
     listen(this.list, "focusin", (event: FocusEvent) => this.focused(event));
-    listen(this.list, "focusout", () => this.tooltip.hide());
-    const observer = new ResizeObserver(() => this.resized());
+    listen(this.list, "focusout", () => this.silence());
+    listen(host, "pointerleave", () => this.silence());
+    const observer = new ResizeObserver(() => (this.resized(), this.retell?.()));
     observer.observe(host);
+    observer.observe(document.body); // what is above the picture moves it
     this.stop.push(() => observer.disconnect(), onThemeChange(() => this.rebuild()));
     this.stop.push(store.onFrame((changed) => this.follow(changed)));
   }
@@ -97,7 +102,7 @@ export class ClusterPicture {
 
   /** Other nodes, another width, other colours: everything anew. */
   private rebuild(): void {
-    const focused = this.list.contains(document.activeElement) ? this.nodes[this.active]?.id : undefined;
+    const focused = this.list.contains(document.activeElement) ? this.nodes[this.active]?.id : undefined, { retell } = this;
     for (const each of this.shown.values()) each.remove();
     this.shown.clear();
     this.nodes = [...this.store.nodes.values()].sort(byName);
@@ -110,6 +115,8 @@ export class ClusterPicture {
     this.arrange();
     this.showRows();
     if (focused && this.positions.has(focused)) this.linkAt(this.active)?.focus({ preventScroll: true });
+    this.retell = retell;
+    this.retell?.();
   }
 
   private arrange(): void {
@@ -130,6 +137,7 @@ export class ClusterPicture {
       const row = Math.floor(position / this.columns);
       if (!painted.has(row)) this.paint(position, true);
     }
+    this.retell?.();
   }
 
   private isOtherNodes(): boolean {
@@ -251,14 +259,25 @@ export class ClusterPicture {
     if (position < 0) return;
     this.active = position;
     this.keepTabStop(0);
-    const row = this.rows[Math.floor(position / this.columns)], node = this.nodes[position];
-    if (!row || !node || !(event.target as Element).matches(":focus-visible")) return;
-    const x = (position % this.columns) * (this.size.box + this.size.gap);
+    if (!(event.target as Element).matches(":focus-visible")) return;
+    this.retell = () => this.tellActive();
+    this.retell();
+  }
+
+  private tellActive(): void {
+    const row = this.rows[Math.floor(this.active / this.columns)], node = this.nodes[this.active];
+    if (!row || !node) return this.tooltip.hide();
+    const x = (this.active % this.columns) * (this.size.box + this.size.gap);
     this.tooltip.ofNode(this.boxOf(node, this.tasksOf(node)), x, row.top + row.height);
   }
 
+  private silence(): void {
+    this.retell = null;
+    this.tooltip.hide();
+  }
+
   private key(event: KeyboardEvent): void {
-    if (event.key === "Escape") this.tooltip.hide();
+    if (event.key === "Escape") this.silence();
     const step = STEPS[event.key];
     if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
@@ -273,22 +292,34 @@ export class ClusterPicture {
   }
 
   /** The task at a point of a box, if there is one. */
-  private taskAt(event: MouseEvent): { position: number; task: Task | undefined } {
-    const position = positionOf(event.target), node = this.nodes[position];
-    if (!node) return { position: -1, task: undefined };
+  private taskAt(target: EventTarget | null, x: number, y: number): { node: Node | undefined; task: Task | undefined } {
+    const node = this.nodes[positionOf(target)];
+    if (!node) return { node, task: undefined };
     const tasks = this.tasksOf(node);
-    return { position, task: tasks[cellAt(this.size, tasks.length, event.offsetX, event.offsetY)] };
+    return { node, task: tasks[cellAt(this.size, tasks.length, x, y)] };
   }
 
-  private point(event: PointerEvent): void {
-    const { position, task } = this.taskAt(event), node = this.nodes[position];
+  private point({ target, offsetX, offsetY, clientX, clientY }: PointerEvent): void {
+    this.retell = () => this.pointAgain(clientX, clientY);
+    this.tellOf(target, offsetX, offsetY);
+  }
+
+  /** The pointer rests, and what is under it may be something else. */
+  private pointAgain(x: number, y: number): void {
+    const target = document.elementFromPoint(x, y), box = target?.getBoundingClientRect();
+    this.tellOf(target, x - (box?.left ?? 0), y - (box?.top ?? 0));
+  }
+
+  /** @param offsetX, offsetY a point of the target, which may be a box's link. */
+  private tellOf(target: EventTarget | null, offsetX: number, offsetY: number): void {
+    const { node, task } = this.taskAt(target, offsetX, offsetY);
     if (!node) return this.tooltip.hide();
     // The link is that of what is under the pointer, so that a middle click opens it, too.
-    const link = event.target as HTMLAnchorElement, address = task ? `/tasks/${encodeURIComponent(task.id)}` : nodeAddress(node);
+    const link = target as HTMLAnchorElement, address = task ? `/tasks/${encodeURIComponent(task.id)}` : nodeAddress(node);
     if (link.getAttribute("href") !== address) link.setAttribute("href", address);
-    const x = link.offsetLeft + event.offsetX, y = link.offsetTop + event.offsetY + 8;
+    const x = link.offsetLeft + offsetX, y = link.offsetTop + offsetY + 8;
     if (task) this.tooltip.ofTask(task, x, y);
-    else this.tooltip.ofNode(this.boxOf(node, this.tasksOf(node)), x, y);
+    else this.tooltip.ofNode(this.boxOf(this.store.nodes.get(node.id) ?? node, this.tasksOf(node)), x, y);
   }
 
   private left(event: PointerEvent): void {
@@ -299,7 +330,7 @@ export class ClusterPicture {
 
   private clicked(event: MouseEvent): void {
     if (event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    const { position, task } = this.taskAt(event), node = this.nodes[position];
+    const { node, task } = this.taskAt(event.target, event.offsetX, event.offsetY);
     if (!node) return;
     event.preventDefault();
     // A click by keyboard has no place.

@@ -1,6 +1,6 @@
 // One box of the picture: a node with its tasks as cells. Nothing is said by colour alone.
 
-import type { Look, Node } from "../feed/rows";
+import { lookOfNode, type Look, type Node } from "../feed/rows";
 import type { Sums } from "../feed/store";
 import { visible } from "../text";
 import { cellGrid, type Size } from "./layout";
@@ -49,7 +49,7 @@ function paintFrame(context: CanvasRenderingContext2D, colours: Palette, size: S
     context.fillStyle = colours.card;
     context.fill();
     context.lineWidth = line;
-    context.strokeStyle = down ? colours.bad : colours.line;
+    context.strokeStyle = down ? troubleColour(colours, box.node) : colours.line;
     context.setLineDash(dashes ?? []);
     context.stroke();
     context.setLineDash([]);
@@ -59,6 +59,9 @@ function paintFrame(context: CanvasRenderingContext2D, colours: Palette, size: S
   context.fillRect(x, size.head ? RADIUS : 0, size.head ? 3 : 2, height - (size.head ? 2 * RADIUS : 0));
 }
 
+/** Of a node that is not ready. */
+const troubleColour = (colours: Palette, node: Node): string => (lookOfNode(node) === "warning" ? colours.warn : colours.bad);
+
 /** What a box says at its right: why no tasks come to it, else how many it has. */
 function paintName(context: CanvasRenderingContext2D, colours: Palette, size: Size, box: Box, x: number): void {
   const pixels = size.bars > 20 ? 13.5 : 11.5, middle = size.padding + (size.head - 4) / 2;
@@ -67,7 +70,7 @@ function paintName(context: CanvasRenderingContext2D, colours: Palette, size: Si
   context.textBaseline = "middle";
   context.direction = "ltr";
   context.font = `${pixels - 1}px ${colours.family}`;
-  context.fillStyle = node.state === "ready" ? colours.quiet : colours.bad;
+  context.fillStyle = node.state === "ready" ? colours.quiet : troubleColour(colours, node);
   context.textAlign = "right";
   context.fillText(about, x + size.box - size.padding, middle);
   const room = size.box - 2 * size.padding - context.measureText(about).width - 6;

@@ -85,6 +85,27 @@ def test_the_picture_of_nodes_is_used_by_pointer_and_by_keyboard(clean: Cluster,
     expect(page.get_by_role("table", name="Nodes")).to_contain_text("1 running")
 
 
+def test_a_resting_pointer_is_told_what_the_picture_has_under_it_by_now(clean: Cluster, open_page: OpenPage) -> None:
+    create(clean)
+    page = open_page("/")
+    expect(page.get_by_text("Everything runs as it should.")).to_be_visible()  # nothing above it moves it from now on
+    box = page.get_by_role("link", name=re.compile("^h1, ready"))
+    box.hover(position={"x": 15, "y": 37})  # its first cell
+    tooltip = page.get_by_role("tooltip")
+    expect(tooltip).to_contain_text(re.compile(r"web\.\d.*running for"))
+    clean.shoal("service", "rm", "web")
+    expect(tooltip).to_contain_text("ready, no tasks")
+    assert (box.get_attribute("href") or "").endswith("/nodes/h1")
+    create(clean, "api")
+    expect(tooltip).to_contain_text(re.compile(r"api\.\d.*running for"))
+    assert "/tasks/" in (box.get_attribute("href") or "")
+    page.mouse.move(1, 1)
+    expect(tooltip).to_be_hidden()
+    clean.shoal("service", "scale", "api=6")
+    expect(page.get_by_role("link", name=re.compile("^h1, ready, 2 running"))).to_be_visible()
+    expect(tooltip).to_be_hidden()
+
+
 def test_a_service_is_scaled_in_one_browser_and_seen_in_another(
     clean: Cluster, open_page: OpenPage, chromium: Browser, address: str
 ) -> None:
