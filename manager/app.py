@@ -157,12 +157,12 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
     registry_images = RegistryImageResolver(registries)
     repository = ImageRepositoryClient(view=store.tables, registries=registries)
     images = NamedImageResolver(view=store.tables, registries=registry_images)
-    archive = EventArchive(backend)
+    archive = EventArchive(store.backend)
     events = EventLog(store=store, now_ms=now_ms, archive=archive)
     nodes = NetworkNodes(applied=dispatcher.applied, peers=others)
     clocks = ClockComparison(store=store, manager_id=own.manager_id, now_ms=now_ms)
     leadership = Leadership(
-        store, backend, own.manager_id, unfit=clocks.problem, transfer=place.transfer_leadership(others.end_term)
+        store, store.backend, own.manager_id, unfit=clocks.problem, transfer=place.transfer_leadership(others.end_term)
     )
     etcds = ManagersEtcds(
         own=backend.maintenance,
@@ -172,7 +172,7 @@ async def _run_components(settings: Settings, store: Store, opened: OpenedEtcd) 
         defragment=others.defragment_etcd,
     )
     maintenance = etcds if opened.server is not None else backend.maintenance
-    exporter = BackupExporter(backend, keyring, now_ms, VERSION)
+    exporter = BackupExporter(store.backend, keyring, now_ms, VERSION)
     own_host = ManagerHost(
         state_directory=settings.state_directory,
         identity=lambda: own.current,

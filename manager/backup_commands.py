@@ -19,6 +19,7 @@ from manager.backups.targets import open_target
 from manager.etcd.connect import connect_to_running_etcd, open_etcd
 from manager.etcd.layout import load_layout
 from manager.settings import Settings
+from manager.store.offset_backend import OffsetBackend
 from shoal.api.v1.cluster_pb2 import BackupTarget
 from shoal.backups.backup_header import BackupHeader
 from shoal.backups.partial_file import written_whole
@@ -125,7 +126,9 @@ def checked_restore(settings: Settings, source: BackupSource) -> Generator[Resto
 async def _save(settings: Settings, file: Path) -> BackupHeader:
     keyring = load_keyring(settings.key_file)
     async with connect_to_running_etcd(settings) as etcd:
-        export = await BackupExporter(etcd, keyring, _now_ms, version("shoal")).export()
+        backend = OffsetBackend(etcd)
+        await backend.load()
+        export = await BackupExporter(backend, keyring, _now_ms, version("shoal")).export()
         try:
             with written_whole(file) as out:
                 async for part in exported(export):

@@ -15,8 +15,9 @@ from manager.etcd.client import Etcd
 from manager.etcd.layout import load_layout
 from manager.etcd.server import EtcdServer, etcd_server
 from manager.settings import Settings
-from manager.store.backend import Delete, KeyValue, Put, prefix_end
+from manager.store.backend import Delete, Page, Put, prefix_end
 from manager.store.kinds import EPOCH, LEADER, MANAGER, MEMBERSHIP, REGISTERED_MANAGER, REMOVED_MANAGER, ROOT
+from manager.store.revision_offset import next_offset, offset_of
 from shoal import ids
 from shoal.api.v1.cluster_pb2 import Epoch, RemovedManager
 from shoal.api.v1.dispatcher_pb2 import ListAppliedRequest
@@ -25,6 +26,7 @@ from shoal.errors import Refused
 from shoal.identity import certificates
 from shoal.identity.identity import Identity
 from shoal.identity.private_files import write_atomically
+from shoal.ids import NewId
 from shoal.rpc.channel import connect_aio
 
 _log = logging.getLogger(__name__)
@@ -86,7 +88,10 @@ async def _recover(settings: Settings, server: EtcdServer) -> Recovered:
 
 
 async def _become_only(client: Etcd, manager_id: str) -> Sequence[str]:
-    """Rewrite the records; a manager that still runs somewhere can write no more, since the epoch is another one."""
+    """Rewrite the records; a manager that still runs somewhere can write no more, since the epoch is another one.
+
+    No version is given again that a record had in what is lost.
+    """
     now_ms = time.time_ns() // 1_000_000
     others = {
         identifier
@@ -94,9 +99,10 @@ async def _become_only(client: Etcd, manager_id: str) -> Sequence[str]:
         for identifier in await _identifiers(client, kind)
         if identifier != manager_id
     }
-    epoch = Epoch(id=ids.new_id(), started_at_ms=now_ms)
+    former = await _records(client, EPOCH)
+    epoch = next_epoch([Epoch.FromString(each.value) for each in former.records], former.revision, now_ms)
     operations: list[Put | Delete] = [Delete(LEADER.key("")), Put(EPOCH.key(epoch.id), epoch.SerializeToString())]
-    operations += [Delete(EPOCH.key(each)) for each in await _identifiers(client, EPOCH)]
+    operations += [Delete(each.key) for each in former.records]
     operations += [Delete(MANAGER.key(each)) for each in await _identifiers(client, MANAGER)]
     for each in sorted(others):
         removed = RemovedManager(id=each, removed_at_ms=now_ms)
@@ -106,9 +112,26 @@ async def _become_only(client: Etcd, manager_id: str) -> Sequence[str]:
     return sorted(others)
 
 
-async def _identifiers(client: Etcd, kind: _Named) -> list[str]:
+def next_epoch(former: Sequence[Epoch], revision: int, now_ms: int, new_id: NewId = ids.new_id) -> Epoch:
+    """The epoch after these: what the lost managers may have written since they began had lower revisions.
+
+    Args:
+        former: one, as a rule.
+        revision: etcd's own.
+        now_ms: milliseconds since the Unix epoch.
+    """
+    since_ms = min((each.started_at_ms for each in former), default=0)
+    offset = next_offset(revision + offset_of(former), since_ms, now_ms)
+    return Epoch(id=new_id(), started_at_ms=now_ms, revision_offset=offset)
+
+
+async def _records(client: Etcd, kind: _Named) -> Page:
     prefix = f"{ROOT}{kind.prefix}".encode()
-    found: Sequence[KeyValue] = (await client.range(prefix, prefix_end(prefix))).records
+    return await client.range(prefix, prefix_end(prefix))
+
+
+async def _identifiers(client: Etcd, kind: _Named) -> list[str]:
+    found = (await _records(client, kind)).records
     return [each for record in found if (each := kind.identifier(record.key)) is not None]
 
 

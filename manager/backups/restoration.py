@@ -11,6 +11,7 @@ from manager.backups.export import OTHER, is_in_backups
 from manager.certificate_authority.cluster_record import decrypt_authority
 from manager.store.backend import Backend, Put, prefix_end
 from manager.store.kinds import CLUSTER, EPOCH, REGISTERED_MANAGER, REMOVED_MANAGER, ROOT, parse_key
+from manager.store.revision_offset import next_offset
 from manager.store.transaction import MAX_BYTES, size
 from shoal import ids
 from shoal.api.v1.cluster_pb2 import Cluster, Epoch, RegisteredManager, RemovedManager
@@ -80,7 +81,8 @@ class Restoration:
         return CheckedBackup(inspected, cluster.ca_certificate, tuple(managers))
 
     async def write(self, backend: Backend, file: BinaryIO, checked: CheckedBackup) -> None:
-        """Write the records, and start a new epoch: managers that loaded the previous records can write no more.
+        """Write the records, and start a new epoch: managers that loaded the previous records can write no more, and
+        no version of a record that was read before is given again.
 
         Args:
             file: the one that was checked.
@@ -117,8 +119,13 @@ class Restoration:
         yield last
 
     def _epoch(self, header: BackupHeader) -> Epoch:
-        """Later than any before it, whatever this host's clock says."""
-        return Epoch(id=self.new_id(), started_at_ms=max(self.now_ms(), header.created_at_ms + 1))
+        """Later than any before it, whatever this host's clock says; its revisions are higher than any before."""
+        now_ms = self.now_ms()
+        return Epoch(
+            id=self.new_id(),
+            started_at_ms=max(now_ms, header.created_at_ms + 1),
+            revision_offset=next_offset(header.revision, header.created_at_ms, now_ms),
+        )
 
     def _removed(self, checked: CheckedBackup) -> Iterator[RemovedManager]:
         for manager in checked.managers:

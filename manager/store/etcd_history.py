@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from manager.store.backend import HistoryReplaced, KeyEvent, Reading
 from manager.store.kinds import EPOCH
+from manager.store.revision_offset import offset_of
 from manager.store.versioned_tables import VersionedTables
 
 
@@ -62,11 +63,17 @@ class History:
                     f"changed at revision {known}, but etcd has revision {event.mod_revision}"
                 )
 
-    def check_epoch(self) -> None:
+    def check_epoch(self, offset: int) -> None:
         """Check the tables after changes.
 
+        Args:
+            offset: of the revisions in the tables.
+
         Raises:
-            HistoryReplaced: the epoch's record was deleted.
+            HistoryReplaced: the epoch's record was deleted, or another epoch began while the first listing was read.
         """
-        if self.epoch and self.epoch not in self._versioned.tables.rows(EPOCH):
+        epochs = self._versioned.tables.rows(EPOCH)
+        if self.epoch and self.epoch not in epochs:
             raise HistoryReplaced("the epoch record was deleted: etcd is being wiped or restored")
+        if offset_of(epochs.values()) != offset:
+            raise HistoryReplaced("another epoch began: etcd is being restored")

@@ -112,8 +112,8 @@ APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that mana
 # Singletons: the identifier is empty.
 CLUSTER = Kind("cluster", cluster_pb2.Cluster, "cluster", "", "certificate authority")
 JOIN_TOKEN = Kind("join token", cluster_pb2.JoinToken, "join-tokens/", "", "certificate authority")
-# One record, created with the cluster and replaced by each restore. Identifier: the epoch's.
-EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, restore")
+# One record, created with the cluster and replaced by each restore and recovery. Identifier: the epoch's.
+EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, restore, recover")
 # A singleton: the generation of nodes' keys for encrypted networks. The keys themselves are in no record.
 OVERLAY_KEYS = Kind("overlay keys", cluster_pb2.OverlayKeys, "overlay-keys", "", "control API")
 # A singleton: what an operator chooses for the whole cluster.

@@ -28,6 +28,7 @@ from manager.store.backend import (
 from manager.store.changes import Change, Expect, Write
 from manager.store.etcd_history import History
 from manager.store.kinds import EPOCH, ROOT, Kind, M
+from manager.store.offset_backend import OffsetBackend
 from manager.store.record_store import CommitSequence
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables
@@ -65,7 +66,7 @@ class Store:
 
     def __init__(self, *, backend: Backend, jitter: Callable[[], float] = random.random) -> None:
         self.tables = Tables()
-        self._backend = backend
+        self._backend = OffsetBackend(backend)
         self._jitter = jitter
         self._versioned = VersionedTables(self.tables)
         self._start = ROOT.encode()
@@ -129,6 +130,11 @@ class Store:
         """As `BatchStore.reached`."""
         async with self._progress:
             await self._progress.wait_for(lambda: self._watched >= revision)
+
+    @property
+    def backend(self) -> Backend:
+        """etcd with the store's revisions, once the store is `ready`: for keys that are not in the tables."""
+        return self._backend
 
     @property
     def newest_revision(self) -> int:
@@ -265,6 +271,8 @@ class Store:
         listed: set[bytes] = set()
         changed: list[KeyEvent] = []
         first = not self._loaded.is_set()
+        if first:
+            await self._backend.load()
         revision, key = 0, self._start
         while True:
             page = await self._backend.range(key, self._end, revision=revision, limit=LIST_PAGE_RECORDS)
@@ -299,7 +307,7 @@ class Store:
 
     async def _apply(self, batch: Batch) -> None:
         changes = self._versioned.apply_events(batch.events, batch.revision)
-        self._history.check_epoch()  # first, so that agents delete nothing because etcd was wiped
+        self._history.check_epoch(self._backend.offset)  # first, so that agents delete nothing because etcd was wiped
         self._publish(changes)
         self._versioned.mark_watched(batch.revision)
         async with self._progress:

@@ -44,7 +44,7 @@ def versioned(kind: Kind[M], value: M, version: int) -> M:
     return copy
 
 
-def decode(kind: Kind[Message], event: KeyEvent) -> Message:
+def decode(kind: Kind[M], event: KeyEvent) -> M:
     """The message of a put event.
 
     Raises:

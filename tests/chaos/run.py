@@ -20,9 +20,9 @@ from tests.chaos import final_checks
 from tests.chaos.checks.epochs import (
     as_if_never_made,
     check_epochs,
+    check_versions,
     restored,
     undone_writes,
-    versions_given_twice,
 )
 from tests.chaos.checks.instants import check_instants
 from tests.chaos.checks.key_history import ROOT, STATUSES, TASKS, check_history
@@ -231,6 +231,7 @@ class _Run:
         checks: Sequence[Callable[[], Iterator[Violation]]] = (
             lambda: check_writes(made, records),
             lambda: check_epochs(recorder.former, events),
+            lambda: check_versions(recorder.former, events),
             *(partial(check_history, each, restored(each)) for each in epochs),
             *(partial(check_instants, each) for each in epochs),
             lambda: check_running(self._sampler.samples, chain(*epochs)),
@@ -262,5 +263,5 @@ class _Run:
             gaps=[*longest_gaps(reports, GAPS), *longest_write_gaps(operations, WRITER, GAPS)],
             memory=memory,
             reached=cluster.reached_points,
-            notes=[*cluster.notes, *versions_given_twice(recorder.former, events)],
+            notes=cluster.notes,
         )

@@ -481,7 +481,7 @@ Global___ManagerApplied: _TypeAlias = ManagerApplied  # noqa: Y015
 
 @_typing.final
 class Epoch(_message.Message):
-    """Key: /shoal/v1/epochs/<id>, written when a cluster is created and when a snapshot of it is restored. Every write of a
+    """Key: /shoal/v1/epochs/<id>, written when a cluster is created, and by each restoration and recovery. Every write of a
     manager requires the epoch that it loaded, so that a restored etcd is never written to from stale state.
     """
 
@@ -489,18 +489,24 @@ class Epoch(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
+    REVISION_OFFSET_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     started_at_ms: _builtins.int
     """Milliseconds since the Unix epoch."""
+    revision_offset: _builtins.int
+    """Added to etcd's revisions wherever they become versions, terms or positions. A restored etcd begins with lower revisions
+    than before; with the offset all of them are higher than any of a former epoch. 0 in a cluster's first epoch.
+    """
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         started_at_ms: _builtins.int = ...,
+        revision_offset: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "started_at_ms", b"started_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "revision_offset", b"revision_offset", "started_at_ms", b"started_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

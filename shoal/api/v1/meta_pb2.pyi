@@ -30,8 +30,8 @@ class Meta(_message.Message):
     UPDATED_AT_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     version: _builtins.int
-    """etcd's mod revision of the object's key. Not stored: the store sets it on reading. Used as an
-    optimistic lock: an update names the version that it read.
+    """etcd's mod revision of the object's key, plus the epoch's offset, so that no version returns after a restoration.
+    Not stored: the store sets it on reading. Used as an optimistic lock: an update names the version that it read.
     """
     created_at_ms: _builtins.int
     """Milliseconds since the Unix epoch, by the clock of the manager that wrote the object."""

@@ -7,6 +7,7 @@ happened later has not happened. The checker judges each epoch's history for its
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from shoal.api.v1.cluster_pb2 import Epoch
 from shoal.api.v1.file_pb2 import File
 from tests.chaos.checks.key_history import CLUSTER, ONCE, ROOT, KeyEvent
 from tests.chaos.history import FAIL, INVOKE, Operation
@@ -14,9 +15,7 @@ from tests.chaos.violation import Violation
 from tests.chaos.workload.writer import LABEL, LEDGER, WRITER, written_number
 
 _CONFIGS = f"{ROOT}configs/"
-_VERSIONED = tuple(
-    f"{ROOT}{each}/" for each in ("services", "nodes", "networks", "volumes", "configs", "secrets", "containers")
-)
+EPOCHS = f"{ROOT}epochs/"
 _IDS = tuple(each for each in ONCE if each != f"{ROOT}revisions/")
 """A service's revisions are numbered, from the newest that is there."""
 Effect = tuple[str, int]
@@ -99,18 +98,18 @@ def check_epochs(epochs: Sequence[FormerEpoch], now: Sequence[KeyEvent]) -> Iter
                 yield Violation(1, f"{key} returned after it was taken back, revision {event.revision}", event.at)
 
 
-def versions_given_twice(epochs: Sequence[FormerEpoch], now: Sequence[KeyEvent]) -> list[str]:
-    """Records that had the same version in two epochs with different contents, a line each.
-
-    A version is etcd's revision, which begins anew after a restoration: an update that names one that was read before
-    it would not be refused. No violation, as long as versions are plain revisions; the report tells of it.
-    """
-    found = []
-    known: dict[tuple[str, int], bytes | None] = {}
+def check_versions(epochs: Sequence[FormerEpoch], now: Sequence[KeyEvent]) -> Iterator[Violation]:
+    """Each epoch's versions are higher than all of the one before: an update that names an older one is refused."""
+    former = 0
     for events in [*(epoch.events for epoch in epochs), now]:
-        for each in events:
-            if each.key.startswith(_VERSIONED) and each.value is not None:
-                before = known.setdefault((each.key, each.revision), each.value)
-                if before != each.value:
-                    found.append(f"{each.key} had version {each.revision} in two epochs, with different contents")
-    return found
+        offset = revision_offset(events)
+        if former and offset < former:
+            what = f"versions begin anew above {offset} in an epoch, after one that had version {former}"
+            yield Violation(1, what, events[-1].at if events else 0.0)
+        former = max([former, *(each.revision + offset for each in events)])
+
+
+def revision_offset(events: Sequence[KeyEvent]) -> int:
+    """What is added to etcd's revisions to make versions of them, by an epoch's newest record."""
+    found = [each.value for each in events if each.key.startswith(EPOCHS) and each.value is not None]
+    return Epoch.FromString(found[-1]).revision_offset if found else 0

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 from cli.playground import daemons, manager_servers
+from shoal.api.v1.cluster_pb2 import Epoch
 from shoal.backups.backup_reader import inspect_backup
 from shoal.errors import ShoalError
 from tests.chaos.cluster.chaos_cluster import ChaosCluster
@@ -68,7 +69,7 @@ def restored(cluster: ChaosCluster, fault: PlannedFault, epochs: RecordEpochs) -
         _run(cluster, first, "backup", str(file))
         shutil.copy2(cluster.state(first) / "cluster.key", key)
         with file.open("rb") as opened:
-            kept = inspect_backup(opened).header.revision
+            kept = inspect_backup(opened).header.revision - _revision_offset(cluster, first)
         time.sleep(float(fault.value))
         for name in MANAGERS:
             stack.enter_context(cluster.expected_down(name))
@@ -130,6 +131,12 @@ def _first_revision_of_epoch(cluster: ChaosCluster, manager: str) -> int:
 
     _await(is_there, f"etcd of {manager} does not answer")
     return found[0]
+
+
+def _revision_offset(cluster: ChaosCluster, manager: str) -> int:
+    """What the epoch that is now adds to etcd's revisions."""
+    _, records = cluster.etcd.records(manager)
+    return max(Epoch.FromString(each.value).revision_offset for key, each in records.items() if key.startswith(_EPOCHS))
 
 
 def _join(cluster: ChaosCluster, first: str, others: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
-"""The rigs on which the store's contract runs: etcd in memory, and a real one."""
+"""The rigs on which the store's contract runs: etcd in memory, the same in a later epoch, and a real one."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from manager.etcd.members import own_member
 from manager.etcd.server import EtcdServer, etcd_server
 from manager.etcd.v3 import etcd_pb2 as rpc
+from manager.store.offset_backend import OffsetBackend
+from manager.store.revision_offset import LEAST_STEP
 from tests.contract.store.rig import Rig
 from tests.fakes.memory_etcd import MemoryEtcd
 
@@ -27,6 +30,19 @@ async def memory_rig() -> AsyncGenerator[Rig]:
 
 
 @asynccontextmanager
+async def later_epoch_rig() -> AsyncGenerator[Rig]:
+    """etcd in memory with the revisions of a cluster that was restored."""
+    inner = MemoryEtcd()
+    backend = OffsetBackend(inner)
+    backend.offset = LEAST_STEP
+
+    async def compact(revision: int) -> None:
+        inner.compact(revision - LEAST_STEP)
+
+    yield Rig(backend, compact)
+
+
+@asynccontextmanager
 async def etcd_rig(directory: Path) -> AsyncGenerator[Rig]:
     server = EtcdServer(directory, unsafe_no_fsync=True)
     async with etcd_server(server) as client, own_member(server.socket) as members:
@@ -38,13 +54,18 @@ async def etcd_rig(directory: Path) -> AsyncGenerator[Rig]:
         yield Rig(client, compact)
 
 
-@pytest.fixture(params=["memory", "etcd"])
+@pytest.fixture(params=["memory", "later epoch", "etcd"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[Rig], Awaitable[None]]], None]:
     """Runs a scenario on one of the rigs, with a deadline."""
 
+    rigs: Mapping[str, MakeRig] = {
+        "memory": memory_rig,
+        "later epoch": later_epoch_rig,
+        "etcd": partial(etcd_rig, tmp_path),
+    }
+
     async def play(scenario: Callable[[Rig], Awaitable[None]]) -> None:
-        async with asyncio.timeout(60):
-            async with memory_rig() if request.param == "memory" else etcd_rig(tmp_path) as rig:
-                await scenario(rig)
+        async with asyncio.timeout(60), rigs[request.param]() as rig:
+            await scenario(rig)
 
     return lambda scenario: asyncio.run(play(scenario))

@@ -17,6 +17,7 @@ from shoal.api.v1.cluster_pb2 import JoinToken, ManagerMembership
 from shoal.api.v1.control_pb2 import (
     CreateJoinTokenRequest,
     CreateNetworkRequest,
+    GetNetworkRequest,
     ListManagersRequest,
     ListNetworksRequest,
     ManagerView,
@@ -76,6 +77,10 @@ class Managers:
     async def networks(self, at: str) -> set[str]:
         found = (await self.controls[at].ListNetworks(ListNetworksRequest(), timeout=10)).networks
         return {each.network.spec.name for each in found}
+
+    async def version(self, at: str, network: str) -> int:
+        request = GetNetworkRequest(network=network)
+        return int((await self.controls[at].GetNetwork(request, timeout=10)).network.meta.version)
 
 
 @asynccontextmanager
@@ -184,6 +189,7 @@ def test_the_last_of_two_managers_is_recovered(tmp_path: Path) -> None:
             await managers.join("m2")
             await managers.create("m1", "before")
             await until(lambda: knows_others(managers.processes["m1"]), "m1 has written down the other managers")
+            version = await managers.version("m1", "before")
             managers.processes["m1"].end()
             assert "responds: two halves" in recover(managers.processes["m1"])
             managers.processes["m2"].kill()
@@ -192,6 +198,7 @@ def test_the_last_of_two_managers_is_recovered(tmp_path: Path) -> None:
             managers.controls["m1"] = await managers.processes["m1"].ready()
             assert await managers.create("m1", "after")
             assert "before" in await managers.networks("m1")
+            assert await managers.version("m1", "before") > version, "the lost manager may have given the next ones"
             await managers.join("m3")
 
     asyncio.run(scenario())

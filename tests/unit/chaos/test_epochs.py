@@ -5,16 +5,18 @@ from dataclasses import replace
 from google.protobuf.message import Message
 
 from manager.store.kinds import CLUSTER as CLUSTER_KIND
-from shoal.api.v1.cluster_pb2 import Cluster
+from manager.store.kinds import EPOCH as EPOCH_KIND
+from shoal.api.v1.cluster_pb2 import Cluster, Epoch
 from shoal.api.v1.file_pb2 import File, FileSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
 from tests.chaos.checks.epochs import (
+    EPOCHS,
     FormerEpoch,
     as_if_never_made,
     check_epochs,
+    check_versions,
     restored,
     undone_writes,
-    versions_given_twice,
 )
 from tests.chaos.checks.key_history import CLUSTER, ROOT, TASKS, KeyEvent, check_history
 from tests.chaos.checks.writes import check_writes
@@ -88,12 +90,29 @@ def test_an_id_that_was_taken_back_is_not_given_again() -> None:
     assert len(list(check_epochs([*epochs, later], [old]))) == 1
 
 
-def test_a_version_of_two_contents_is_told() -> None:
-    epochs = [FormerEpoch(BEFORE, 3)]
-    assert versions_given_twice(epochs, BEFORE[:3]) == []
-    assert versions_given_twice(epochs, [*BEFORE[:3], ledger(5, 9)]) == [
-        f"{ROOT}configs/id-ledger had version 5 in two epochs, with different contents"
-    ]
+def epoch(revision: int, number: int, offset: int = 0) -> KeyEvent:
+    return event(revision, f"{EPOCHS}e{number}", Epoch(id=f"e{number}", revision_offset=offset))
+
+
+def test_versions_of_an_epoch_are_higher_than_all_before() -> None:
+    first = [epoch(1, 1), *(replace(each, revision=each.revision + 1) for each in BEFORE)]
+    kept = [epoch(1, 1), config(2, 1), ledger(3, 2)]
+    restored_again = [*kept[1:], epoch(4, 2, offset=7), ledger(5, 9)]
+    recovered = [*kept, epoch(4, 2, offset=7), event(4, f"{EPOCHS}e1", None), ledger(5, 9)]
+    assert list(check_versions([], first)) == []
+    assert list(check_versions([FormerEpoch(first, 3)], restored_again)) == []
+    assert list(check_versions([FormerEpoch(first, 3)], recovered)) == []
+    for now in ([*kept, ledger(5, 9)], [*kept[1:], epoch(4, 2, offset=6)]):
+        (found,) = check_versions([FormerEpoch(first, 3)], now)
+        assert "versions begin anew above" in found.what and found.what.endswith("after one that had version 7")
+    third = [epoch(1, 3, offset=11), ledger(2, 10)]
+    assert len(list(check_versions([FormerEpoch(first, 3), FormerEpoch(restored_again, 3)], third))) == 1
+    third = [epoch(1, 3, offset=12), ledger(2, 10)]
+    assert list(check_versions([FormerEpoch(first, 3), FormerEpoch(restored_again, 3)], third)) == []
+
+
+def test_the_checkers_key_is_the_stores() -> None:
+    assert EPOCH_KIND.key("").decode() == EPOCHS
 
 
 def test_what_a_restoration_writes_needs_no_plan() -> None:
