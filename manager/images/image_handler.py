@@ -11,7 +11,7 @@ from manager.images.filter_moments import moment_ms
 from manager.images.image_deletion import ImageDeletion
 from manager.images.image_locks import lock_key, named_lock
 from manager.images.image_records import FoundImage, contents_of, find_image, image_view, views
-from manager.images.image_removal import Removal, naming, removal, untagging
+from manager.images.image_removal import Removal, naming, parts_of, removal, untagging
 from manager.images.image_repository_client import StoredImages
 from manager.images.image_users import names_of_services, services_by_digest
 from manager.interfaces import NowMs
@@ -113,7 +113,7 @@ class ImageHandler:
     async def _set(self, image: Image) -> Image:
         lock = await self._lock(image.digest)
         record, writes, expects = naming(self._store, image, self._now_ms())
-        if not await self._contents.has(image.digest):
+        if not await self._contents.has(image.digest, parts_of(image)):
             if lock:
                 await self._unlock(image.digest, lock)
             raise NotFound(f"image {image.digest} is not in the cluster's image repository; push it again")

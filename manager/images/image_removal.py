@@ -75,11 +75,19 @@ def naming(store: RecordStore, image: Image, now_ms: int) -> tuple[Image, list[W
             writes.append(put(IMAGE, key_of(before.digest), _unnamed(before)))
     if image.name and key_of(image.digest) in view.images:
         writes.append(delete(IMAGE, key_of(image.digest)))
-    for digest in locks:
-        write, condition = _lock(store, digest, now_ms)
-        writes.append(write)
-        expects.append(condition)
-    return record, writes, expects
+    taken = [_lock(store, digest, now_ms) for digest in locks]
+    taken += [_lock_of_part(store, digest, now_ms) for digest in named_parts(store, image) if digest not in locks]
+    return record, [*writes, *(each for each, _ in taken)], [*expects, *(each for _, each in taken)]
+
+
+def parts_of(image: Image) -> tuple[str, ...]:
+    """Digests of the manifests to which an image's index refers; none, where the image is of one platform."""
+    return tuple(dict.fromkeys(each.digest for each in image.variants if each.digest != image.digest))
+
+
+def named_parts(store: RecordReader, image: Image) -> list[str]:
+    """Those of its parts that are, or were, images of their own."""
+    return [each for each in parts_of(image) if lock_key(each) in store.tables.names]
 
 
 def untagging(store: RecordStore, found: FoundImage, now_ms: int) -> Removal:
@@ -146,6 +154,14 @@ def _lock(store: RecordReader, digest: str, now_ms: int) -> tuple[Write, Expect]
         raise Conflict(f"image {digest} is being removed; try again in a moment")
     version = known.meta.version if known is not None else 0
     return put(NAME, key, named_lock(digest, now_ms)), expect(NAME, key, version)
+
+
+def _lock_of_part(store: RecordReader, digest: str, now_ms: int) -> tuple[Write, Expect]:
+    """Rewrites a lock as it is, so that a removal which does not know yet of the image above fails, and knows then."""
+    _, condition = _lock(store, digest, now_ms)
+    same = Name()
+    same.CopyFrom(store.tables.names[lock_key(digest)])
+    return put(NAME, lock_key(digest), same), condition
 
 
 def _unchanged(store: RecordStore, records: Sequence[Image]) -> list[Expect]:

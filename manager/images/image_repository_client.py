@@ -27,8 +27,8 @@ _NONE = "sha256:" + 64 * "0"
 class StoredImages(Protocol):
     """Whether the bytes of images are there; `ImageRepositoryClient` is one."""
 
-    async def has(self, digest: str) -> bool:
-        """Whether an image is kept in the cluster's image repository.
+    async def has(self, digest: str, parts: Sequence[str] = ()) -> bool:
+        """Whether an image is kept in the cluster's image repository, and the manifests to which its index refers.
 
         Raises:
             Refused: the cluster has none. Unavailable, Timeout: its registry does not respond.
@@ -55,9 +55,10 @@ class ImageRepositoryClient:
     ) -> None:
         await self._distribution.aclose()
 
-    async def has(self, digest: str) -> bool:
+    async def has(self, digest: str, parts: Sequence[str] = ()) -> bool:
         async with _in_time():
-            return await self._repository().has(digest)
+            repository = self._repository()
+            return await repository.has(digest) and await repository.has_manifests(parts)
 
     async def forget(self, digest: str) -> None:
         async with _in_time():

@@ -4,7 +4,7 @@ A manifest is kept there by a tag made of its digest; names are records of the c
 import this module at first use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from shoal.api.v1.standalone_pb2 import Image, ImageVariant
 from shoal.distribution.manifests import Platform
@@ -98,6 +98,15 @@ class ImageRepository:
             return await self.repository.manifest_digest(keeping_tag(digest)) == digest
         except NotFound:
             return False
+
+    async def has_manifests(self, digests: Iterable[str]) -> bool:
+        """Whether manifests are here, kept by a tag or by an index. Raises as `has` does."""
+        for digest in digests:
+            try:
+                await self.repository.manifest_digest(digest)
+            except NotFound:
+                return False
+        return True
 
     async def forget(self, digest: str) -> bool:
         """Keep an image no longer; False where it was not kept. Its bytes go when the registry collects garbage.

@@ -59,6 +59,22 @@ def test_an_image_that_is_removed_is_kept_no_longer(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_an_index_is_there_with_its_manifests_alone(tmp_path: Path) -> None:
+    async def run() -> None:
+        two_platforms(tmp_path / "two.tar")
+        async with rig(tmp_path) as (port, _, distribution, repository):
+            await push(tmp_path / "two.tar", f"127.0.0.1:{port}/two:1", Registries(), ignore)
+            image = await pull(distribution, repository, f"127.0.0.1:{port}/two:1")
+            parts = [each.digest for each in image.variants]
+            assert len(parts) == 2
+            assert await repository.has_manifests(parts)
+            assert await repository.forget(parts[1])
+            assert await repository.has(image.digest)
+            assert not await repository.has_manifests(parts)
+
+    asyncio.run(run())
+
+
 def test_a_node_asks_the_cluster_s_repository_first(tmp_path: Path) -> None:
     async def run() -> None:
         async with rig(tmp_path) as (port, cluster, distribution, repository):

@@ -4,7 +4,7 @@ What runs is made up here: a container prints its command and ends with the code
 at all.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -218,7 +218,7 @@ class _NoSizes:
 
 
 class _AllContents:
-    async def has(self, digest: str) -> bool:
+    async def has(self, digest: str, parts: Sequence[str] = ()) -> bool:
         return True
 
     async def forget(self, digest: str) -> None:

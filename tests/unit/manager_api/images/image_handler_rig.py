@@ -1,7 +1,7 @@
 """The images' calls of a manager, on a registry that only remembers what it was to forget."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from manager.images.image_handler import ImageHandler
 from shoal.api.v1.engine_pb2 import (
@@ -29,8 +29,8 @@ class FakeContents:
         self.failure: ShoalError | None = None
         self.during_forget: Callable[[], object] = lambda: None
 
-    async def has(self, digest: str) -> bool:
-        return digest not in self.missing
+    async def has(self, digest: str, parts: Sequence[str] = ()) -> bool:
+        return self.missing.isdisjoint((digest, *parts))
 
     async def forget(self, digest: str) -> None:
         self.during_forget()

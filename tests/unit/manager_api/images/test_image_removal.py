@@ -1,6 +1,7 @@
 """Images are removed and pruned; what services use stays, and whatever has a name has its bytes."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 
@@ -21,7 +22,7 @@ from shoal.api.v1.engine_pb2 import (
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, two_managers, with_api
-from tests.unit.manager_api.images.image_handler_rig import FakeContents, Rig, image_of
+from tests.unit.manager_api.images.image_handler_rig import FakeContents, Rig, image_of, index_of
 
 
 def test_the_last_name_takes_the_image_along() -> None:
@@ -122,8 +123,8 @@ class SlowContents:
         self.digests: set[str] = set()
         self._chance = chance
 
-    async def has(self, digest: str) -> bool:
-        found = digest in self.digests
+    async def has(self, digest: str, parts: Sequence[str] = ()) -> bool:
+        found = self.digests.issuperset((digest, *parts))
         await self._pause()
         return found
 
@@ -160,18 +161,20 @@ def test_whatever_has_a_name_has_its_bytes(seed: int) -> None:
                     handler, name, text = chance.choice(handlers), chance.choice(("a:1", "b:1")), chance.choice("xy")
                     with suppress(NotFound, Conflict, Refused):
                         if chance.random() < 0.5:
-                            image = image_of(name, text)
-                            contents.digests.add(image.digest)
-                            not_named.add(image.digest)
+                            image = index_of("all:1", "x", "y") if chance.random() < 0.3 else image_of(name, text)
+                            pushed = {image.digest, *(each.digest for each in image.variants)}
+                            contents.digests |= pushed
+                            not_named.update(pushed)
                             await handler.set(SetImageRequest(image=image), ADMIN)
                             not_named.discard(image.digest)
                         elif chance.random() < 0.7:
-                            await handler.remove(RemoveImageRequest(image=name), ADMIN)
+                            await handler.remove(RemoveImageRequest(image=chance.choice((name, "all:1"))), ADMIN)
                         else:
                             await handler.prune(PruneImagesRequest(), ADMIN)
 
             await asyncio.gather(*(name_or_remove() for _ in range(4)), repeat_deletions())
-            named = {each.digest for each in managers[1].store.tables.images.values()}
+            images = managers[1].store.tables.images.values()
+            named = {digest for each in images for digest in (each.digest, *(one.digest for one in each.variants))}
             assert named <= contents.digests
             while not await collector.collect(fence):
                 pass

@@ -1,5 +1,7 @@
 """The leader deletes the bytes of removed images that a manager did not: again until it succeeds, and never others."""
 
+import asyncio
+
 import pytest
 
 from manager.controllers.removed_images import RemovedImageCollector, unused_images
@@ -21,9 +23,10 @@ from shoal.api.v1.cluster_pb2 import ClusterSettings, Leader
 from shoal.api.v1.control_pb2 import CreateServiceRequest
 from shoal.api.v1.engine_pb2 import SetImageRequest
 from shoal.api.v1.meta_pb2 import Name
-from shoal.errors import Conflict, LeadershipLost, PermissionDenied, Refused, ShoalError, Unavailable
-from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, with_api
-from tests.unit.manager_api.images.image_handler_rig import Rig, index_of
+from shoal.api.v1.standalone_pb2 import Image
+from shoal.errors import Conflict, LeadershipLost, NotFound, PermissionDenied, Refused, ShoalError, Unavailable
+from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, two_managers, with_api
+from tests.unit.manager_api.images.image_handler_rig import FakeContents, Rig, index_of
 
 AWAY = Unavailable("the registry is away")
 
@@ -153,6 +156,39 @@ def test_a_platform_of_another_image_waits_until_that_is_removed() -> None:
         assert rig.contents.forgotten == [index.digest, part.digest]
 
     with_api(scenario)
+
+
+def test_an_image_above_one_that_is_being_removed_is_not_named() -> None:
+    async def run() -> None:
+        async with two_managers() as (one, other):
+            contents = FakeContents()
+            remover, namer = Rig(one, contents), Rig(other, contents)
+            part, index = await remover.set("amd:1", "a"), SetImageRequest(image=index_of("all:1", "a", "b"))
+            attempts: list[asyncio.Task[object]] = []
+            contents.during_forget = lambda: attempts.append(asyncio.create_task(namer.handler.set(index, ADMIN)))
+            await remover.remove("amd:1")
+            contents.missing = {part.digest}
+            (named,) = await asyncio.gather(*attempts, return_exceptions=True)
+            assert isinstance(named, (Conflict, NotFound)), named
+
+    asyncio.run(run())
+
+
+def test_an_image_that_becomes_part_of_another_one_while_it_is_removed_stays_or_that_has_no_name() -> None:
+    async def run() -> None:
+        async with two_managers() as (one, other):
+            contents = FakeContents()
+            namer, remover = Rig(one, contents), Rig(other, contents)
+            part = await namer.set("amd:1", "a")
+            contents.during_forget = lambda: contents.missing.add(part.digest)
+            while not other.store.tables.images:  # noqa: ASYNC110  # its watch brings it
+                await asyncio.sleep(0.001)
+            index = SetImageRequest(image=index_of("all:1", "a", "b"))
+            calls = namer.handler.set(index, ADMIN), remover.remove("amd:1")
+            named, _ = await asyncio.gather(*calls, return_exceptions=True)
+            assert isinstance(named, Conflict | NotFound if contents.forgotten else Image), named
+
+    asyncio.run(run())
 
 
 def test_what_a_service_uses_by_its_digest_waits() -> None:
