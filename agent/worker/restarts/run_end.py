@@ -45,7 +45,7 @@ class RunEnd:
         self._deps = deps
         self._reported = reported
         self._end = entry.end if entry is not None and entry.HasField("end") else None
-        self._is_offered = entry is not None and entry.end_offered
+        self._is_offered = self._was_offered_before = entry is not None and entry.end_offered
         self._is_held_by_user = entry is not None and entry.held
         self.is_restarted = False
 
@@ -116,8 +116,8 @@ class RunEnd:
             self._confirm()
 
     def not_stored(self) -> None:
-        """No manager has stored what was offered, nor will one."""
-        if self._state is End.OFFERED:
+        """No manager has stored what this process has offered, nor will one. What an earlier one has may be stored."""
+        if self._state is End.OFFERED and not self._was_offered_before:
             self._is_offered = False
             self._reported.write_journal()
             fault("agent.restart.withdrawn")

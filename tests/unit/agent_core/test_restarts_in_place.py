@@ -408,6 +408,29 @@ def test_after_an_offer_no_later_process_restarts(machine: Machine) -> None:
     run_virtual(run())
 
 
+def test_what_an_earlier_process_has_offered_may_be_stored_whatever_a_manager_drops_of_this_one(
+    machine: Machine,
+) -> None:
+    """By another manager, whose write etcd makes late."""
+
+    async def run() -> None:
+        machine.stores = False
+        async with machine.agent() as worker:
+            worker.receive(assign(task("a", service="serve"), revisions=(service(),)))
+            await machine.until("a", S.RUNNING)
+            machine.runtime.end("a", 3)
+            await machine.until("a", S.FAILED)
+        async with machine.agent() as worker:
+            worker.not_stored("a")
+            worker.set_connected(False)
+            await asyncio.sleep(600)
+            assert "a" not in machine.runtime.containers
+            (known,) = worker.statuses()
+            assert known.state == S.FAILED
+
+    run_virtual(run())
+
+
 @pytest.mark.parametrize("restarting", [False, True])
 def test_after_a_reboot_of_the_host_managers_decide(machine: Machine, restarting: bool) -> None:
     """The journal's newest records may be missing: the task may have ended for good, and its address be another's."""
