@@ -53,6 +53,11 @@ class FaultyBackend:
         """The next transaction with such operations is under way, its answer lost, until `deliver` makes it."""
         self._to_hold = which
 
+    def lose_no_more(self) -> None:
+        """No answer is lost from now on; what is under way stays so."""
+        self._lost_answers.clear()
+        self._to_hold = None
+
     @property
     def held(self) -> int:
         """How many transactions are under way."""

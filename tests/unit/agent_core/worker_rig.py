@@ -34,7 +34,12 @@ TIMEOUT_SECONDS = 100.0
 
 
 class Machine:
-    """A host: its disk, its containers, its network. `reports` has every status in order."""
+    """A host: its disk, its containers, its network.
+
+    Attributes:
+        reports: every status, in order.
+        process: the last agent's.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -50,6 +55,7 @@ class Machine:
         self.lacks_space = False
         self.boot_id = "first"
         self.stores = True
+        self.process: asyncio.Task[None] | None = None
 
     def now_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
@@ -120,7 +126,7 @@ class Machine:
         await worker.recover()
         if connected:
             worker.set_connected(True)
-        running = asyncio.create_task(worker.run())
+        running = self.process = asyncio.create_task(worker.run())
         try:
             yield worker
             if running.done():
