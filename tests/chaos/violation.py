@@ -47,9 +47,15 @@ AFTERMATH_SECONDS = 15.0
 """For so long after its end a fault is named beside what is found."""
 
 
-def active_at(at: float, faults: Iterable[ActiveFault], *, aftermath: float = AFTERMATH_SECONDS) -> list[ActiveFault]:
-    """Faults in progress at a moment, or ended shortly before it."""
-    return [each for each in faults if each.begun <= at <= each.ended + aftermath]
+def active_at(
+    at: float, faults: Iterable[ActiveFault], *, aftermath: float = AFTERMATH_SECONDS, lasting: float = 0.0
+) -> list[ActiveFault]:
+    """Faults in progress at a moment, or ended shortly before it.
+
+    Args:
+        lasting: seconds of what began at that moment: faults that begin meanwhile are active too.
+    """
+    return [each for each in faults if each.begun <= at + lasting and at <= each.ended + aftermath]
 
 
 def with_faults(found: Iterable[Violation], faults: Sequence[ActiveFault]) -> list[Violation]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tests.chaos.history import FAIL, INFO, INVOKE, OK, Operation
 from tests.chaos.violation import ActiveFault, Violation, active_at
+from tests.chaos.workload.request_client import REQUEST_SECONDS
 
 WRITE_GAP_SECONDS = 15.0
 """The longest time between two acknowledgements that no fault excuses."""
@@ -72,11 +73,15 @@ def check_traffic(
     """
     for client, received in reports.items():
         for kind in ("new", "kept"):
-            calm = [each for each in _lost(received, kind) if not active_at(each.at, faults, aftermath=aftermath)]
+            calm = _in_calm(_lost(received, kind), faults, aftermath)
             if calm:
                 first = calm[0]
                 what = f"{len(calm)} requests of client {client} on {kind} connections were lost in calm"
                 yield Violation(7, f"{what}; the first by {first.address}: {first.why}", first.at)
+
+
+def _in_calm(lost: Sequence[LostRequest], faults: Sequence[ActiveFault], aftermath: float) -> list[LostRequest]:
+    return [each for each in lost if not active_at(each.at, faults, aftermath=aftermath, lasting=REQUEST_SECONDS)]
 
 
 def summarize(
@@ -89,7 +94,7 @@ def summarize(
             lost = _lost(received, kind)
             gaps = [(each.gaps[kind][0], each.gaps[kind][1]) for each in received if kind in each.gaps]
             gap, at = max(gaps, default=(0.0, 0.0))
-            lost_in_calm = sum(not active_at(each.at, faults, aftermath=aftermath) for each in lost)
+            lost_in_calm = len(_in_calm(lost, faults, aftermath))
             answered = sum(each.answered.get(kind, 0) for each in received)
             calm = [each for each in received if not active_at(each.at, faults, aftermath=aftermath)]
             in_calm = sum(each.answered.get(kind, 0) for each in calm)

@@ -124,6 +124,8 @@ def client(*lost_at: float) -> dict[str, list[ClientReport]]:
 
 def test_requests_lost_in_calm_are_found_and_others_are_counted() -> None:
     assert list(check_traffic(client(105.0, 118.0), [FAULT], aftermath=10.0)) == []
+    assert list(check_traffic(client(98.5), [FAULT], aftermath=10.0)) == []  # under way when the fault began
+    assert list(check_traffic(client(97.5), [FAULT], aftermath=10.0)) != []
     (found,) = check_traffic(client(105.0, 121.0), [FAULT], aftermath=10.0)
     assert found.what.startswith("1 requests of client mesh on new connections were lost in calm")
     (new, _) = summarize(client(105.0, 121.0), [FAULT], aftermath=10.0)
