@@ -102,8 +102,6 @@ class Machine:
     def wait(self) -> None:
         """Until its units have started."""
         until(self._has_started, f"{self.name} has started", START_SECONDS)
-        if len(_hierarchies()) > 1:  # systemd-nspawn mounts controllers of version 1 so that agents cannot use them
-            self.run("for each in /sys/fs/cgroup/*; do test -L $each || mount -o remount,bind,rw $each; done")
 
     def power_off(self) -> None:
         """In order: its programs are stopped first."""
