@@ -228,7 +228,7 @@ class Dispatcher(DispatcherServicer):
         try:
             report = await self._admission.admit(node_id, description, peer)
             await self._node_statuses.mark_ready(node_id, report)
-        except (Unavailable, Timeout):
+        except (Unavailable, Timeout, asyncio.CancelledError):  # an agent does not wait for long
             self.attempts.failed(node_id)
             raise
         if older := self._sessions.get(node_id):

@@ -28,6 +28,8 @@ Lead = Callable[[int], Awaitable[None]]
 Transfer = Callable[[int], Awaitable[str]]
 """Runs while this manager leads, given the lease of its term; returns the id of the manager that has ended the term."""
 RETRY_SECONDS = 0.5
+LAPSED_SECONDS = 2.0
+"""A manager that was paused, or whose etcd elects a leader, is registered again by then."""
 
 
 async def never_transfer(_: int) -> str:
@@ -66,6 +68,7 @@ class Leadership:
         self._id = manager_id
         self._unfit = unfit
         self._ttl = ttl_seconds
+        self._lapsed_at: float | None = None
 
     async def run(self, lead: Lead) -> None:
         """Stand for election repeatedly; run `lead(fence)` whenever elected, once the tables have everything that
@@ -97,10 +100,24 @@ class Leadership:
                         manager = describe()
                         put = Put(MANAGER.key(manager.id), manager.SerializeToString(), lease)
                         await self._store.transact((), (put,))
+                        self._lapsed_at = None
                         await changed.wait()
             except* (LeaseLost, Unavailable, Timeout, OutcomeUnknown) as ended:
                 _log.warning("cannot register this manager: %s", _reasons(ended))
+                self._lapsed_at = self._lapsed_at or asyncio.get_running_loop().time()
             await asyncio.sleep(RETRY_SECONDS)
+
+    def check_registered(self) -> None:
+        """To others, the nodes of a manager that is not registered have lost their manager.
+
+        Raises:
+            Unavailable: this manager's registration expired, and has not been renewed for `LAPSED_SECONDS`.
+        """
+        if self._lapsed_at is None:
+            return
+        lapsed = asyncio.get_running_loop().time() - self._lapsed_at
+        if lapsed >= LAPSED_SECONDS:
+            raise Unavailable(f"this manager's registration expired {lapsed:.0f} s ago, and etcd does not renew it")
 
     async def check_unique(self, manager: Manager) -> None:
         """Wait until a record of the same id at another address is gone: a manager that moved leaves one until its

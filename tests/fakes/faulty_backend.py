@@ -99,6 +99,8 @@ class FaultyBackend:
             cut.cancel()
 
     async def grant(self, ttl_seconds: int) -> int:
+        if not self.leases_live:
+            raise Unavailable("no lease is granted on purpose")
         return await self._inner.grant(ttl_seconds)
 
     async def keep_alive(self, lease: int) -> int:

