@@ -22,6 +22,9 @@ OPEN_SESSION_FACTOR = 5
 """How much longer a node with an open session may be silent. The transport detects within seconds that a host or a
 process has died; otherwise the agent hangs, or the manager reads slowly."""
 
+MAX_LIMITED_SECONDS = 60.0
+"""So long after too many were silent the disruption limit may stay in force, while nodes return."""
+
 GRACE_SECONDS = 1.0
 """In addition to the missed heartbeats, for agents to find another manager after theirs, or the leader, was lost."""
 
@@ -78,11 +81,18 @@ class Liveness:
         self._due: float | None = None
         self._next_overdue = float("inf")
         self._limited_until = 0.0
+        self._limited_at = 0.0
         self._grace_until = 0.0
         self._lateness = 0.0
 
     def heard(self, node_id: str, now: float) -> None:
-        """The node sent a message; it is monitored from now on. In a grace period it counts as heard until its end."""
+        """The node sent a message; it is monitored from now on. In a grace period it counts as heard until its end.
+
+        While the disruption limit is in force and nodes return, others may be on their way, however long so many take.
+        """
+        if now < self._limited_until and now - self._heard.get(node_id, now) >= SUSPECT_MISSED * self._heartbeat:
+            until = min(now + self._timeout, self._limited_at + MAX_LIMITED_SECONDS)
+            self._limited_until = max(self._limited_until, until)
         self._heard[node_id] = max(now, self._grace_until)
 
     def expect(self, node_id: str, by: float) -> None:
@@ -159,7 +169,8 @@ class Liveness:
     def evaluate(self, now: float, nodes: int, marked_down: Collection[str] = ()) -> LivenessDecision:
         """What to write about overdue nodes, the longest silent first.
 
-        The disruption limit stays in force for a while: the last of many nodes to reconnect are not lost either.
+        The disruption limit stays in force for a while, and while nodes return: the last of many to reconnect are not
+        lost either.
 
         Args:
             nodes: in the cluster.
@@ -174,6 +185,7 @@ class Liveness:
         found = (each for each, seconds in left.items() if seconds < 0.0 or each in marked_down)
         overdue = sorted(found, key=self._heard.__getitem__)
         if silent > max_down_at_once(nodes):
+            self._limited_at = now
             self._limited_until = now + self._timeout + grace_seconds(nodes)
         if now >= self._limited_until:
             return LivenessDecision(tuple(overdue), (), silent)

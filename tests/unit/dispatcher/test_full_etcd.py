@@ -22,6 +22,7 @@ from shoal.errors import Unavailable
 from shoal.node_states import node_state
 from tests.fakes.memory_etcd import MemoryEtcd
 from tests.fakes.virtual_time import run_virtual
+from tests.polling import until
 from tests.unit.dispatcher.dispatcher_world import World
 from tests.unit.dispatcher.test_restarting_agents import StoppingAgents, manager, now_ms
 
@@ -41,8 +42,7 @@ class EtcdThatFills(MemoryEtcd):
         if self.full and any(isinstance(each, Put) for each in operations):
             if not self.silent:
                 raise NoSpace("etcd has exceeded its space quota")
-            while self.full:
-                await asyncio.sleep(0.1)
+            await until(lambda: not self.full, seconds=2 * FULL_SECONDS)
         return await super().txn(compares, operations)
 
 

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from manager.dispatcher.liveness.abandoned_nodes import abandoned
 from manager.dispatcher.liveness.disruption_limit import max_down_at_once
-from manager.dispatcher.liveness.heartbeats import MISSED, SLACK_SECONDS, Liveness, LivenessDecision, grace_seconds
+from manager.dispatcher.liveness.heartbeats import (
+    MAX_LIMITED_SECONDS,
+    MISSED,
+    SLACK_SECONDS,
+    Liveness,
+    LivenessDecision,
+    grace_seconds,
+)
 from manager.store.kinds import MANAGER, NODE_STATUS
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -128,6 +135,34 @@ def test_when_most_of_them_are_back_the_rest_is_given_up() -> None:
         "those may be on their way"
     )
     assert liveness.evaluate(late, 100) == LivenessDecision(("n7", "n8", "n9"), (), 3)
+
+
+def heard_from(liveness: Liveness, numbers: range, now: float) -> None:
+    for number in numbers:
+        liveness.heard(f"n{number}", now)
+
+
+def test_while_nodes_return_the_rest_is_not_given_up_however_slowly() -> None:
+    liveness = Liveness(HEARTBEAT)
+    heard_from(liveness, range(100), 0.0)
+    for second in range(1, 70):
+        heard_from(liveness, range(20, 100), second)
+        heard_from(liveness, range((second - 4) // 3), second)  # one of twenty each three seconds
+        assert not liveness.evaluate(second, 100).down
+    assert liveness.evaluate(70.0, 100) == LivenessDecision()
+
+
+def test_one_that_comes_and_goes_does_not_keep_lost_ones_for_ever() -> None:
+    liveness = Liveness(HEARTBEAT)
+    heard_from(liveness, range(100), 0.0)
+    assert len(liveness.evaluate(7.0, 100).unknown) == 100
+    down: dict[str, float] = {}
+    for second in range(7, 90):
+        heard_from(liveness, range(4, 100), second)
+        if second % 5 == 0:
+            liveness.heard("n3", second)
+        down.update(dict.fromkeys({*liveness.evaluate(second, 100).down} - down.keys(), second))
+    assert down.keys() == {"n0", "n1", "n2"} and set(down.values()) == {7 + MAX_LIMITED_SECONDS}
 
 
 def test_nodes_given_up_one_after_the_other_count_together_for_as_long_as_a_node_may_be_silent() -> None:
