@@ -48,6 +48,7 @@ class Cluster:
         self.stored: dict[str, TaskStatus] = {}
         self._observer: asyncio.Task[None] | None = None
         self._numbers = count(1)
+        self._revision = 0
 
     async def begin(self) -> None:
         """The service's task runs."""
@@ -56,18 +57,9 @@ class Cluster:
         self._observer = asyncio.create_task(self._observe())
         await asyncio.sleep(0)
         status = NodeStatus(node_id=NODE, state=NodeStatus.READY, description=NodeDescription(hostname=NODE))
-        spec = ServiceSpec(name=SERVICE, replicated=Replicated(replicas=1))
-        spec.task.restart.CopyFrom(self.policy)
-        spec.task.container.image = IMAGE
-        revision = ServiceRevision(service_id=SERVICE, number=1, spec=spec)
-        await self._witness.store.commit(
-            [
-                put(kinds.NODE, NODE, Node(meta=Meta(id=NODE))),
-                put(kinds.NODE_STATUS, NODE, status),
-                put(kinds.SERVICE, SERVICE, Service(meta=Meta(id=SERVICE), spec=spec, revision=1, task_revision=1)),
-                put(kinds.REVISION, f"{SERVICE}/1", revision),
-            ]
-        )
+        node = Node(meta=Meta(id=NODE))
+        await self._witness.store.commit([put(kinds.NODE, NODE, node), put(kinds.NODE_STATUS, NODE, status)])
+        await self._deploy()
         for name in NAMES:
             await self.start_manager(name)
         await self.elect()
@@ -145,6 +137,26 @@ class Cluster:
                 await asyncio.sleep(max(0, due_ms - self.host.now_ms()) / 1000)
         self._check_rest()
 
+    async def renew(self) -> None:
+        """All is well; a service that is given up gets another template, which begins anew."""
+        await self.calm()
+        if not self._runs():
+            await self._deploy()
+            await self.until_running()
+            await asyncio.sleep(30)  # the update is completed
+
+    async def _deploy(self) -> None:
+        self._revision += 1
+        number = self._revision
+        spec = ServiceSpec(name=SERVICE, replicated=Replicated(replicas=1))
+        spec.task.restart.CopyFrom(self.policy)
+        spec.task.container.image = IMAGE
+        spec.task.container.hostname = f"template-{number}"
+        service = Service(meta=Meta(id=SERVICE), spec=spec, revision=number, task_revision=number)
+        revision = ServiceRevision(service_id=SERVICE, number=number, spec=spec)
+        writes = [put(kinds.SERVICE, SERVICE, service), put(kinds.REVISION, f"{SERVICE}/{number}", revision)]
+        await self._witness.store.commit(writes)
+
     async def until_running(self) -> None:
         async with asyncio.timeout(60):
             while not self._runs():  # noqa: ASYNC110  # the clock is virtual
@@ -184,9 +196,10 @@ class Cluster:
         return self.stored.get(newest.id) if newest is not None else None
 
     def restarts_ms(self) -> list[int]:
-        """When the slot's restarts were decided on, by planner and node."""
-        by_planner = [task.created_at_ms for task in self.tasks.values() if task.attempt]
-        return sorted([*by_planner, *(at_ms for times in self.host.log.decided_ms.values() for at_ms in times)])
+        """When restarts of the newest template were decided on, by planner and node."""
+        tasks = [task for task in self.tasks.values() if task.revision == self._revision]
+        by_planner = [task.created_at_ms for task in tasks if task.attempt]
+        return sorted([*by_planner, *(at_ms for task in tasks for at_ms in self.host.log.decided_ms[task.id])])
 
     # Checks at the moment.
 
