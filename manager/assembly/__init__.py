@@ -1,0 +1,1 @@
+"""Constructs the components of a manager and what they share; nothing else does."""
