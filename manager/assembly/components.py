@@ -92,15 +92,16 @@ async def make_components(shared: Shared) -> Components:
     maintenance = etcds if shared.has_own_etcd else shared.etcd.maintenance
     archive = EventArchive(shared.store.backend)
     clocks = ClockComparison(store=shared.store, manager_id=shared.manager_id, now_ms=now_ms)
+    leadership = _leadership(shared, place, clocks)
     directory = shared.settings.state_directory
     return Components(
         place=place,
         clocks=clocks,
-        leadership=_leadership(shared, place, clocks),
+        leadership=leadership,
         formats=FormatController(store=shared.store, state_directory=directory, now_ms=now_ms),
         etcds=etcds,
         maintenance=maintenance,
-        dispatcher=_dispatcher(shared),
+        dispatcher=_dispatcher(shared, leadership),
         images=images,
         archive=archive,
         events=EventLog(store=shared.store, now_ms=now_ms, archive=archive),
@@ -143,7 +144,11 @@ def _managers_etcds(shared: Shared) -> ManagersEtcds:
     )
 
 
-def _dispatcher(shared: Shared) -> Dispatcher:
+def _dispatcher(shared: Shared, leadership: Leadership) -> Dispatcher:
+    async def check_etcd() -> None:
+        await shared.etcd.majority.check()
+        leadership.check_registered()
+
     return Dispatcher(
         store=shared.store,
         manager_id=shared.manager_id,
@@ -151,7 +156,7 @@ def _dispatcher(shared: Shared) -> Dispatcher:
         secrets=EncryptedCodec(shared.keyring),
         heartbeat_seconds=shared.settings.heartbeat_seconds,
         restart_grace_seconds=shared.settings.restart_grace_seconds,
-        check_etcd=shared.etcd.majority.check,
+        check_etcd=check_etcd,
         check_etcd_recent=shared.etcd.majority.check_recent,
         report_attempts=shared.peers.report_attempts,
     )
