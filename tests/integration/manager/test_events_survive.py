@@ -103,6 +103,7 @@ def test_a_killed_leader_that_leads_again_keeps_what_happened_without_it(tmp_pat
         await until_reported(["a"], two)
         first.kill()
         await create(two, "b", "c")
+        await until_reported(["a", "b", "c"], two)  # else it may be stopped before its event log has seen the last one
         second.pause()
         first.start()
 
