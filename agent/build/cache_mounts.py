@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.build.locked_directories import open_existing_lock, open_lock, remove_unused, try_lock
+from agent.build.locked_directories import hold, open_existing_lock, remove_unused, try_lock
 from agent.safe_paths.disk_usage import path_disk_usage
 from shoal.errors import Unavailable
 from shoal.tree_removal import delete_trees
@@ -71,21 +71,17 @@ def _private(root: Path, digest: str) -> tuple[Path, int]:
     """The first that nobody uses."""
     for number in range(MAX_COPIES):
         place = root / (f"{digest}-{number}" if number else digest)
-        descriptor = open_lock(place)
-        if try_lock(descriptor):
-            return place, descriptor
-        os.close(descriptor)
+        if (lock := hold(place)) is not None:
+            return place, lock
     raise Unavailable(f"{MAX_COPIES} commands use the same private cache directory")
 
 
 def _lock(place: Path, kind: int, stopped: Callable[[], bool]) -> int:
-    descriptor = open_lock(place)
-    while not try_lock(descriptor, kind):
+    while (lock := hold(place, kind)) is None:
         if stopped():
-            os.close(descriptor)
             raise Unavailable("the build was stopped")
         time.sleep(_WAIT_SECONDS)
-    return descriptor
+    return lock
 
 
 def _make(place: Path, cache_id: str, populate: Callable[[Path], None]) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from agent.build.locked_directories import is_lock_of, open_existing_lock, open_lock, remove_unused, try_lock
+from agent.build.locked_directories import hold, open_existing_lock, remove_unused, try_lock
 from agent.disk_full import usable_blocks
 from shoal.api.v1.builds_pb2 import ContextEntry, KeptContext
 from shoal.errors import Unavailable
@@ -63,9 +63,7 @@ class KeptTree:
     def acquire(cls, root: Path, key: str) -> "KeptTree | None":
         """The context of a key, which may be empty; None: another build has it. Raises OSError."""
         place = root / hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-        lock = open_lock(place)
-        if not try_lock(lock) or not is_lock_of(lock, place):
-            os.close(lock)
+        if (lock := hold(place)) is None:
             return None
         os.utime(lock)
         return cls(place, lock)

@@ -15,6 +15,29 @@ def open_lock(place: Path) -> int:
     return os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
+def hold(place: Path, kind: int = fcntl.LOCK_EX) -> int | None:
+    """Make the directory, if it is not there, and hold its lock; None where others hold it.
+
+    Whoever deletes the directory before it is held makes this begin again.
+
+    Args:
+        kind: as of `try_lock`.
+    Raises:
+        OSError: the disk fails.
+    """
+    while True:
+        try:
+            lock = open_lock(place)
+        except FileNotFoundError:  # deleted after it was made
+            continue
+        if not try_lock(lock, kind):
+            os.close(lock)
+            return None
+        if is_lock_of(lock, place):
+            return lock
+        os.close(lock)
+
+
 def open_existing_lock(place: Path) -> int | None:
     """As `open_lock`; None where there is no such directory, or no lock in it."""
     try:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.build.locked_directories import is_lock_of, open_existing_lock, open_lock, remove_unused, try_lock
+from agent.build import locked_directories
+from agent.build.locked_directories import hold, is_lock_of, open_existing_lock, open_lock, remove_unused, try_lock
 
 
 @pytest.fixture
@@ -56,3 +57,35 @@ def test_the_lock_of_a_deleted_directory_is_of_none(place: Path) -> None:
     os.close(open_lock(place))
     assert not is_lock_of(waiting, place)
     os.close(waiting)
+
+
+def test_one_that_others_hold_is_not_held(place: Path) -> None:
+    first = hold(place)
+    assert first is not None and hold(place) is None and hold(place, fcntl.LOCK_SH) is None
+    os.close(first)
+    shared = [hold(place, fcntl.LOCK_SH), hold(place, fcntl.LOCK_SH)]
+    for each in shared:
+        assert each is not None
+        os.close(each)
+
+
+@pytest.mark.parametrize("after_it_is_opened", [True, False])
+def test_one_that_is_deleted_before_it_is_held_is_made_again(
+    place: Path, after_it_is_opened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def open_and_lose(place: Path) -> int:
+        opened.append(place)
+        if len(opened) > 1:
+            return open_lock(place)
+        if not after_it_is_opened:
+            raise FileNotFoundError(place / "lock")
+        lock = open_lock(place)
+        assert remove_unused(place)
+        return lock
+
+    monkeypatch.setattr(locked_directories, "open_lock", open_and_lose)
+    lock = hold(place)
+    assert lock is not None and len(opened) == 2 and is_lock_of(lock, place)
+    os.close(lock)
