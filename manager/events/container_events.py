@@ -92,9 +92,10 @@ def _of_run(container: Container, before: TaskStatus, status: TaskStatus) -> Ite
 
 
 def _has_started(status: TaskStatus) -> bool:
-    """Whether its program has run: a short one may have ended before its node has reported anything else."""
+    """Whether its program has run: a short one may have ended before its node has reported, or seen, anything else."""
     reached = (status.state, *(each.state for each in status.state_history))
-    return TaskState.RUNNING in reached or bool(status.running_at_ms)
+    has_ended = status.HasField("exit_code") and status.state != TaskState.REJECTED
+    return TaskState.RUNNING in reached or bool(status.running_at_ms) or has_ended
 
 
 def _of_networks(

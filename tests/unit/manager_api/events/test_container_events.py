@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import pytest
+
 from engine.translate.events import event_document
 from engine.translate.object_ids import builtin_network_id
 from manager.events import container_places
@@ -114,7 +116,8 @@ def test_what_is_done_to_one_that_runs() -> None:
         assert world.reported() == [*expected, *(left if action == "oom" else [])]
 
 
-def test_a_program_that_ended_at_once_has_started_too() -> None:
+@pytest.mark.parametrize("seen", [TaskState.RUNNING, TaskState.STARTING], ids=["running", "ended"])
+def test_a_program_that_ended_at_once_has_started_too(seen: TaskState.ValueType) -> None:
     world = Watched()
     world.node("h1")
     db = world.create("db")
@@ -123,7 +126,7 @@ def test_a_program_that_ended_at_once_has_started_too() -> None:
     task = world.newest(db)
     assert task is not None
     short = TaskStatus(task_id=task.id, state=TaskState.FAILED, exit_code=2)
-    for number, state in enumerate((TaskState.ACCEPTED, TaskState.RUNNING, TaskState.FAILED)):
+    for number, state in enumerate((TaskState.ACCEPTED, seen, TaskState.FAILED)):
         short.state_history.add(state=state, at_ms=number)
     world.put(kinds.TASK_STATUS, task.id, short)
     assert world.reported() == ["network connect", "container start", "network disconnect", "container die"]
