@@ -12,6 +12,7 @@ from manager.controllers.csi_volumes.reconciler import CsiVolumeReconciler
 from manager.controllers.garbage_collector import GarbageCollector
 from manager.controllers.overlay_key_timer import OverlayKeyTimer
 from manager.controllers.rebooted_containers import RebootedContainers
+from manager.controllers.removed_images import RemovedImageCollector
 from manager.controllers.volume_mover.volume_mover import VolumeMover
 from manager.dispatcher.liveness.abandoned_nodes import AbandonedNodeMonitor
 from manager.events.event_archiver import EventArchiver
@@ -35,19 +36,21 @@ def leader_work(shared: Shared, components: Components) -> Lead:
             term.create_task(components.place.lead(fence), name="membership")
             term.create_task(components.formats.lead(fence), name="state format")
             term.create_task(components.clocks.watch_own_clock(), name="comparison of clocks")
-            _start_controllers(term, shared, fence)
+            _start_controllers(term, shared, components, fence)
             _start_schedules(term, shared, components, fence)
 
     return lead
 
 
-def _start_controllers(term: TaskGroup, shared: Shared, fence: int) -> None:
+def _start_controllers(term: TaskGroup, shared: Shared, components: Components, fence: int) -> None:
     """What brings records and nodes to what users want, beside the planner."""
     store, agents = shared.store, shared.agents
     autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)
     term.create_task(autoscaler.run(fence), name="autoscaler")
     term.create_task(GarbageCollector(store=store).run(fence), name="collector")
     term.create_task(ContainerCollector(store=store).run(fence), name="container collector")
+    removed = RemovedImageCollector(store=store, contents=components.images.repository, now_ms=now_ms)
+    term.create_task(removed.run(fence), name="removed images")
     rebooted = RebootedContainers(store=store, now_ms=now_ms)
     term.create_task(rebooted.run(fence), name="containers of rebooted nodes")
     secrets = DriverSecrets(EncryptedCodec(shared.keyring))
