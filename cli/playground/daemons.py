@@ -74,8 +74,8 @@ def is_running(pid: int) -> bool:
 
 
 def stop(pids: Iterable[int], *, grace_seconds: float) -> None:
-    """SIGTERM, and SIGKILL to those that are still there after the grace."""
-    left = [pid for pid in pids if _send(pid, signal.SIGTERM)]
+    """SIGTERM, and SIGKILL to those that are still there after the grace; without one SIGKILL alone."""
+    left = [pid for pid in pids if not grace_seconds or _send(pid, signal.SIGTERM)]
     deadline = time.monotonic() + grace_seconds
     while (left := _reap(left)) and time.monotonic() < deadline:
         time.sleep(0.02)

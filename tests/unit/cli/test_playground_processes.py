@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -58,6 +59,25 @@ def test_a_daemon_without_a_namespace_is_in_that_of_this_process(tmp_path: Path)
     pid = daemons.spawn("", ["readlink", "/proc/self/ns/net"], tmp_path / "logs" / "out")
     os.waitpid(pid, 0)
     assert (tmp_path / "logs" / "out").read_text().strip() == str(Path("/proc/self/ns/net").readlink())
+
+
+@pytest.mark.parametrize(("grace", "sent"), [(10.0, [signal.SIGTERM]), (0.0, [signal.SIGKILL])])
+def test_one_that_is_killed_is_not_asked_before(
+    grace: float, sent: list[signal.Signals], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would tell managers that it is stopping."""
+    numbers: list[int] = []
+    kill = os.kill
+
+    def record(pid: int, number: int) -> None:
+        numbers.append(number)
+        kill(pid, number)
+
+    running = subprocess.Popen(["/bin/sleep", "1000"])
+    monkeypatch.setattr(os, "kill", record)
+    daemons.stop([running.pid], grace_seconds=grace)
+    assert [number for number in numbers if number] == sent
+    running.wait()
 
 
 def test_a_socket_accepts_once_somebody_listens(tmp_path: Path) -> None:

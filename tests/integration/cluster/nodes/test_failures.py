@@ -30,7 +30,7 @@ def test_a_node_whose_agent_restarts_keeps_its_tasks_and_gets_no_new_ones(clean:
     before = clean.pids("web")
     stopped, killed = clean.layout.host(3), clean.layout.host(2)
     clean.playground.stop_agent(stopped)
-    assert states(clean)["h3"] == "restarting"
+    clean.until(lambda: states(clean)["h3"] == "restarting", "the stopped agent's node to be restarting")
     assert clean.shoal("node", "ls", "--quiet", "--filter", "status=restarting").count("\n") == 1
     # Longer than any other node is waited for: until one that is killed now is down.
     clean.playground.stop_agent(killed, kill=True)
