@@ -207,10 +207,20 @@ def _in_own_cgroup(name: str, command: list[str], log: IO[bytes]) -> "subprocess
     """Start it in a cgroup of that name, where systemd-nspawn makes those of the machine."""
     groups = [Path("/sys/fs/cgroup") / each / f"machine-{name}" for each in _hierarchies()]
     for group in groups:
-        group.mkdir(exist_ok=True)
+        _remove(group)  # of when it was on before: with its controllers it takes no process
+        group.mkdir()
     enter = " && ".join(f"echo $$ > {group}/cgroup.procs" for group in groups)
     script = f'{enter} && exec "$@"'
     return subprocess.Popen(["sh", "-c", script, "sh", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def _remove(group: Path) -> None:
+    """A cgroup without processes, and all below it."""
+    if group.exists():
+        for each in group.iterdir():
+            if each.is_dir():
+                _remove(each)
+        group.rmdir()
 
 
 def _hierarchies() -> tuple[str, ...]:
