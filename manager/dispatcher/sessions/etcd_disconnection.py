@@ -41,6 +41,7 @@ class EtcdDisconnection:
     """Whether this manager is disconnected from etcd, and what it does then.
 
     Args:
+        check: raises Unavailable: etcd does not answer, or this manager's registration has expired and is not renewed.
         sessions: by node; live.
         monitor: nodes whose session was ended have the usual time to return after the reconnection.
         withdraw: drops the statuses that a node has sent; whether none of them may be in etcd, which its agent is told.
