@@ -3,8 +3,8 @@ import { store as theStore } from "../feed/store";
 import { useStore } from "../feed/use-store";
 import { isLive, lookOf, type Look, type Node } from "../feed/rows";
 import { looksText, stateText } from "../picture/box-links";
-import { ClusterPicture, shownTasks } from "../picture/cluster-picture";
-import { sizeFor, SIZES, type SizeName } from "../picture/layout";
+import { ClusterPicture } from "../picture/cluster-picture";
+import { shownTasks, sizeFor, SIZES, type SizeName } from "../picture/layout";
 import { Link, navigate, setQuery, useAddress } from "../router";
 import { Dot, Meter, Text } from "../parts/basics";
 import { Problems } from "../parts/problems";
@@ -15,13 +15,13 @@ const LEGEND: readonly Look[] = ["running", "warning", "starting", "waiting", "s
 
 export function Overview() {
   return (
-    <>
+    <div class="overview">
       <h1>Overview</h1>
       <Problems />
       <Totals />
       <Waiting />
       <Cluster />
-    </>
+    </div>
   );
 }
 
@@ -93,7 +93,8 @@ function Picture({ size }: { size: SizeName | null }) {
   const host = useRef<HTMLDivElement>(null), picture = useRef<ClusterPicture>(null);
   useLayoutEffect(() => {
     if (!host.current) return;
-    const made = (picture.current = new ClusterPicture(host.current, theStore, navigate));
+    const around = host.current.closest(".overview")!;
+    const made = (picture.current = new ClusterPicture(host.current, around, theStore, navigate));
     return () => made.close();
   }, []);
   useLayoutEffect(() => picture.current?.setSize(size), [size]);

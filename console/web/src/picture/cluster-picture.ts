@@ -1,11 +1,11 @@
 // All nodes as boxes with their tasks as cells. The document has a canvas and links for each row of boxes that is in view;
 // a change paints the boxes that it is about, once a frame. It is outside of the pages' tree for that reason.
 
-import { isLive, lookOf, type Look, type Node, type Task } from "../feed/rows";
+import { lookOf, type Look, type Node, type Task } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { byName } from "../text";
 import { nodeAddress } from "./box-links";
-import { cellAt, columnsIn, filling, rowsBetween, rowsOf, sizeFor, SIZES, type Row, type Size, type SizeName } from "./layout";
+import { cellAt, columnsIn, filling, rowsBetween, rowsOf, shownTasks, sizeFor, SIZES, STEPS, type Row, type Size, type SizeName } from "./layout";
 import type { Box } from "./paint";
 import { onThemeChange } from "./palette";
 import { PictureRow } from "./picture-row";
@@ -16,15 +16,6 @@ const MARGIN = 150;
 const TOP_MS = 250, FRESH_MS = 600;
 /** More changes at once are a picture of their own: none of them is marked. */
 const MOST_FRESH = 60;
-
-const STEPS: Record<string, (columns: number, total: number, at: number) => number> = {
-  ArrowLeft: (_, __, at) => at - 1,
-  ArrowRight: (_, __, at) => at + 1,
-  ArrowUp: (columns, _, at) => (at < columns ? at : at - columns),
-  ArrowDown: (columns, total, at) => (at + columns < total ? at + columns : at),
-  Home: () => 0,
-  End: (_, total) => total - 1,
-};
 
 export class ClusterPicture {
   private readonly layer = document.createElement("div");
@@ -50,11 +41,16 @@ export class ClusterPicture {
   private freshTimer = 0;
   /** Tells again what the tooltip is about, after a change of the picture; null: it is about nothing. */
   private retell: (() => void) | null = null;
+  /** Where the pointer is in the window, also beside the picture: what moves the picture may bring it back. */
+  private pointer: readonly [x: number, y: number] = [-1, -1];
   private readonly still = matchMedia("(prefers-reduced-motion: reduce)");
   private readonly stop: (() => void)[] = [];
 
-  /** @param open goes to an address of the console. */
-  constructor(private readonly host: HTMLElement, private readonly store: Store, private readonly open: (address: string) => void) {
+  /**
+   * @param around what has the picture and all that is above it: as its height changes, the picture moves.
+   * @param open goes to an address of the console.
+   */
+  constructor(private readonly host: HTMLElement, around: Element, private readonly store: Store, private readonly open: (address: string) => void) {
     this.tooltip = new Tooltip(store);
     this.list.ariaLabel = "Nodes";
     this.list.role = "list";
@@ -77,10 +73,11 @@ export class ClusterPicture {
     listen(this.list, "pointerout", (event: PointerEvent) => this.left(event));
     listen(this.list, "focusin", (event: FocusEvent) => this.focused(event));
     listen(this.list, "focusout", () => this.silence());
-    listen(host, "pointerleave", () => this.silence());
+    listen(document, "pointermove", ({ clientX, clientY }: PointerEvent) => (this.pointer = [clientX, clientY]));
+    listen(host, "pointerleave", (event: PointerEvent) => this.leave(event));
     const observer = new ResizeObserver(() => (this.resized(), this.retell?.()));
     observer.observe(host);
-    observer.observe(document.body); // what is above the picture moves it
+    observer.observe(around);
     this.stop.push(() => observer.disconnect(), onThemeChange(() => this.rebuild()));
     this.stop.push(store.onFrame((changed) => this.follow(changed)));
   }
@@ -300,13 +297,21 @@ export class ClusterPicture {
   }
 
   private point({ target, offsetX, offsetY, clientX, clientY }: PointerEvent): void {
-    this.retell = () => this.pointAgain(clientX, clientY);
+    this.pointer = [clientX, clientY];
+    this.retell = () => this.pointAgain();
     this.tellOf(target, offsetX, offsetY);
   }
 
+  /** The pointer goes elsewhere, or the picture moves away from under it. */
+  private leave({ pointerType, relatedTarget }: PointerEvent): void {
+    if (pointerType !== "mouse" || !relatedTarget) return this.silence(); // a finger, or out of the window
+    this.retell = () => this.pointAgain();
+    this.tooltip.hide();
+  }
+
   /** The pointer rests, and what is under it may be something else. */
-  private pointAgain(x: number, y: number): void {
-    const target = document.elementFromPoint(x, y), box = target?.getBoundingClientRect();
+  private pointAgain(): void {
+    const [x, y] = this.pointer, target = document.elementFromPoint(x, y), box = target?.getBoundingClientRect();
     this.tellOf(target, x - (box?.left ?? 0), y - (box?.top ?? 0));
   }
 
@@ -339,9 +344,3 @@ export class ClusterPicture {
 }
 
 const positionOf = (target: EventTarget | null): number => Number((target as HTMLElement | null)?.dataset?.position ?? -1);
-
-/** Live tasks in an order that stays: by service and slot. */
-export const shownTasks = (tasks: Iterable<Task>): Task[] =>
-  [...tasks].filter(isLive).sort((a, b) => compare(a.service, b.service) || a.slot - b.slot || compare(a.id, b.id));
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -1,5 +1,7 @@
 // Where boxes and cells of the picture are. Pure.
 
+import { isLive, type Task } from "../feed/rows";
+
 export type SizeName = "large" | "medium" | "small";
 
 export interface Size {
@@ -87,3 +89,19 @@ export function cellAt(size: Size, tasks: number, x: number, y: number): number 
   const at = row * columns + column;
   return at < tasks ? at : -1;
 }
+
+/** The position that a key leads to, in so many columns and of so many boxes; it may be none of them. */
+export const STEPS: Record<string, (columns: number, total: number, at: number) => number> = {
+  ArrowLeft: (_, __, at) => at - 1,
+  ArrowRight: (_, __, at) => at + 1,
+  ArrowUp: (columns, _, at) => (at < columns ? at : at - columns),
+  ArrowDown: (columns, total, at) => (at + columns < total ? at + columns : at),
+  Home: () => 0,
+  End: (_, total) => total - 1,
+};
+
+/** Live tasks in an order that stays: by service and slot. */
+export const shownTasks = (tasks: Iterable<Task>): Task[] =>
+  [...tasks].filter(isLive).sort((a, b) => compare(a.service, b.service) || a.slot - b.slot || compare(a.id, b.id));
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

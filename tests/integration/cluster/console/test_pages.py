@@ -29,6 +29,13 @@ def running(page: Page, text: str) -> None:
     expect(page.locator("main h1")).to_contain_text(text)
 
 
+def is_calm(page: Page) -> None:
+    """Nothing is wrong and nothing is changing, so that what is below of that stays where it is."""
+    expect(page.get_by_text("Everything runs as it should.")).to_be_visible()
+    expect(page.get_by_role("region", name="What is changing")).to_be_hidden()
+    expect(page.get_by_role("region", name="Tasks without a node")).to_be_hidden()
+
+
 def test_the_printed_address_signs_in_once(served: Cluster, chromium: Browser) -> None:
     served.playground.restart_console()
     address = console_server.address_of(served.layout)
@@ -60,7 +67,7 @@ def test_the_picture_of_nodes_is_used_by_pointer_and_by_keyboard(clean: Cluster,
     page = open_page("/")
     box = page.get_by_role("link", name=re.compile("^h1, ready, 1 running"))
     expect(box).to_be_visible()
-    expect(page.get_by_text("Everything runs as it should.")).to_be_visible()  # nothing above it moves it from now on
+    is_calm(page)
     box.hover(position={"x": 15, "y": 37})  # its first cell
     tooltip = page.get_by_role("tooltip")
     expect(tooltip).to_contain_text(re.compile(r"web\.\d.*running for"))
@@ -88,7 +95,7 @@ def test_the_picture_of_nodes_is_used_by_pointer_and_by_keyboard(clean: Cluster,
 def test_a_resting_pointer_is_told_what_the_picture_has_under_it_by_now(clean: Cluster, open_page: OpenPage) -> None:
     create(clean)
     page = open_page("/")
-    expect(page.get_by_text("Everything runs as it should.")).to_be_visible()  # nothing above it moves it from now on
+    is_calm(page)
     box = page.get_by_role("link", name=re.compile("^h1, ready"))
     box.hover(position={"x": 15, "y": 37})  # its first cell
     tooltip = page.get_by_role("tooltip")
