@@ -83,13 +83,13 @@ class BuildkitControl(ControlServicer):
         return solve.responses.get(returned.result.ref.id, {})
 
     async def Status(self, request: StatusRequest, context: Context) -> AsyncGenerator[StatusResponse]:  # noqa: N802
-        """The progress of a solve."""
+        """The progress of a solve; also of one that was over before this call was here."""
         try:
             with failures():
-                solve = await self._solves.find(self._caller, request.ref)
+                feed = await self._solves.progress(self._caller, request.ref)
         except CallFailed as error:
             await abort(context, error.status)
-        async for response in solve.feed.follow():
+        async for response in feed.follow():
             yield response
 
     async def DiskUsage(self, request: DiskUsageRequest, context: Context) -> DiskUsageResponse:  # noqa: N802

@@ -13,11 +13,16 @@ MAX_MERGED = 64
 
 
 class StatusFeed:
-    """For one event loop. One client follows; a further one sees what comes then."""
+    """For one event loop. One client follows; a further one sees what comes then.
+
+    Attributes:
+        is_followed: whether a client follows, or has.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[StatusResponse] = deque()
         self._followers = 0
+        self.is_followed = False
         self._is_over = False
         self._changed = asyncio.Event()
 
@@ -38,6 +43,7 @@ class StatusFeed:
     async def follow(self) -> AsyncGenerator[StatusResponse]:
         """What was told and is told, to the end."""
         self._followers += 1
+        self.is_followed = True
         try:
             while self._waiting or not self._is_over:
                 if self._waiting:

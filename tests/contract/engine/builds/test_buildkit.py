@@ -19,9 +19,13 @@ from engine.buildkit.v1.control_pb2 import (
     InfoRequest,
     ListWorkersRequest,
     PruneRequest,
+    SolveRequest,
+    StatusRequest,
 )
 from engine.buildkit.v1.control_pb2_grpc import ControlStub
 from engine.buildkit.v1.fsutil_pb2 import Packet
+from engine.buildkit.v1.gateway_pb2 import ReturnRequest
+from engine.buildkit.v1.gateway_pb2_grpc import LLBBridgeStub
 from engine.buildkit.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from engine.buildkit.v1.health_pb2_grpc import HealthStub
 from shoal.identity.roles import Role
@@ -238,6 +242,21 @@ def test_cache_workers_versions_and_health(engine: Served, node: BuildNode) -> N
     asyncio.run(call())
     assert node.prunes[0].all
     assert node.prunes[0].filters[0].key == "until"
+
+
+def test_progress_ends_for_a_client_that_asks_for_it_when_the_solve_is_over(engine: Served) -> None:
+    """Buildx begins so, to learn what is served: the solve and its progress are asked for at the same time."""
+
+    async def call() -> None:
+        async with asyncio.timeout(60), BuildkitClient(engine.socket).connection() as channel:
+            control: Any = ControlStub(channel)
+            gateway: Any = LLBBridgeStub(channel)
+            solving = control.Solve(SolveRequest(ref="a"))
+            await gateway.Return(ReturnRequest(), metadata=[("buildkit-controlapi-buildid", "a")])
+            await solving
+            assert [each async for each in control.Status(StatusRequest(ref="a"))] == []
+
+    asyncio.run(call())
 
 
 def test_builds_are_made_on_behalf_of_the_user(node: BuildNode, tmp_path: Path) -> None:
