@@ -1,7 +1,6 @@
 """A real docker-registry for tests, with TLS and passwords on demand."""
 
 import ipaddress
-import socket
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cli.playground.registry_server import RegistryAccess, RegistryServer
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,6 @@ class CertifiedKey:
     certificate: Path
     key: Path
     private: ec.EllipticCurvePrivateKey
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    """A port that nothing listens on at this moment."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

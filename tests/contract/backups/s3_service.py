@@ -16,7 +16,7 @@ from shoal.api.v1.cluster_pb2 import BackupTarget
 from shoal.identity import certificates
 from shoal.identity.authority import Authority
 from shoal.identity.roles import CertificateSubject, Role
-from tests.integration.manager.manager_process import free_port
+from tests.ports import free_port
 
 ACCESS_KEY_ID, SECRET_KEY = "SHOALBACKUPS", "s3cret-of-the-tests"
 BUCKET = "backups"

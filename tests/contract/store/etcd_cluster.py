@@ -4,7 +4,6 @@ import datetime
 import ipaddress
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from manager.etcd.members import TlsFiles
+from tests.ports import free_port
 
 
 class Authority:
@@ -94,7 +94,7 @@ def etcd_cluster(
         members = []
         for number, host in enumerate(hosts):
             listening = "[::1]" if ":" in host else "127.0.0.1"
-            port = _free_port(host)
+            port = free_port("::1" if ":" in host else "127.0.0.1")
             scheme = "https" if authority else "http"
             command = ["/usr/bin/etcd", f"--name=m{number}", f"--data-dir={directory / f'm{number}'}"]
             command += ["--log-level=error", "--logger=zap", "--unsafe-no-fsync", f"--initial-cluster={peers}"]
@@ -108,9 +108,3 @@ def etcd_cluster(
             stack.callback(process.kill)
             members.append(Member(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", process))
         yield members
-
-
-def _free_port(host: str) -> int:
-    family, address = (socket.AF_INET6, "::1") if ":" in host else (socket.AF_INET, "127.0.0.1")
-    with socket.create_server((address, 0), family=family) as held:
-        return int(held.getsockname()[1])

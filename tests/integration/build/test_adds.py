@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shoal.errors import InvalidInput, NotFound
 from tests.integration.build.build_rig import Rig, files_of, play, tar_of
-from tests.integration.registry_fixture import free_port
+from tests.ports import free_port
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import yaml
 from docker.types import ConfigReference, EndpointSpec
 
 from tests.integration.engine.conftest import HELLO, EngineCluster
-from tests.integration.registry_fixture import free_port
+from tests.ports import free_port
 
 PORT = 8095
 ROLES = ("services", "tasks", "nodes")

@@ -21,10 +21,11 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.file_pb2 import FileSpec
 from shoal.api.v1.task_pb2 import TaskState
 from tests.integration.faults.faulty_manager import await_death, dies_and_returns, start_with_faults
-from tests.integration.manager.manager_process import ManagerProcess, free_port, join_token_of, running_manager, until
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, running_manager, until
 from tests.integration.manager.scripted_agents import scripted_agents
 from tests.integration.manager.test_managers_that_join import Managers, one_manager
 from tests.integration.manager.test_two_managers import web
+from tests.ports import free_port
 
 CHANGES = (
     "manager.plan.decided",

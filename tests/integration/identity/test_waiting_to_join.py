@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.registry_fixture import free_port
+from tests.ports import free_port
 
 TOKEN = f"SHOAL-1-{'a' * 52}-0123456789abcdefghjkmnpqr"
 SECONDS = 60

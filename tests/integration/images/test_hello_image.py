@@ -19,7 +19,7 @@ from shoal.distribution.manifests import Manifest, parse_manifest
 from shoal.errors import NotFound
 from shoal.images.archive import open_source
 from tests.integration.images.rig import unpack_blob
-from tests.integration.registry_fixture import free_port
+from tests.ports import free_port
 
 HELLO_FILES = Path(__file__).parents[3] / "deploy/images/hello"
 

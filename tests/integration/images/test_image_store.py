@@ -23,7 +23,8 @@ from shoal.distribution.registries import Registries
 from shoal.errors import Exhausted, InvalidInput, NotFound
 from shoal.images.archive import open_source
 from tests.integration.images.rig import AMD64, QUICK, entry, ignore, image_of, layer_of, settings, store_in, tar_of
-from tests.integration.registry_fixture import free_port, running_registry
+from tests.integration.registry_fixture import running_registry
+from tests.ports import free_port
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -13,7 +13,8 @@ from cli.images.push import push
 from cli.playground.registry_server import RegistryAccess
 from shoal.errors import Unavailable
 from tests.integration.images.rig import QUICK, ignore, settings, small_archive, store_in
-from tests.integration.registry_fixture import free_port, make_certificate, running_registry
+from tests.integration.registry_fixture import make_certificate, running_registry
+from tests.ports import free_port
 
 
 @dataclass

@@ -37,9 +37,9 @@ from tests.integration.images.rig import (
     store_in,
 )
 from tests.integration.registry_fixture import (
-    free_port,
     running_registry,
 )
+from tests.ports import free_port
 
 ARM64 = Platform("linux", "arm64", "v8")
 HELLO_FILES = Path(__file__).parents[3] / "deploy/images/hello"

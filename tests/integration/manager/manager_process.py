@@ -14,19 +14,14 @@ from typing import Any
 
 from grpc import aio
 
-from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, GetClusterRequest
+from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, GetClusterRequest, ListManagersRequest
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.identity.identity import Identity
 from shoal.rpc.channel import connect_aio
+from tests.ports import free_port
 
 START_SECONDS = 90.0
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+STOP_SECONDS = 60.0
 
 
 @dataclass
@@ -87,7 +82,7 @@ class ManagerProcess:
         """SIGTERM; its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=STOP_SECONDS)
 
     def end(self) -> None:
         """Whatever state it is in."""
@@ -143,6 +138,16 @@ class EtcdProcess:
         with (self.directory.parent / "etcd.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
+    def wait_until_it_listens(self) -> None:
+        """A manager that is started before waits for a few seconds only."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.client), timeout=1):
+                return
+            assert self.process is not None and self.process.poll() is None, "etcd has ended"
+            assert time.monotonic() < deadline, "etcd does not listen"
+            time.sleep(0.02)
+
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
@@ -155,9 +160,20 @@ def shared_etcd(directory: Path, *flags: str) -> Generator[str]:
     etcd = EtcdProcess(directory / "shared-etcd", flags)
     etcd.start()
     try:
+        etcd.wait_until_it_listens()
         yield etcd.endpoint
     finally:
         etcd.kill()
+
+
+async def until_registered(number: int, *controls: Any) -> None:
+    """Wait until each of these managers lists so many as running; one that answers may not be registered yet."""
+
+    async def are_registered() -> bool:
+        answers = [await control.ListManagers(ListManagersRequest()) for control in controls]
+        return all(sum(each.alive for each in answer.managers) == number for answer in answers)
+
+    await until(are_registered, f"each manager lists {number} as running")
 
 
 async def join_token_of(control: Any) -> str:

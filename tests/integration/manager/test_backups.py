@@ -32,13 +32,13 @@ def test_a_cluster_that_was_lost_is_restored_into_one_manager_and_grows_again(tm
                 await managers.join("m2")
                 await managers.join("m3")
                 for number in range(30):
-                    assert await managers.create(f"m{number % 3 + 1}", f"net{number}")
+                    await managers.until_created(f"m{number % 3 + 1}", f"net{number}")
                 follower = next(name for name, view in (await managers.views()).items() if not view.leader)
                 file = tmp_path / "shoal.backup"
                 made = await asyncio.to_thread(shoal, managers.processes[follower], "cluster", "backup", str(file))
                 assert made[0] == 0, made[1]
                 name = await scheduled(managers, service.endpoint, service.ca)
-                await managers.create("m1", "after")
+                await managers.until_created("m1", "after")
                 await is_refused_while_managers_run(tmp_path, managers.processes["m1"], file)
                 for process in managers.processes.values():
                     process.kill()
@@ -63,8 +63,8 @@ def test_a_cluster_that_was_lost_is_restored_into_one_manager_and_grows_again(tm
                 rejoining.start()
                 managers.controls["m2"] = await rejoining.ready()
                 await until(lambda: managers.votes("m2"), "m2 votes again")
-                await managers.create("m2", "grown")
-                assert "grown" in await managers.networks("m1")
+                await managers.until_created("m2", "grown")
+                await managers.until_listed("m1", "grown")
 
     asyncio.run(scenario())
 

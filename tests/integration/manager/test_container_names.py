@@ -16,15 +16,21 @@ from shoal.api.v1.engine_pb2_grpc import ContainersStub
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.standalone_pb2 import ContainerDefinition
 from shoal.container_ids import container_id
-from tests.integration.manager.manager_process import ManagerProcess, join_token_of, shared_etcd, until
+from tests.integration.manager.manager_process import (
+    ManagerProcess,
+    join_token_of,
+    shared_etcd,
+    until,
+    until_registered,
+)
 from tests.integration.manager.scripted_agents import ScriptedAgent, scripted_agents
 
-Scenario = Callable[[Sequence[Any], Any, ScriptedAgent], Awaitable[None]]
+Scenario = Callable[[Sequence[Any], Sequence[Any], ScriptedAgent], Awaitable[None]]
 CREATIONS = 100
 
 
 def with_three(tmp_path: Path, scenario: Scenario) -> None:
-    """Run a scenario with the container calls of three managers, the API of the leader, and a node."""
+    """Run a scenario with the container calls of three managers, the other calls of each, and a node."""
 
     async def run() -> None:
         managers = [ManagerProcess(tmp_path / name / "manager") for name in ("one", "two", "three")]
@@ -36,10 +42,12 @@ def with_three(tmp_path: Path, scenario: Scenario) -> None:
                     if manager is not managers[0]:
                         shutil.copy2(managers[0].state / "cluster.key", manager.state / "cluster.key")
                     manager.start()
-                    control = await manager.ready()
-                async with scripted_agents(managers[0], await join_token_of(control), "h1") as (agent,):
-                    await until(lambda: is_ready(control), "the node is ready")
-                    await scenario([ContainersStub(manager.channel()) for manager in managers], control, agent)
+                    await manager.ready()
+                controls = [await manager.ready() for manager in managers]
+                await until_registered(3, *controls)
+                async with scripted_agents(managers[0], await join_token_of(controls[0]), "h1") as (agent,):
+                    await until(lambda: all_have(controls, NodeStatus.READY), "the node is ready")
+                    await scenario([ContainersStub(manager.channel()) for manager in managers], controls, agent)
             finally:
                 for manager in managers:
                     manager.end()
@@ -47,9 +55,10 @@ def with_three(tmp_path: Path, scenario: Scenario) -> None:
     asyncio.run(run())
 
 
-async def is_ready(control: Any, state: NodeStatus.State.ValueType = NodeStatus.READY) -> bool:
-    nodes = (await control.ListNodes(ListNodesRequest())).nodes
-    return [each.status.state for each in nodes] == [state]
+async def all_have(controls: Sequence[Any], state: NodeStatus.State.ValueType) -> bool:
+    """Whether each manager has the node in that state."""
+    answers = [await each.ListNodes(ListNodesRequest()) for each in controls]
+    return all([node.status.state for node in answer.nodes] == [state] for answer in answers)
 
 
 async def create(stub: Any, name: str) -> engine.ContainerView | str:
@@ -65,34 +74,49 @@ async def create(stub: Any, name: str) -> engine.ContainerView | str:
 
 
 def test_a_hundred_creations_of_one_name_make_one_container(tmp_path: Path) -> None:
-    async def play(stubs: Sequence[Any], control: Any, agent: ScriptedAgent) -> None:
+    async def play(stubs: Sequence[Any], controls: Sequence[Any], agent: ScriptedAgent) -> None:
         results = await asyncio.gather(*(create(stubs[number % 3], "db") for number in range(CREATIONS)))
         made = [each for each in results if isinstance(each, engine.ContainerView)]
         refused = [each for each in results if isinstance(each, str)]
         assert len(made) == 1 and len(refused) == CREATIONS - 1
         assert all(each.startswith('ALREADY_EXISTS: container "db" already exists') for each in refused), refused
         identifier = made[0].container.meta.id
+
+        async def has_task() -> bool:
+            return bool(agent.tasks)
+
         for stub in stubs:
             await until(lambda stub=stub: knows(stub, "db"), "every manager knows it")  # type: ignore[misc]  # bound
             (only,) = (await stub.ListContainers(engine.ListContainersRequest(all=True))).containers
             assert only.container.meta.id == identifier
+        await until(has_task, "the container is on the node")
         assert {task.container_id for task in agent.tasks.values()} == {identifier}
         assert len(agent.tasks) == 1, "what was not created left nothing on the node"
 
     with_three(tmp_path, play)
 
 
-async def knows(stub: Any, name: str) -> bool:
+async def id_of(stub: Any, name: str) -> str:
+    """Of the container that has the name, as this manager knows it now; empty if none has it."""
     try:
-        await stub.GetContainer(engine.GetContainerRequest(container=name))
+        found = await stub.GetContainer(engine.GetContainerRequest(container=name))
     except aio.AioRpcError as error:
         assert error.code() == grpc.StatusCode.NOT_FOUND
-        return False
-    return True
+        return ""
+    return str(found.container.meta.id)
+
+
+async def knows(stub: Any, name: str) -> bool:
+    return bool(await id_of(stub, name))
+
+
+async def runs(stub: Any, name: str) -> bool:
+    listed = (await stub.ListContainers(engine.ListContainersRequest())).containers
+    return name in [each.container.name for each in listed]
 
 
 def test_renames_swap_and_beginnings_of_ids_are_enough(tmp_path: Path) -> None:
-    async def play(stubs: Sequence[Any], control: Any, agent: ScriptedAgent) -> None:
+    async def play(stubs: Sequence[Any], controls: Sequence[Any], agent: ScriptedAgent) -> None:
         made = [
             each for each in [await create(stubs[0], f"c{number}") for number in range(40)] if not isinstance(each, str)
         ]
@@ -108,8 +132,7 @@ def test_renames_swap_and_beginnings_of_ids_are_enough(tmp_path: Path) -> None:
         for stub in stubs:
 
             async def swapped(stub: Any = stub) -> bool:
-                found = [await stub.GetContainer(engine.GetContainerRequest(container=name)) for name in ("c0", "c1")]
-                return [each.container.meta.id for each in found] == [second, first]
+                return [await id_of(stub, name) for name in ("c0", "c1")] == [second, first]
 
             await until(swapped, "the names are swapped")
         with pytest.raises(aio.AioRpcError, match='container "c0" already exists'):
@@ -130,13 +153,14 @@ def test_renames_swap_and_beginnings_of_ids_are_enough(tmp_path: Path) -> None:
 
 
 def test_calls_on_a_container_whose_node_is_away_name_it(tmp_path: Path) -> None:
-    async def play(stubs: Sequence[Any], control: Any, agent: ScriptedAgent) -> None:
+    async def play(stubs: Sequence[Any], controls: Sequence[Any], agent: ScriptedAgent) -> None:
         assert not isinstance(await create(stubs[0], "db"), str)
         await stubs[0].StartContainer(engine.StartContainerRequest(container="db"), timeout=30)
+        await until(lambda: runs(stubs[1], "db"), "the other manager knows that it runs")
         waiting = stubs[1].WaitContainer(engine.WaitContainerRequest(container="db"))
         assert (await waiting.read()).waiting
         agent.is_silent = True
-        await until(lambda: is_ready(control, NodeStatus.DOWN), "the node is down")
+        await until(lambda: all_have(controls, NodeStatus.DOWN), "the node is down")
         calls = (
             stubs[0].StopContainer(engine.StopContainerRequest(container="db"), timeout=20),
             stubs[0].KillContainer(engine.KillContainerRequest(container="db"), timeout=20),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from shoal.identity.identity import Identity
 from tests.integration.manager.engine_process import EngineProcess
-from tests.integration.manager.manager_process import ManagerProcess, free_port, running_manager
+from tests.integration.manager.manager_process import ManagerProcess, running_manager
+from tests.ports import free_port
 
 SECONDS = 30.0
 

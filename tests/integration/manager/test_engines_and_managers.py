@@ -11,9 +11,17 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from shoal.api.v1.control_pb2 import ListNodesRequest
+from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.identity.identity import Identity
 from tests.integration.manager.engine_process import EngineProcess
-from tests.integration.manager.manager_process import ManagerProcess, join_token_of, shared_etcd
+from tests.integration.manager.manager_process import (
+    ManagerProcess,
+    join_token_of,
+    shared_etcd,
+    until,
+    until_registered,
+)
 from tests.integration.manager.scripted_agents import scripted_agents
 
 ROUND_SECONDS, LONGEST_SECONDS = 15.0, 120.0
@@ -38,6 +46,7 @@ async def three_managers(directory: Path) -> AsyncGenerator[list[ManagerProcess]
                     shutil.copy2(managers[0].state / "cluster.key", manager.state / "cluster.key")
                 manager.start()
                 await manager.ready()
+            await until_registered(3, *[await each.ready() for each in managers])
             yield managers
         finally:
             for manager in managers:
@@ -50,8 +59,10 @@ def with_two_engines(directory: Path, scenario: Scenario) -> None:
 
     async def run() -> None:
         async with three_managers(directory) as managers:
-            token = await join_token_of(await managers[0].ready())
+            controls = [await each.ready() for each in managers]
+            token = await join_token_of(controls[0])
             async with scripted_agents(managers[0], token, "h1", others=managers[1:]):
+                await until(lambda: are_ready(controls), "the node is ready, and all managers know it")
                 engines = [EngineProcess(directory / name) for name in ("engine1", "engine2")]
                 try:
                     for engine in engines:
@@ -64,6 +75,11 @@ def with_two_engines(directory: Path, scenario: Scenario) -> None:
                         engine.end()
 
     asyncio.run(run())
+
+
+async def are_ready(controls: list[Any]) -> bool:
+    answers = [await each.ListNodes(ListNodesRequest()) for each in controls]
+    return all([node.status.state for node in answer.nodes] == [NodeStatus.READY] for answer in answers)
 
 
 @contextmanager
@@ -194,7 +210,7 @@ def _compare(managers: list[ManagerProcess], first: EngineProcess, second: Engin
 
 def _settled(first: EngineProcess, second: EngineProcess, target: str) -> bool:
     """Whether both answer the same, within a moment: each has its own view until its manager has seen the newest."""
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 60.0
     while time.monotonic() < deadline:
         answers = [each.send("GET", target) for each in (first, second, first)]
         if answers[0] == answers[1] == answers[2] and answers[0][0] == 200:

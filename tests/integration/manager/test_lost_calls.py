@@ -24,6 +24,9 @@ from shoal.resumption.event_resumption import EventResumption
 from tests.integration.manager.manager_process import ManagerProcess, until
 from tests.integration.manager.test_two_managers import with_two
 
+PING_BYTES = 60
+"""More than gRPC's own ping on an idle connection, of which only one is under way; less than a request. With TLS."""
+
 
 def client_of(tmp_path: Path, *managers: ManagerProcess) -> Client:
     """As the command line has it, of a context with their addresses."""
@@ -91,7 +94,7 @@ def test_a_read_is_answered_by_another_manager_and_a_change_says_that_it_may_hav
             first.pause()
             reads = [begin(lambda: both.call(both.control.GetCluster, GetClusterRequest())) for _ in range(2)]
             change = begin(lambda: alone.call(alone.control.CreateNetwork, network("n")))
-            await asyncio.sleep(0.5)
+            await until(lambda: has_unread(first, 2), "a read and the change have reached the manager that is paused")
             first.kill()
             for read in reads:
                 assert (await read).id
@@ -99,6 +102,14 @@ def test_a_read_is_answered_by_another_manager_and_a_change_says_that_it_may_hav
                 await change
 
     with_two(tmp_path, scenario)
+
+
+async def has_unread(manager: ManagerProcess, requests: int) -> bool:
+    """Whether requests on so many connections wait for a manager that is paused."""
+    port = int(manager.api.rpartition(":")[2])
+    rows = [row.split() for each in ("tcp", "tcp6") for row in Path(f"/proc/net/{each}").read_text().splitlines()[1:]]
+    waiting = [int(row[4].partition(":")[2], 16) for row in rows if int(row[1].rpartition(":")[2], 16) == port]
+    return sum(size > PING_BYTES for size in waiting) >= requests
 
 
 def begin(call: Callable[[], Any]) -> "asyncio.Task[Any]":

@@ -36,6 +36,10 @@ async def managers(control: Any) -> dict[str, bool]:
     return {view.manager.api_address: view.alive for view in views}
 
 
+async def is_away(control: Any, manager: ManagerProcess) -> bool:
+    return not (await managers(control))[manager.api]
+
+
 async def id_of(control: Any, manager: ManagerProcess) -> str:
     views = (await control.ListManagers(ListManagersRequest())).managers
     return next(str(view.manager.id) for view in views if view.manager.api_address == manager.api)
@@ -51,6 +55,7 @@ def test_a_manager_that_came_later_takes_over(tmp_path: Path) -> None:
         token = await join_token_of(one)
         second_id = await id_of(one, second)
         second.stop()
+        await until(lambda: is_away(one, second), "the first manager knows that the second one has ended")
         # As on the day when there was one manager only.
         await one.RemoveManager(RemoveManagerRequest(manager=second_id[:8]))
         async with agent(tmp_path, token, [first]):

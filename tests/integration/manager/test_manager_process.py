@@ -32,9 +32,10 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 from shoal.logs.log_lines import parse_line
 from shoal.rpc.status_mapping import to_shoal_error
-from tests.integration.manager.manager_process import ManagerProcess, free_port, join_token_of, running_manager, until
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, running_manager, until
 from tests.integration.manager.scripted_agents import scripted_agents
 from tests.integration.registry_fixture import running_registry
+from tests.ports import free_port
 
 Control = Any
 """A `ControlAsyncStub`, a class that only type checkers know."""
@@ -54,7 +55,7 @@ def service_spec(name: str, replicas: int, *networks: str) -> ServiceSpec:
 async def converged(control: Control, service: str, *, removed: bool = False) -> ServicesProgress:
     request = WatchServicesRequest(services=[service], until_removed=removed)
     last = ServicesProgress()
-    async for update in control.WatchServices(request, timeout=30):
+    async for update in control.WatchServices(request, timeout=60):
         last = update
     assert last.done
     return last
@@ -199,7 +200,7 @@ def test_idle_memory_and_a_graceful_end(tmp_path: Path) -> None:
 def test_a_bad_start_is_one_line(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
     state = ["--state-directory", str(tmp_path / "state")]
     command = [sys.executable, "-m", "manager.main", "run", *state, *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == code
     assert len(ended.stderr.strip().splitlines()) == 1
     assert message in ended.stderr
@@ -213,7 +214,7 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
             second.start()
             assert second.process is not None
             try:
-                assert await asyncio.to_thread(second.process.wait, 20) == 1
+                assert await asyncio.to_thread(second.process.wait, 60) == 1
             finally:
                 second.end()
             assert second.log.strip().splitlines()[-1].startswith(f"shoal-manager: cannot listen on {manager.api}")

@@ -59,7 +59,7 @@ def test_a_manager_ends_rather_than_serve_what_is_gone(tmp_path: Path) -> None:
             # Nothing was written, so it is empty still, and the backup is restored.
             manager.start()
             assert manager.process is not None
-            assert await asyncio.to_thread(manager.process.wait, 20) == 1
+            assert await asyncio.to_thread(manager.process.wait, 60) == 1
             assert "etcd is empty, but this manager belongs to a cluster" in manager.log
             restored = await asyncio.to_thread(
                 run, "restore", "--force", "--skip-manager-check", *options, *key, str(tmp_path / "saved")

@@ -45,7 +45,7 @@ def with_manager(tmp_path: Path, scenario: Scenario) -> None:
 async def run_web(control: Any, replicas: int) -> dict[str, str]:
     """The nodes of its tasks, by task."""
     await control.CreateService(CreateServiceRequest(spec=web("web", replicas)))
-    async for _ in control.WatchServices(WatchServicesRequest(services=["web"]), timeout=30):
+    async for _ in control.WatchServices(WatchServicesRequest(services=["web"]), timeout=60):
         pass
     return await placed(control)
 
@@ -117,12 +117,16 @@ async def warns_users(control: Any, node_ids: list[str], since_ms: int) -> None:
     """Lists and events say what it means and what to do."""
     view = await control.GetNode(GetNodeRequest(node=node_ids[0]))
     assert any("6 of 7 nodes" in text and "shoal node down h1" in text for text in view.warnings), view.warnings
-    request = WatchEventsRequest(
-        types=["node"], actions=["unknown"], since_ms=since_ms, until_ms=time.time_ns() // 1_000_000
-    )
-    responses = control.WatchEvents(request, timeout=10)
-    unknown = [response.event.id async for response in responses if response.HasField("event")]
-    assert sorted(unknown) == sorted(node_ids)
+
+    async def are_reported() -> bool:
+        request = WatchEventsRequest(
+            types=["node"], actions=["unknown"], since_ms=since_ms, until_ms=time.time_ns() // 1_000_000
+        )
+        responses = control.WatchEvents(request, timeout=60)
+        unknown = [response.event.id async for response in responses if response.HasField("event")]
+        return sorted(unknown) == sorted(node_ids)
+
+    await until(are_reported, "an event for each node")
 
 
 def shoal(manager: ManagerProcess, *arguments: str) -> tuple[int, str]:

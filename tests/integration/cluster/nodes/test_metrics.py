@@ -21,7 +21,7 @@ from shoal.contexts.context_store import ContextStore
 from shoal.errors import Unavailable
 from shoal.monitoring.settings import AGENT_PORT, MANAGER_PORT
 from tests.integration.cluster.harness import Cluster
-from tests.integration.registry_fixture import free_port
+from tests.ports import free_port
 
 MONITORING = Path(__file__).parents[4] / "deploy" / "monitoring"
 _NAME = re.compile(r"\b(?:shoal|grpc|process|python)_[a-z_]+\b")
