@@ -113,7 +113,8 @@ class ManagerJoins:
         if known is not None:
             if known.peer_address != peer_address and not known.member_id:
                 moved = changed(known, self._now_ms(), peer_address=peer_address)
-                await self._store.commit([put(MEMBERSHIP, manager_id, moved)])
+                unchanged = expect(MEMBERSHIP, manager_id, self._store.version_of(MEMBERSHIP, manager_id))
+                await self._store.commit([put(MEMBERSHIP, manager_id, moved)], expects=[unchanged])
             return
         membership = ManagerMembership(
             manager_id=manager_id,

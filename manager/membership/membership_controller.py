@@ -8,7 +8,7 @@ from typing import Protocol
 from manager.membership import membership_plan as plan
 from manager.membership.member_api import EtcdMembers, MemberApi, NotNow, peer_url
 from manager.membership.membership_plan import Situation, changed, next_change
-from manager.store.changes import Write, delete, put
+from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import MANAGER, MANAGER_CLOCK, MEMBERSHIP, REGISTERED_MANAGER, REMOVED_MANAGER
 from manager.store.record_store import RecordStore
 from shoal.api.v1.cluster_pb2 import Manager, ManagerMembership, RemovedManager
@@ -97,11 +97,17 @@ class MembershipController:
         """
         found = await self._etcd.list()
         change = next_change(self._situation(found))
-        if change is None or isinstance(change, plan.Postponed):
-            return await self._note(change, fence)
+        if change is None:
+            return False
+        if isinstance(change, plan.HandOver):
+            raise LeadershipLost("this manager is being removed; another one leads")
         if isinstance(change, plan.OpenPeers) and self._own.peers_open:
             return False  # It has just been done; the record of this manager, which says so, is under way.
-        await self._make(change, fence)
+        # As the decision was made from it: an operator may request a removal while etcd makes the change.
+        unchanged = self._unchanged(change.membership)
+        if isinstance(change, plan.Postponed):
+            return await self._note(change, unchanged, fence)
+        await self._make(change, unchanged, fence)
         return True
 
     async def hand_over_when_removed(self) -> None:
@@ -140,6 +146,10 @@ class MembershipController:
             _log.warning("cannot change etcd's members; trying again: %s", error)
         return False
 
+    def _unchanged(self, membership: ManagerMembership) -> Expect:
+        identifier = membership.manager_id
+        return expect(MEMBERSHIP, identifier, self._store.version_of(MEMBERSHIP, identifier))
+
     def _in_progress(self) -> bool:
         tables = self._store.tables
         differ = any(
@@ -154,66 +164,66 @@ class MembershipController:
             return True
         return manager.etcd_peers_open and known.peer_address != manager.etcd_peer_address
 
-    async def _note(self, wait: plan.Postponed | None, fence: int) -> bool:
+    async def _note(self, wait: plan.Postponed, unchanged: Expect, fence: int) -> bool:
         """Record why a change waits, for `shoal manager ls` and the manager that joins; nothing was changed."""
-        if wait is not None and wait.membership.problem != wait.problem:
+        if wait.membership.problem != wait.problem:
             level = logging.WARNING if wait.urgent else logging.INFO
             _log.log(level, "manager %s: %s", wait.membership.manager_id, wait.problem)
-            await self._record(changed(wait.membership, self._now_ms(), problem=wait.problem), fence)
+            await self._record(changed(wait.membership, self._now_ms(), problem=wait.problem), unchanged, fence)
         return False
 
-    async def _make(self, change: plan.MembershipChange, fence: int) -> None:
+    async def _make(self, change: plan.MembershipChange, unchanged: Expect, fence: int) -> None:
         match change:
             case plan.Record(membership):
-                await self._record(membership, fence)
+                await self._record(membership, unchanged, fence)
             case plan.OpenPeers(membership):
-                await self._open_peers(membership, fence)
+                await self._open_peers(membership, unchanged, fence)
             case plan.AddLearner(membership):
-                await self._add(membership, fence)
+                await self._add(membership, unchanged, fence)
             case plan.Promote(membership):
                 await self._etcd.promote(membership.member_id)
                 fault("manager.membership.promoted")
                 _log.info("manager %s has a vote now", membership.manager_id)
-                await self._record(changed(membership, self._now_ms(), state=plan.VOTER), fence)
+                await self._record(changed(membership, self._now_ms(), state=plan.VOTER), unchanged, fence)
             case plan.Evict(membership, problem):
                 _log.warning("manager %s did not join: %s", membership.manager_id, problem)
                 await self._etcd.remove(membership.member_id)
                 failed = changed(membership, self._now_ms(), state=plan.FAILED, member_id=0, problem=problem)
-                await self._record(failed, fence)
+                await self._record(failed, unchanged, fence)
             case plan.UpdateAddress(membership, address):
                 await self._etcd.update(membership.member_id, peer_url(address))
                 fault("manager.membership.address-updated")
-                await self._record(changed(membership, self._now_ms(), peer_address=address), fence)
+                await self._record(changed(membership, self._now_ms(), peer_address=address), unchanged, fence)
             case plan.Remove(membership):
                 await self._etcd.remove(membership.member_id)
                 fault("manager.membership.removed")
                 _log.info("etcd of manager %s is not a member any more", membership.manager_id)
-                await self._forget(membership, fence)
+                await self._forget(membership, unchanged, fence)
             case plan.Forget(membership):
-                await self._forget(membership, fence)
-            case plan.HandOver():
-                raise LeadershipLost("this manager is being removed; another one leads")
+                await self._forget(membership, unchanged, fence)
 
-    async def _open_peers(self, membership: ManagerMembership, fence: int) -> None:
+    async def _open_peers(self, membership: ManagerMembership, unchanged: Expect, fence: int) -> None:
         address = self._own.peer_address
         _log.info("etcd starts again to accept other managers on %s", address)
         await self._etcd.update(membership.member_id, peer_url(address))
         fault("manager.membership.peers-announced")
         await self._own.open_peers()
         fault("manager.membership.peers-open")
-        await self._record(changed(membership, self._now_ms(), peer_address=address), fence)
+        await self._record(changed(membership, self._now_ms(), peer_address=address), unchanged, fence)
 
-    async def _add(self, membership: ManagerMembership, fence: int) -> None:
+    async def _add(self, membership: ManagerMembership, unchanged: Expect, fence: int) -> None:
         added = await self._etcd.add_learner(peer_url(membership.peer_address))
         fault("manager.membership.learner-added")
         _log.info("etcd of manager %s at %s was added", membership.manager_id, membership.peer_address)
-        await self._record(changed(membership, self._now_ms(), state=plan.LEARNER, member_id=added.id), fence)
+        await self._record(
+            changed(membership, self._now_ms(), state=plan.LEARNER, member_id=added.id), unchanged, fence
+        )
 
-    async def _record(self, membership: ManagerMembership, fence: int) -> None:
-        await self._store.commit([put(MEMBERSHIP, membership.manager_id, membership)], fence=fence)
+    async def _record(self, membership: ManagerMembership, unchanged: Expect, fence: int) -> None:
+        await self._store.commit([put(MEMBERSHIP, membership.manager_id, membership)], expects=[unchanged], fence=fence)
 
-    async def _forget(self, membership: ManagerMembership, fence: int) -> None:
-        await self._store.commit(forget(membership.manager_id, self._now_ms()), fence=fence)
+    async def _forget(self, membership: ManagerMembership, unchanged: Expect, fence: int) -> None:
+        await self._store.commit(forget(membership.manager_id, self._now_ms()), expects=[unchanged], fence=fence)
 
 
 def forget(manager_id: str, now_ms: int) -> Sequence[Write]:

@@ -1,6 +1,7 @@
 """etcd's member calls in memory, with the rules of etcd 3.4 that matter to who calls them."""
 
 import itertools
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from manager.membership.member_api import EtcdMember, EtcdMembers, NotNow
@@ -16,6 +17,7 @@ class FakeEtcdMembers:
         behind: ids of learners that have not caught up.
         changes: what was done, in order.
         lose_answers: of so many changes from now on the answer is lost: they are made, and the caller gets an error.
+        meanwhile: what happens, once, after the next change is made and before it is answered.
     """
 
     members: dict[int, EtcdMember] = field(default_factory=dict)
@@ -24,6 +26,7 @@ class FakeEtcdMembers:
     leader: int = 0
     changes: list[str] = field(default_factory=list)
     lose_answers: int = 0
+    meanwhile: Callable[[], Awaitable[None]] | None = None
     _ids: "itertools.count[int]" = field(default_factory=lambda: itertools.count(100))
 
     def start(self, member_id: int, name: str) -> None:
@@ -53,7 +56,7 @@ class FakeEtcdMembers:
             raise NotNow("Peer URLs already exists")
         added = EtcdMember(next(self._ids), "", (peer_url,), is_learner=True)
         self.members[added.id] = added
-        self._made(f"add {peer_url}")
+        await self._made(f"add {peer_url}")
         return added
 
     async def promote(self, member_id: int) -> None:
@@ -62,7 +65,7 @@ class FakeEtcdMembers:
         if member_id not in self.running or member_id in self.behind:
             raise NotNow("can only promote a learner member which is in sync with leader")
         self.members[member_id] = replace(learner, is_learner=False)
-        self._made(f"promote {learner.name}")
+        await self._made(f"promote {learner.name}")
 
     async def remove(self, member_id: int) -> None:
         if not self.has_quorum():
@@ -70,22 +73,25 @@ class FakeEtcdMembers:
         removed = self.members.pop(member_id, None)
         self.running.discard(member_id)
         if removed is not None:
-            self._made(f"remove {removed.name}")
+            await self._made(f"remove {removed.name}")
 
     async def update(self, member_id: int, peer_url: str) -> None:
         self.members[member_id] = replace(self.members[member_id], peer_urls=(peer_url,))
-        self._made(f"update {peer_url}")
+        await self._made(f"update {peer_url}")
 
     async def move_leader(self, member_id: int) -> None:
         self.leader = member_id
-        self._made(f"lead {self.members[member_id].name}")
+        await self._made(f"lead {self.members[member_id].name}")
 
     def _check_health(self) -> None:
         if any(each.id not in self.running for each in self.voters()):
             raise NotNow("unhealthy cluster")
 
-    def _made(self, change: str) -> None:
+    async def _made(self, change: str) -> None:
         self.changes.append(change)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
         if self.lose_answers:
             self.lose_answers -= 1
             raise Unavailable("the connection was lost")

@@ -11,7 +11,7 @@ from manager.store.changes import delete, put
 from manager.store.kinds import LEADER, MANAGER, MEMBERSHIP
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Leader, Manager, ManagerMembership
-from shoal.errors import LeadershipLost, Unavailable
+from shoal.errors import Conflict, LeadershipLost, Unavailable
 from tests.fakes.etcd_members import FakeEtcdMembers
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -93,7 +93,7 @@ class World:
         try:
             await self.hand_over()
             return await self.controller().step(self.fence)
-        except (NotNow, Unavailable):
+        except (NotNow, Unavailable, Conflict):
             return True
         except LeadershipLost:
             self.leader = next(name for name in self.store.tables.managers if name != self.leader)

@@ -96,6 +96,25 @@ def test_an_added_member_whose_answer_was_lost_is_removed_with_its_manager() -> 
     run(scenario)
 
 
+def test_a_removal_that_is_requested_while_a_manager_is_given_its_vote_is_carried_out() -> None:
+    async def scenario(cluster: World) -> None:
+        await cluster.join("m2")
+        await cluster.request("m3")
+        await cluster.settle()
+
+        async def remove() -> None:
+            await cluster.set_state("m3", REMOVING)
+
+        await cluster.run("m3", cluster.membership("m3").member_id)
+        cluster.etcd.meanwhile = remove
+        await cluster.settle()
+        assert cluster.state("m3") == ""
+        assert "m3" in cluster.store.tables.removed_managers
+        assert [each.name for each in cluster.etcd.members.values()] == ["m1", "m2"]
+
+    run(scenario)
+
+
 def test_a_learner_that_does_not_start_is_removed_and_may_be_tried_again() -> None:
     async def scenario(cluster: World) -> None:
         await cluster.request("m2")
