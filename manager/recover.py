@@ -113,7 +113,8 @@ async def _become_only(client: Etcd, manager_id: str) -> Sequence[str]:
 
 
 def next_epoch(former: Sequence[Epoch], revision: int, now_ms: int, new_id: NewId = ids.new_id) -> Epoch:
-    """The epoch after these: what the lost managers may have written since they began had lower revisions.
+    """The epoch after these, whatever this host's clock says: what the lost managers may have written since they began
+    had lower revisions, and of two managers the one of the earlier epoch leaves.
 
     Args:
         former: one, as a rule.
@@ -122,7 +123,8 @@ def next_epoch(former: Sequence[Epoch], revision: int, now_ms: int, new_id: NewI
     """
     since_ms = min((each.started_at_ms for each in former), default=0)
     offset = next_offset(revision + offset_of(former), since_ms, now_ms)
-    return Epoch(id=new_id(), started_at_ms=now_ms, revision_offset=offset)
+    started_at_ms = max(now_ms, *(each.started_at_ms + 1 for each in former), 0)
+    return Epoch(id=new_id(), started_at_ms=started_at_ms, revision_offset=offset)
 
 
 async def _records(client: Etcd, kind: _Named) -> Page:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manager.cluster.epoch_comparison import is_later
 from manager.recover import next_epoch
 from manager.store.backend import Compare, CompareTarget, KeyValue
 from manager.store.revision_offset import LEAST_STEP, NEVER, compare_in_etcd, in_etcd, next_offset, offset_of
@@ -57,3 +58,11 @@ def test_a_recovery_begins_above_what_the_lost_managers_may_have_written(offset:
     assert (epoch.id, epoch.started_at_ms) == ("b", 3 * DAY_MS)
     assert epoch.revision_offset > lost
     assert next_epoch([epoch], 41, 3 * DAY_MS).revision_offset > epoch.revision_offset + 41
+
+
+def test_a_recovery_is_the_later_epoch_also_by_a_clock_that_is_behind() -> None:
+    """Else the manager that continues would leave for one of those that were lost."""
+    former = Epoch(id="a", started_at_ms=2 * DAY_MS)
+    recovered = next_epoch([former], 40, DAY_MS, lambda: "b")
+    assert is_later(recovered, former)
+    assert not is_later(former, recovered)
