@@ -116,13 +116,13 @@ class BackupHandler:
         return schedule
 
     def _view(self) -> BackupScheduleView:
-        known, status = self._known, self._status
+        known, status, now_ms = self._known, self._status, self._now_ms()
         view = BackupScheduleView(problem=self.problem(), key_id=self._exporter.keyring.key_id)
         if known is None:
             return view
         view.schedule.CopyFrom(known)
         view.schedule.target.encrypted_secret_key = b""
-        view.next_at_ms = next_run_ms(known, status) or self._now_ms()
+        view.next_at_ms = next_run_ms(known, status, now_ms) or now_ms
         if status is not None and status.schedule_id == known.meta.id:
             view.status.CopyFrom(status)
         return view

@@ -38,15 +38,21 @@ def stored_name(cluster: str, schedule: str, created_at_ms: int) -> StoredName:
     return StoredName(cluster, schedule, datetime.fromtimestamp(created_at_ms / 1000, UTC).strftime(_TIME))
 
 
-def next_run_ms(schedule: BackupSchedule, status: BackupStatus | None) -> int:
-    """When the next backup is due, milliseconds since the Unix epoch; 0: it never ran.
+def next_run_ms(schedule: BackupSchedule, status: BackupStatus | None, now_ms: int) -> int:
+    """When the next backup is due, milliseconds since the Unix epoch; 0: it never ran, or a clock was set back since.
 
     What was missed is made up for by one backup. A failed attempt is repeated after a minute, then ever later, up to
     half an hour; so is one whose end is not known, since its manager was lost.
+
+    Args:
+        now_ms: times that are later by more than clocks of managers differ are of a clock that was set back.
     """
+    latest_ms = now_ms + RETRY_MS
     if status is None or status.schedule_id != schedule.meta.id:
         return 0
-    if schedule.meta.updated_at_ms > status.started_at_ms:
+    if max(status.started_at_ms, status.ended_at_ms) > latest_ms:
+        return 0
+    if latest_ms >= schedule.meta.updated_at_ms > status.started_at_ms:
         return schedule.meta.updated_at_ms
     if not status.ended_at_ms:
         return status.started_at_ms + min(RETRY_MS, schedule.every_ms)
@@ -80,10 +86,11 @@ def deadline_ms(schedule: BackupSchedule, own: BackupStatus) -> int:
     return (own.succeeded_at_ms or schedule.meta.updated_at_ms) + 2 * schedule.every_ms + RETRY_MS
 
 
-def expired(names: Iterable[str], *, cluster: str, schedule: str, keep: int) -> list[str]:
-    """The names to delete: all but the newest of this schedule's. Other files are never among them."""
-    own = sorted((each for each in names if _is_of(each, cluster, schedule)), reverse=True)
-    return own[keep:]
+def expired(names: Iterable[str], made: StoredName, *, keep: int) -> list[str]:
+    """The names to delete: all but the one that was just made and the newest others of its schedule. Other files are
+    never among them."""
+    others = (each for each in names if _is_of(each, made.cluster, made.schedule) and each != str(made))
+    return sorted(others, reverse=True)[keep - 1 :]
 
 
 def unlisted(names: Iterable[str], status: BackupStatus, made: StoredName) -> list[str]:

@@ -67,12 +67,13 @@ class BackupScheduler:
         """A failure is in the status and in the log."""
         schedule = self._store.tables.backup_schedule
         known = self._store.tables.backup_status
-        if schedule is None or self._now_ms() < next_run_ms(schedule, known):
+        now_ms = self._now_ms()
+        if schedule is None or now_ms < next_run_ms(schedule, known, now_ms):
             return
         status = BackupStatus(schedule_id=schedule.meta.id)
         if known is not None and known.schedule_id == schedule.meta.id:
             status.CopyFrom(known)
-        status.started_at_ms, status.ended_at_ms, status.manager_id = self._now_ms(), 0, self._manager_id
+        status.started_at_ms, status.ended_at_ms, status.manager_id = now_ms, 0, self._manager_id
         try:
             await self._commit(status, fence)
             fault("manager.backup.started")
@@ -116,7 +117,7 @@ class BackupScheduler:
                 await target.store(str(name), file)
                 fault("manager.backup.stored")
             names = await target.names()
-            gone = expired(names, cluster=header.cluster, schedule=header.schedule, keep=schedule.keep)
+            gone = expired(names, name, keep=schedule.keep)
             for each in gone:
                 await target.delete(each)
                 fault("manager.backup.expired-deleted")
@@ -124,9 +125,9 @@ class BackupScheduler:
             others = [await self._inspected(target, each) for each in unlisted(present, status, name)[:MAX_INSPECTED]]
             made = self._described(str(name), header, size)
             kept = kept_backups(status, made, present=present, shared=target.shared, keep=schedule.keep)
-            found = [*kept, *(each for each in others if each is not None)]
+            found = [*kept[1:], *(each for each in others if each is not None)]
             del status.backups[:]
-            status.backups.extend(sorted(found, key=lambda each: -each.created_at_ms)[: schedule.keep])
+            status.backups.extend([made, *sorted(found, key=lambda each: -each.created_at_ms)][: schedule.keep])
 
     async def _inspected(self, target: OpenedTarget, name: str) -> StoredBackup | None:
         """A backup that is in the target; None: it is damaged, or was deleted."""

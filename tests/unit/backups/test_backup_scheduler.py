@@ -117,6 +117,22 @@ async def rig(directory: Path) -> AsyncGenerator[Rig]:
         yield Rig(store, backend, directory, fence)
 
 
+def test_a_clock_that_is_set_back_stops_no_backups(directory: Path) -> None:
+    async def scenario() -> None:
+        async with rig(directory) as made:
+            await made.set(keep=1)
+            await made.scheduler().back_up_if_due(made.fence)
+            ahead = made.files()
+            made.now -= 48 * HOUR
+            await made.scheduler().back_up_if_due(made.fence)
+            assert made.files() == [each.name for each in made.status.backups] != ahead
+            assert made.status.backups[0].created_at_ms == made.now
+            view = await made.handler.get(GetBackupScheduleRequest(), ADMIN)
+            assert (view.problem, view.next_at_ms) == ("", made.now + HOUR)
+
+    asyncio.run(scenario())
+
+
 def test_backups_are_made_when_due_and_the_oldest_deleted(directory: Path) -> None:
     async def scenario() -> None:
         async with rig(directory) as made:

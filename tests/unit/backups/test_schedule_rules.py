@@ -19,6 +19,7 @@ from shoal.api.v1.meta_pb2 import Meta
 
 HOUR = 3_600_000
 T0 = 1_700_000_000_000
+LATER = T0 + 60 * HOUR
 
 
 def schedule(every_ms: int = 6 * HOUR, updated_at_ms: int = T0) -> BackupSchedule:
@@ -33,31 +34,39 @@ def status(started: int, ended: int, *, failures: int = 0, succeeded: int = 0) -
 
 
 def test_the_first_backup_is_due_at_once_and_the_next_after_the_period() -> None:
-    assert next_run_ms(schedule(), None) == 0
-    assert next_run_ms(schedule(), BackupStatus(schedule_id="another", started_at_ms=T0)) == 0
-    assert next_run_ms(schedule(), status(T0, T0 + 5)) == T0 + 6 * HOUR
+    assert next_run_ms(schedule(), None, LATER) == 0
+    assert next_run_ms(schedule(), BackupStatus(schedule_id="another", started_at_ms=T0), LATER) == 0
+    assert next_run_ms(schedule(), status(T0, T0 + 5), LATER) == T0 + 6 * HOUR
 
 
 def test_a_changed_schedule_is_tried_at_once() -> None:
-    assert next_run_ms(schedule(updated_at_ms=T0 + 9), status(T0, T0 + 5)) == T0 + 9
+    assert next_run_ms(schedule(updated_at_ms=T0 + 9), status(T0, T0 + 5), LATER) == T0 + 9
 
 
 def test_what_was_missed_is_made_up_for_once() -> None:
     late = T0 + 30 * HOUR
-    assert next_run_ms(schedule(), status(T0, T0 + 5)) < late
-    assert next_run_ms(schedule(), status(late, late + 5)) == late + 6 * HOUR
+    assert next_run_ms(schedule(), status(T0, T0 + 5), LATER) < late
+    assert next_run_ms(schedule(), status(late, late + 5), LATER) == late + 6 * HOUR
+
+
+def test_times_of_a_clock_that_was_set_back_delay_nothing() -> None:
+    year = 365 * 24 * HOUR
+    ahead = status(T0 + year, T0 + year + 5, succeeded=T0 + year + 5)
+    assert next_run_ms(schedule(updated_at_ms=T0 + year - 1), ahead, T0) == 0
+    assert next_run_ms(schedule(updated_at_ms=T0 + year - 1), status(T0, T0 + 5), T0 + 5) == T0 + 6 * HOUR
+    assert next_run_ms(schedule(), status(T0 + 3_000, T0 + 4_000), T0) == T0 + 3_000 + 6 * HOUR
 
 
 def test_an_attempt_without_an_end_is_repeated_after_a_minute() -> None:
-    assert next_run_ms(schedule(), status(T0, 0)) == T0 + RETRY_MS
+    assert next_run_ms(schedule(), status(T0, 0), LATER) == T0 + RETRY_MS
 
 
 @given(st.integers(1, 1000))
 def test_failures_are_retried_ever_later_but_never_later_than_the_period(failures: int) -> None:
-    delay = next_run_ms(schedule(), status(T0, T0 + 5, failures=failures)) - (T0 + 5)
+    delay = next_run_ms(schedule(), status(T0, T0 + 5, failures=failures), LATER) - (T0 + 5)
     assert RETRY_MS <= delay <= MAX_RETRY_MS
     assert failures > 1 or delay == RETRY_MS
-    assert next_run_ms(schedule(every_ms=RETRY_MS), status(T0, T0 + 5, failures=failures)) == T0 + 5 + RETRY_MS
+    assert next_run_ms(schedule(every_ms=RETRY_MS), status(T0, T0 + 5, failures=failures), LATER) == T0 + 5 + RETRY_MS
 
 
 def test_problems_name_the_failure_and_the_last_success() -> None:
@@ -78,6 +87,7 @@ def test_a_schedule_that_does_not_run_is_a_problem() -> None:
 
 
 OWN = [str(stored_name("c1", "s1", T0 + number * HOUR)) for number in range(5)]
+MADE = stored_name("c1", "s1", T0 + 4 * HOUR)
 FOREIGN = [
     str(stored_name("c2", "s1", T0)),
     str(stored_name("c1", "s2", T0)),
@@ -91,7 +101,13 @@ FOREIGN = [
 
 @given(st.permutations([*OWN, *FOREIGN]), st.integers(1, 7))
 def test_only_this_schedules_oldest_are_deleted(names: list[str], keep: int) -> None:
-    assert sorted(expired(names, cluster="c1", schedule="s1", keep=keep)) == OWN[: max(0, 5 - keep)]
+    assert sorted(expired(names, MADE, keep=keep)) == OWN[: max(0, 5 - keep)]
+
+
+def test_what_was_just_made_stays_also_after_the_clock_was_set_back() -> None:
+    made = stored_name("c1", "s1", T0 - 24 * HOUR)
+    assert expired([*OWN, str(made)], made, keep=1) == OWN[::-1]
+    assert expired([*OWN, str(made)], made, keep=2) == OWN[3::-1]
 
 
 def test_names_sort_by_time() -> None:
