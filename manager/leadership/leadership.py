@@ -94,18 +94,28 @@ class Leadership:
         while True:
             try:
                 async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:
-                    await self._register_address(describe())
-                    while True:
-                        changed.clear()
-                        manager = describe()
-                        put = Put(MANAGER.key(manager.id), manager.SerializeToString(), lease)
-                        await self._store.transact((), (put,))
-                        self._lapsed_at = None
-                        await changed.wait()
+                    await self._stay_registered(lease, describe, changed)
             except* (LeaseLost, Unavailable, Timeout, OutcomeUnknown) as ended:
                 _log.warning("cannot register this manager: %s", _reasons(ended))
-                self._lapsed_at = self._lapsed_at or asyncio.get_running_loop().time()
+                self._note_lapse()
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _stay_registered(self, lease: int, describe: Callable[[], Manager], changed: asyncio.Event) -> None:
+        """Until cancelled, as when the lease is lost: noted at once, before the lease is revoked, which may take long."""
+        await self._register_address(describe())
+        try:
+            while True:
+                changed.clear()
+                manager = describe()
+                put = Put(MANAGER.key(manager.id), manager.SerializeToString(), lease)
+                await self._store.transact((), (put,))
+                self._lapsed_at = None
+                await changed.wait()
+        finally:
+            self._note_lapse()
+
+    def _note_lapse(self) -> None:
+        self._lapsed_at = self._lapsed_at or asyncio.get_running_loop().time()
 
     def check_registered(self) -> None:
         """To others, the nodes of a manager that is not registered have lost their manager.

@@ -50,18 +50,24 @@ async def _keep_alive(backend: Backend, lease: int, ttl: int, requested_at: floa
     """Renew the lease until cancelled. It counts as lost when the TTL has passed since the last successful request."""
     expires = requested_at + ttl
     while True:
-        await asyncio.sleep(ttl / 3)
+        await asyncio.sleep(min(ttl / 3, max(0.0, expires - clock())))
         requested_at = clock()
+        if requested_at >= expires:
+            raise LeaseLost(_not_renewed(lease, ttl))
         try:
             async with asyncio.timeout_at(expires):
                 if await backend.keep_alive(lease) <= 0:
                     raise LeaseLost(f"lease {lease:x} has expired")
         except TimeoutError as error:
-            raise LeaseLost(f"lease {lease:x} was not renewed for {ttl} s: etcd is unavailable") from error
+            raise LeaseLost(_not_renewed(lease, ttl)) from error
         except Unavailable as error:
             _log.warning("cannot renew lease %x; retrying: %s", lease, error)
             continue
         expires = requested_at + ttl
+
+
+def _not_renewed(lease: int, ttl: int) -> str:
+    return f"lease {lease:x} was not renewed for {ttl} s: etcd is unavailable"
 
 
 async def _revoke(backend: Backend, lease: int) -> None:
