@@ -12,6 +12,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from manager.etcd.call_durations import measured
+from manager.etcd.call_slots import CallSlots
 from manager.etcd.etcd_errors import (
     BROKEN,
     REPEATABLE,
@@ -47,10 +48,11 @@ from manager.store.transaction import MAX_BYTES, MAX_OPERATIONS, size
 from shoal.errors import Unavailable
 from shoal.rpc.stream_opening import opened
 
-MAX_IN_FLIGHT = 16
-"""Unary calls at once. With 64 the writers starved the watch: its lag grew from 12 to 842 ms."""
 WRITE_SECONDS = 3.5
-"""For a transaction. Who waits for it has an answer within 5 s: made, not made, or unknown, which takes a read."""
+"""For a transaction, all waiting included. Who waits for it has an answer within 5 s: made, not made, or unknown, which
+takes a read."""
+ANSWER_SECONDS = 1.0
+"""Of these, at least, for etcd to answer: what cannot be sent before is not sent."""
 KEEP_ALIVE_SECONDS = 1.0
 """For one renewal of a lease, of which several have to fit in its TTL: a member that hangs is left for another one."""
 REVOKE_SECONDS = 0.75
@@ -94,7 +96,7 @@ class Etcd:
         self._members = members
         self._deadline = deadline_seconds
         self._retry_seconds = retry_seconds
-        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._slots = CallSlots()
         self._max_operations = MAX_OPERATIONS
         self._max_bytes = MAX_BYTES
         self._cluster_id = 0
@@ -240,11 +242,13 @@ class Etcd:
             return await self._write_once(method, request)
 
     async def _write_once(self, method: Method[Request, Response], request: Request) -> Response:
-        member = await self._members.connected(self._deadline)
+        clock, seconds = asyncio.get_running_loop().time, min(WRITE_SECONDS, self._deadline)
+        ends = clock() + seconds
+        send_by = ends - min(ANSWER_SECONDS, seconds / 2)
+        member = await self._members.connected(send_by - clock())
         try:
-            async with self._slots:
-                seconds = min(WRITE_SECONDS, self._deadline)
-                return self._check_cluster(await method(member)(request, timeout=seconds))
+            async with self._slots.turn(send_by):
+                return self._check_cluster(await method(member)(request, timeout=ends - clock()))
         except grpc.aio.AioRpcError as error:
             if error.code() in BROKEN:
                 member.mark_failed()
@@ -266,7 +270,7 @@ class Etcd:
         while True:
             member = await self._members.connected(self._deadline)
             try:
-                async with self._slots:
+                async with self._slots.turn():
                     with measured("read"):
                         return self._check_cluster(await attempt(member))
             except grpc.aio.AioRpcError as error:

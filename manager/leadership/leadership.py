@@ -101,7 +101,7 @@ class Leadership:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _stay_registered(self, lease: int, describe: Callable[[], Manager], changed: asyncio.Event) -> None:
-        """Until cancelled, as when the lease is lost: noted at once, before the lease is revoked, which may take long."""
+        """Until cancelled, as when the lease is lost: noted at once, before it is revoked, which may take 2 s."""
         await self._register_address(describe())
         try:
             while True:

@@ -12,6 +12,7 @@ from shoal.task_group import TaskGroup
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 from tests.fakes.virtual_time import run_virtual
+from tests.polling import until
 
 
 class SilentLeases(MemoryEtcd):
@@ -66,8 +67,7 @@ def test_a_manager_knows_that_its_registration_lapsed_also_while_the_lease_is_no
         async with loaded_store(etcd) as store, TaskGroup() as group:
             leadership = Leadership(store, store.backend, "one")
             entry = group.create_task(leadership.register(lambda: Manager(id="one"), asyncio.Event()))
-            while "one" not in store.tables.managers:
-                await asyncio.sleep(0.1)
+            await until(lambda: "one" in store.tables.managers)
             etcd.silent.set()
             await asyncio.sleep(TTL_SECONDS)
             leadership.check_registered()
