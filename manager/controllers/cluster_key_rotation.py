@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from manager.backups.targets import SECRET_KEY_PURPOSE
 from manager.certificate_authority import cluster_record
+from manager.controllers.record_triggers import wait_for_change
 from manager.file_contents.content_codec import EncryptedCodec
 from manager.store import kinds
 from manager.store.changes import Expect, Write, expect, put
@@ -37,15 +38,14 @@ class ClusterKeyRotation:
             return
         with self._store.follow() as changes:
             while True:
-                await self._reencrypt(fence)
-                async for batch in changes:
-                    if any(change.kind.name in _TRIGGERS for change in batch):
-                        break
+                succeeded = await self._reencrypt(fence)
+                await wait_for_change(changes, _TRIGGERS, succeeded=succeeded)
 
-    async def _reencrypt(self, fence: int) -> None:
+    async def _reencrypt(self, fence: int) -> bool:
+        """Whether everything was written that can be now."""
         if outdated := managers_without_key(self._store.tables, self._keyring):
             _log.info("waiting to use the new cluster key: it is missing on %s", ", ".join(outdated))
-            return
+            return True
         try:
             done = 0
             for write, unchanged in list(reencrypted_records(self._store.tables, self._keyring)):
@@ -54,10 +54,11 @@ class ClusterKeyRotation:
                 done += 1
         except (Conflict, Unavailable, Timeout) as error:
             _log.info("cannot re-encrypt with the new cluster key yet: %s", error)
-            return
+            return False
         if done:
             _log.info("re-encrypted %d records", done)
         _log.info("all data is encrypted with the new cluster key; delete the previous key on every manager")
+        return True
 
 
 def managers_without_key(view: View, keyring: Keyring) -> list[str]:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
+from manager.controllers.record_triggers import wait_for_change
 from manager.file_contents.file_kinds import FILE_KINDS
 from manager.files import file_changes
 from manager.networks import network_handler
@@ -51,13 +52,12 @@ class GarbageCollector:
         """
         with self._store.follow() as changes:
             while True:
-                await self._collect(fence)
-                async for batch in changes:
-                    if any(change.kind.name in _TRIGGERS for change in batch):
-                        break
+                succeeded = await self._collect(fence)
+                await wait_for_change(changes, _TRIGGERS, succeeded=succeeded)
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _collect(self, fence: int) -> None:
+    async def _collect(self, fence: int) -> bool:
+        """Whether all was deleted that can be."""
         try:
             versions = [group for kind in FILE_KINDS for group in file_changes.unused_versions(self._store, kind)]
             for group in (*removable_networks(self._store), *versions, *volume_handler.removable_volumes(self._store)):
@@ -65,6 +65,8 @@ class GarbageCollector:
                 fault("manager.collect.records-deleted")
         except (Conflict, Unavailable, Timeout) as error:
             _log.info("garbage collection postponed: %s", error)
+            return False
+        return True
 
 
 def removable_networks(store: RecordStore) -> Iterator[WriteGroup]:

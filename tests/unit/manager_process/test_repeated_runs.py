@@ -1,0 +1,58 @@
+"""Controllers that run after changes alone run again after a write that failed, in virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from manager.certificate_authority.cluster_record import new_cluster
+from manager.controllers.cluster_key_rotation import ClusterKeyRotation, reencrypted_records
+from manager.controllers.garbage_collector import GarbageCollector
+from manager.store.changes import put
+from manager.store.kinds import CLUSTER, LEADER, NETWORK
+from manager.store.store import Store
+from shoal.api.v1.cluster_pb2 import Leader
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.network_pb2 import Network, NetworkSpec
+from shoal.identity.authority import Authority
+from shoal.identity.keyring import Keyring
+from tests.contract.store.rig import running_store
+from tests.fakes.faulty_backend import FaultyBackend
+from tests.fakes.memory_etcd import MemoryEtcd
+from tests.fakes.virtual_time import run_virtual
+from tests.polling import until
+
+FORMER, CURRENT = bytes(range(32)), bytes(range(1, 33))
+
+
+def collector(store: Store) -> Callable[[int], Awaitable[None]]:
+    return GarbageCollector(store=store).run
+
+
+def rotation(store: Store) -> Callable[[int], Awaitable[None]]:
+    return ClusterKeyRotation(store=store, keyring=Keyring(CURRENT, FORMER)).run
+
+
+def has_work(store: Store) -> bool:
+    """Whether one of the two still has something to write."""
+    keyring = Keyring(CURRENT, FORMER)
+    return bool(store.tables.networks) and any(reencrypted_records(store.tables, keyring))
+
+
+@pytest.mark.parametrize("made", [collector, rotation])
+def test_a_write_whose_answer_is_lost_is_made_again(made: Callable[[Store], Callable[[int], Awaitable[None]]]) -> None:
+    async def scenario() -> None:
+        backend = FaultyBackend(MemoryEtcd())
+        async with running_store(backend) as store:
+            fence = await store.commit([put(LEADER, "", Leader(manager_id="one"))])
+            network = Network(meta=Meta(id="n1"), spec=NetworkSpec(name="front"), removing=True)
+            cluster = new_cluster("c1", Authority.create("c1", datetime.now(UTC)), keyring=Keyring(FORMER), now_ms=1)
+            await store.commit([put(NETWORK, "n1", network), put(CLUSTER, "", cluster)])
+            assert has_work(store)
+            backend.lose_answer(made=False)
+            running = asyncio.ensure_future(made(store)(fence))
+            await until(lambda: not has_work(store))
+            running.cancel()
+
+    run_virtual(scenario())
