@@ -51,7 +51,7 @@ class Worker:
         self._runners: dict[str, TaskRunner] = {}
         self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
         self._recovered: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
-        self._early_exits: dict[str, Exit] = {}
+        self._early_exits: dict[str, Exit] | None = {}
         self._root_collector = RootCollector(deps.runtime, self._tasks)
 
     @property
@@ -107,7 +107,7 @@ class Worker:
         """A container has exited."""
         if runner := self._runners.get(task_id):
             runner.exited(end)
-        elif task_id in self._recovered:
+        elif self._early_exits is not None:  # also while `recover` waits for others than the runtime
             self._early_exits[task_id] = end
 
     def statuses(self) -> list[TaskStatus]:
@@ -183,9 +183,9 @@ class Worker:
             group.create_task(self._root_collector.run(), name="root collection")
             group.create_task(self._stop_disconnected(), name="stop on disconnect")
             self._start_runners(group)
-            for task_id, end in self._early_exits.items():
+            early, self._early_exits = self._early_exits or {}, None
+            for task_id, end in early.items():
                 self.exited(task_id, end)
-            self._early_exits.clear()
             while True:
                 await self._apply(await self._incoming.get())
                 self._start_runners(group)
@@ -211,7 +211,7 @@ class Worker:
         epoch = self._assigned.epoch
         diff = self._assigned.apply(assignments)
         if self._assigned.epoch != epoch:
-            self._journal.write_epoch(self._assigned.epoch)
+            self._deps.journal.write_epoch(self._assigned.epoch)
         self._deps.contents.apply(assignments, self._assigned.revisions.values())
         self._deps.volumes.apply(assignments)
         if diff.cluster:

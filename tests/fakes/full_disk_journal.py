@@ -20,6 +20,10 @@ class JournalOnSmallDisk(Journal):
         self._need_room()
         super().remove(task_id)
 
+    def write_epoch(self, epoch: str) -> None:
+        self._need_room()
+        super().write_epoch(epoch)
+
     def write_cluster(self, change: ClusterDiff) -> None:
         self._need_room()
         super().write_cluster(change)

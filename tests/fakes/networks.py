@@ -1,7 +1,7 @@
 """A datapath in memory."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from agent.assignments.cluster_diff import ClusterDiff
@@ -27,6 +27,7 @@ class FakeNetworks:
         self.cluster = ClusterDiff()
         self.applied: list[tuple[list[NetworkAssignment], list[TaskEndpoint], list[Peer]]] = []
         self.recovered: list[str] = []
+        self.while_recovering: Callable[[], None] = lambda: None
         self.errors: dict[str, ShoalError] = {}
         self.apply_error: ShoalError | None = None
         self.open: Sockets = Sockets()
@@ -78,6 +79,7 @@ class FakeNetworks:
 
     async def recover(self, live: Sequence[Task], options: Mapping[str, NetworkOptions] = NO_OPTIONS) -> None:
         """As `Networks.recover`."""
+        self.while_recovering()
         self.options = dict(options)
         self.recovered = [task.id for task in live]
         self.attached = {task.id: task for task in live}

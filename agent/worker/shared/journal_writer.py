@@ -31,6 +31,7 @@ class JournalWriter:
         self._report_problem = set_problem
         self._cluster = ClusterDiff()
         self._tasks: dict[str, tuple[JournalEntry, ServiceRevision | None] | None] = {}
+        self._epoch: str | None = None
         self._boot_id = ""
         self._problem = ""
         self._has_backlog = asyncio.Event()
@@ -48,6 +49,11 @@ class JournalWriter:
     def remove(self, task_id: str) -> None:
         """Remove a task's entry."""
         self._tasks[task_id] = None
+        self._write()
+
+    def write_epoch(self, epoch: str) -> None:
+        """Write the id of the cluster's epoch."""
+        self._epoch = epoch
         self._write()
 
     def write_boot_id(self, boot_id: str) -> None:
@@ -81,6 +87,9 @@ class JournalWriter:
 
     def _write_all(self) -> None:
         """Write everything pending, the oldest first."""
+        if self._epoch is not None:
+            self._journal.write_epoch(self._epoch)
+            self._epoch = None
         if self._cluster:
             self._journal.write_cluster(self._cluster)
             self._cluster = ClusterDiff()

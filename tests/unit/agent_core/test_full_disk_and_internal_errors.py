@@ -45,7 +45,9 @@ def test_with_a_full_disk_what_managers_say_is_done_and_written_once_there_is_ro
             worker.receive(assign(task("t1"), task("t2")))
             await machine.until("t2", S.RUNNING)
             machine.small.full = True
-            worker.receive(assign(task("t2", desired=S.SHUTDOWN), task("t3")))
+            restored = assign(task("t2", desired=S.SHUTDOWN), task("t3"))
+            restored.epoch = "another"
+            worker.receive(restored)
             await machine.until("t3", S.RUNNING)
             await machine.until("t2", S.SHUTDOWN)
             await machine.until_true(lambda: not worker.knows("t1"))
@@ -60,6 +62,7 @@ def test_with_a_full_disk_what_managers_say_is_done_and_written_once_there_is_ro
             await asyncio.sleep(2 * RETRY_SECONDS)
             kept = Journal(tmp_path / "journal").load()
             assert kept.entries.keys() == {"t2", "t3"} and kept.assigned.networks == {}
+            assert kept.assigned.epoch == "another"
             assert (kept.entries["t2"].status.state, kept.entries["t3"].status.state) == (S.SHUTDOWN, S.RUNNING)
 
     run_virtual(play())

@@ -214,6 +214,18 @@ def test_containers_survive_the_agent_and_are_adopted(machine: Machine) -> None:
     run_virtual(run())
 
 
+def test_a_container_that_exits_while_the_agent_recovers_is_reported(machine: Machine) -> None:
+    async def run() -> None:
+        async with machine.agent() as worker:
+            worker.receive(assign(task("t1")))
+            await machine.until("t1", S.RUNNING)
+        machine.networks.while_recovering = lambda: machine.runtime.end("t1", 3)
+        async with machine.agent():
+            assert (await machine.until("t1", S.FAILED)).exit_code == 3
+
+    run_virtual(run())
+
+
 def test_an_ended_task_whose_journal_was_lost_does_not_run_again(machine: Machine) -> None:
     async def play(worker: Worker) -> None:
         ended = task("t1")
