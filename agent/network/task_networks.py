@@ -174,11 +174,10 @@ class TaskNetworks:
 
     async def detach(self, task_id: str) -> None:
         """See `Networks.detach`. The link itself is deleted a moment later, together with others."""
-        attached = self._attached.pop(task_id, None)
         self._detaching.append(task_id)
         await self._threads.in_kernel(self._detach_pending)
         self._release(task_id)
-        if attached is not None:
+        if (attached := self._attached.pop(task_id, None)) is not None:
             os.close(attached.namespace.descriptor)
         self.request_sweep()
 

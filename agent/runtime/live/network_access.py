@@ -1,6 +1,7 @@
 """The networks of running containers, for others to join and for changes."""
 
 import asyncio
+import os
 from collections.abc import Callable, Collection
 
 from agent.runtime.container_paths import ContainerPaths, ContainerRecord
@@ -18,7 +19,14 @@ class NetworkAccess:
 
     async def join(self, task_id: str) -> Sandbox:
         """As `Runtime.join_network`."""
-        return await asyncio.to_thread(join_network, self._paths, self._find_running(task_id))
+        joining = asyncio.ensure_future(asyncio.to_thread(join_network, self._paths, self._find_running(task_id)))
+        try:
+            return await asyncio.shield(joining)
+        except asyncio.CancelledError:
+            await asyncio.wait([joining])
+            if joining.exception() is None:  # nobody else has its descriptor
+                os.close(joining.result().netns_fd)
+            raise
 
     async def open(self, task_id: str) -> int:
         """As `Runtime.open_network`."""

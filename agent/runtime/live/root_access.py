@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agent.runtime.container_paths import ContainerPaths, ContainerRecord
@@ -151,7 +152,7 @@ class RootAccess:
             raise Refused("the image below this container is not known")
         loop = asyncio.get_running_loop()
         try:
-            mounted = await asyncio.shield(loop.run_in_executor(self._threads, self._mount_layers, opened.layers))
+            mounted = await self._in_thread(partial(self._mount_layers, opened.layers))
         except OSError as error:
             raise Unavailable(f"cannot mount the image's layers: {error.strerror}") from error
         try:
@@ -203,19 +204,24 @@ class RootAccess:
         async with self._locks.of(container_id):
             mounted = self._mounted.get(container_id)
             if mounted is None:
-                work = asyncio.get_running_loop().run_in_executor(self._threads, self._mount_all, container_id, kept)
                 try:
-                    mounted = await asyncio.shield(work)
-                except asyncio.CancelledError:
-                    await asyncio.wait([work])
-                    if work.exception() is None:
-                        _close(work.result())
-                    raise
+                    mounted = await self._in_thread(partial(self._mount_all, container_id, kept))
                 except OSError as error:
                     raise Unavailable(f"cannot mount the files of {container_id}: {error.strerror}") from error
                 self._mounted[container_id] = mounted
             mounted.users += 1
             return mounted
+
+    async def _in_thread(self, mount: Callable[[], _Mounted]) -> _Mounted:
+        """What it mounts; on cancellation nothing stays mounted."""
+        work = asyncio.get_running_loop().run_in_executor(self._threads, mount)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            if work.exception() is None:
+                _close(work.result())
+            raise
 
     async def _unmount(self, container_id: str, mounted: _Mounted) -> None:
         async with self._locks.of(container_id):
