@@ -39,16 +39,32 @@ async def monitor_health(
             since every call leads to a write to the cluster's store.
     """
     state = HealthState(health if health != TaskStatus.NONE else TaskStatus.STARTING)
-    reported = _LastReport()
+    reported, age = _LastReport(), _Age(now_ms() - started_ms)
     try:
         while state.health != TaskStatus.UNHEALTHY:
-            await asyncio.sleep(max(next_delay_ms(state, check, now_ms() - started_ms), MIN_DELAY_MS) / 1000)
+            await asyncio.sleep(max(next_delay_ms(state, check, age.now_ms()), MIN_DELAY_MS) / 1000)
             result = await prober.probe(task_id, check, address)
-            state = after_probe(state, check, passed=result.passed, age_ms=now_ms() - started_ms)
-            if reported.is_due(state.health, result.passed, now_ms()):
+            state = after_probe(state, check, passed=result.passed, age_ms=age.now_ms())
+            if reported.is_due(state.health, result.passed, age.now_ms()):
                 on_change(state.health, result.message)
     finally:
         prober.remove(task_id)
+
+
+class _Age:
+    """How long a container has been running. The host's clock is asked once: it may be set meanwhile, as after a boot.
+
+    Args:
+        first_ms: by that clock, in milliseconds.
+    """
+
+    def __init__(self, first_ms: int) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._first_ms = max(0, first_ms)
+        self._since = self._clock()
+
+    def now_ms(self) -> int:
+        return self._first_ms + round((self._clock() - self._since) * 1000)
 
 
 class _LastReport:

@@ -6,12 +6,13 @@ A container's run may get a new revision, which differs from the one before in t
 import logging
 from functools import partial
 
+from agent.worker.error_handling import describe_error
 from agent.worker.monitoring.container_monitor import StatusChange, set_revision
 from agent.worker.shared.runner_dependencies import RunnerDependencies
 from agent.worker.startup.network_attachment import change_network
 from shoal.api.v1.service_pb2 import ServiceRevision, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskStatus
-from shoal.errors import NotFound, ShoalError
+from shoal.errors import NotFound
 
 _log = logging.getLogger(__name__)
 
@@ -52,18 +53,20 @@ class LiveChanges:
             self._limits = limits
             try:
                 await self._deps.runtime.set_limits(task.id, template.container, template.limits)
-            except ShoalError as error:
-                _log.warning("%s", error)
-                warnings.append(str(error))
+            except Exception as error:
+                why = describe_error(f"limits of task {task.id}", error)
+                _log.warning("%s", why)
+                warnings.append(why)
         if (networks := _networks_of(task, template)) != self._networks:
             self._networks = networks
             try:
                 await change_network(self._deps, task, template)
             except NotFound:
                 _log.info("task %s ended while its networks changed", task.id)
-            except ShoalError as error:
-                _log.warning("networks of task %s: %s", task.id, error)
-                warnings.append(f"its networks could not be changed: {error}")
+            except Exception as error:
+                why = describe_error(f"networks of task {task.id}", error)
+                _log.warning("networks of task %s: %s", task.id, why)
+                warnings.append(f"its networks could not be changed: {why}")
         if not warnings and status.revision == task.revision:
             return None
         link = self._deps.networks.task_link(task.id)

@@ -9,6 +9,7 @@ import tempfile
 from agent.runtime.container_paths import ContainerPaths, ContainerRecord
 from agent.runtime.exec.exec_thread import ExecThread
 from agent.runtime.kernel.cgroups import Cgroups
+from agent.runtime.launch.start_errors import disk_failures
 from agent.runtime.spec.oci_resources import DEFAULT_PIDS, UNLIMITED, resources_section
 from agent.runtime.spec.oci_spec import HostFacts
 from shoal.api.v1.container_pb2 import ContainerSpec
@@ -35,17 +36,21 @@ class LiveLimits:
     async def apply(self, record: ContainerRecord, spec: ContainerSpec, limits: Resources) -> None:
         """As `Runtime.set_limits`."""
         section = live_section(spec, limits, self._host)
-        if "quota" not in section["cpu"]:  # crun 1.8 writes -1, no limit, as a number without sign
-            await asyncio.to_thread(self._cgroups.remove_cpu_quota, record.task_id)
-        with tempfile.NamedTemporaryFile("w", dir=self._paths.bundle(record.task_id), suffix=".json") as file:
-            json.dump(section, file)
-            file.flush()
-            code, message = await self._run(record, ["update", "--resources", file.name])
+        with disk_failures():
+            code, message = await self._update(record, section)
         if code:
             line = " ".join(message.decode(errors="replace").split())[-300:]
             raise Unavailable(
                 f"the limits of task {record.task_id} could not be changed: {line or f'exit code {code}'}"
             )
+
+    async def _update(self, record: ContainerRecord, section: dict[str, dict[str, object]]) -> tuple[int, bytes]:
+        if "quota" not in section["cpu"]:  # crun 1.8 writes -1, no limit, as a number without sign
+            await asyncio.to_thread(self._cgroups.remove_cpu_quota, record.task_id)
+        with tempfile.NamedTemporaryFile("w", dir=self._paths.bundle(record.task_id), suffix=".json") as file:
+            json.dump(section, file)
+            file.flush()
+            return await self._run(record, ["update", "--resources", file.name])
 
     async def _run(self, record: ContainerRecord, options: list[str]) -> tuple[int, bytes]:
         read_end, write_end = os.pipe2(os.O_CLOEXEC)

@@ -95,8 +95,14 @@ def test_unhealthy_needs_as_many_failures_in_a_row_and_is_the_end(
         assert 0 < next_delay_ms(course, plan, age) <= plan.interval_ms
 
 
-def run(plan: Healthcheck, answers: list[int], *, health: TaskStatus.Health.ValueType = STARTING) -> list[str]:
-    """What is told, with the virtual seconds since the container's start; the last answer is for ever."""
+def run(
+    plan: Healthcheck, answers: list[int], *, health: TaskStatus.Health.ValueType = STARTING, set_by_ms: int = 0
+) -> list[str]:
+    """What is told, with the virtual seconds since the container's start; the last answer is for ever.
+
+    Args:
+        set_by_ms: the host's clock is set by so much after a second.
+    """
 
     async def body() -> list[str]:
         loop = asyncio.get_running_loop()
@@ -112,6 +118,9 @@ def run(plan: Healthcheck, answers: list[int], *, health: TaskStatus.Health.Valu
                 await asyncio.sleep(1_000_000)
             return ExecResult(code, f"first\n{code} said\n\n".encode())
 
+        def clock_ms() -> int:
+            return now_ms() + (set_by_ms if now_ms() >= 1_000 else 0)
+
         work = monitor_health(
             prober=HealthProber(containers=ContainersToProbe(execute)),
             task_id="t1",
@@ -119,7 +128,7 @@ def run(plan: Healthcheck, answers: list[int], *, health: TaskStatus.Health.Valu
             address="127.0.0.1",
             health=health,
             started_ms=0,
-            now_ms=now_ms,
+            now_ms=clock_ms,
             on_change=lambda state, line: reported.append(
                 f"{now_ms() / 1000:g} {TaskStatus.Health.Name(state)} {line}"
             ),
@@ -155,6 +164,12 @@ def test_it_goes_on_after_a_restart_of_the_agent() -> None:
     plan = check(interval_ms=10_000, retries=2)
     assert run(plan, [0], health=HEALTHY) == ["0.1 HEALTHY 0 said", "still checked"]
     assert run(plan, [1], health=HEALTHY)[-1] == "10.1 UNHEALTHY 1 said"
+
+
+@pytest.mark.parametrize("set_by_ms", [-3_600_000, 3_600_000])
+def test_the_start_period_is_as_long_as_it_is_though_the_clock_is_set(set_by_ms: int) -> None:
+    plan = check(interval_ms=5_000, start_period_ms=60_000, retries=1)
+    assert run(plan, [1], set_by_ms=set_by_ms) == run(plan, [1])
 
 
 def test_what_the_host_refuses_is_a_failure() -> None:

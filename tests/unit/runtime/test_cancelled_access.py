@@ -30,9 +30,9 @@ async def until(condition: Callable[[], bool]) -> None:
 def open_network_namespaces() -> int:
     """Descriptors of them that this process has."""
     found = 0
-    for each in os.listdir("/proc/self/fd"):
+    for each in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
-            found += os.readlink(f"/proc/self/fd/{each}").startswith("net:")
+            found += str(each.readlink()).startswith("net:")
     return found
 
 
@@ -67,7 +67,7 @@ def test_of_layers_that_were_to_be_mounted_no_descriptor_stays(tmp_path: Path) -
             begun.set()
             assert layers and go.wait(20)
             opened.extend(os.open(tmp_path, os.O_PATH | os.O_CLOEXEC) for _ in range(2))
-            return _Mounted(*opened)
+            return _Mounted(opened[0], opened[1])
 
     async def run() -> None:
         table = ContainerTable(lambda *_: None)

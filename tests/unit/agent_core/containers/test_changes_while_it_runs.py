@@ -1,6 +1,7 @@
 """What reaches a container that runs: its stop and how, a pause, limits and networks."""
 
 import asyncio
+import errno
 from pathlib import Path
 
 import pytest
@@ -118,12 +119,16 @@ def test_new_limits_reach_a_running_container(machine: Machine) -> None:
         receive(worker, 4, 1 << 20)
         await settle()
         assert machine.last("r1").warning == "the kernel refused" and machine.last("r1").state == S.RUNNING
+        machine.runtime.limits_error = OSError(errno.ENOSPC, "No space left on device")
+        receive(worker, 5, 1 << 21)
+        await settle()
+        assert "No space left" in machine.last("r1").warning and machine.last("r1").state == S.RUNNING
         machine.runtime.limits_error = None
 
     async def after_a_restart(worker: Worker) -> None:
         del worker
         await settle()
-        assert machine.runtime.limits == [("r1", 128 << 20), ("r1", 1 << 20)], "set once more, it may be missing"
+        assert machine.runtime.limits == [("r1", 128 << 20), ("r1", 1 << 21)], "set once more, it may be missing"
 
     scenario(machine, play, after_a_restart)
 
