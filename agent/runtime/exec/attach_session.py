@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import socket
+import struct
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -40,6 +41,9 @@ message on each hop to the caller."""
 
 _INPUT = 4096
 """Bytes of standard input in a packet: conmon drops what exceeds its buffer."""
+
+_CONNECT_TIME = struct.pack("ll", 0, 100_000)
+"""A `timeval` of 0.1 seconds: a conmon that runs accepts within one millisecond."""
 
 _STREAMS = {2: StdStream.STDOUT, 3: StdStream.STDERR}
 
@@ -77,7 +81,7 @@ class AttachSession:
         send: sends a signal to its first process.
         on_close: called once, when the session is closed.
     Raises:
-        NotFound: the container has exited.
+        NotFound: the container has exited. Exhausted: more connect at once than conmon accepts, or it hangs.
     """
 
     def __init__(
@@ -95,6 +99,10 @@ class AttachSession:
         try:
             self._has_terminal: bool = json.loads((bundle / "config.json").read_text())["process"]["terminal"]
             self._socket = _connect(bundle)
+        except BlockingIOError:
+            raise Exhausted(
+                f"the supervisor (conmon) of task {bundle.name} accepts no sessions now; try again"
+            ) from None
         except OSError:
             raise NotFound(f"task {bundle.name} is not running") from None
         self._buffer: deque[tuple[StdStream, bytes]] = deque()
@@ -224,8 +232,10 @@ class AttachSession:
 
 
 def _connect(bundle: Path) -> socket.socket:
-    """By descriptor: the address of a socket holds 107 bytes (unix(7))."""
+    """By descriptor: the address of a socket holds 107 bytes (unix(7)). Raises BlockingIOError if conmon does not accept
+    soon; without that bound, one that hangs would stop the event loop."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECT_TIME)
     try:
         directory = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -10,7 +10,7 @@ from agent.health.exec_pool import ExecResult
 from agent.runtime.container_paths import ContainerPaths, ContainerRecord
 from agent.runtime.exec.child_process import ChildProcess
 from agent.runtime.exec.exec_thread import ExecThread
-from shoal.errors import NotFound
+from shoal.errors import NotFound, Unavailable
 
 MAX_OUTPUT = 4096
 """The last bytes of a program's output that are kept."""
@@ -70,9 +70,13 @@ class ProbeExecutor:
             return path
         try:
             process = json.loads((bundle / "config.json").read_text())["process"]
+            draft = path.with_suffix(".new")  # a full disk must leave no half of the file to the next check
+            draft.write_text(json.dumps(process | {"args": list(command), "terminal": False}))
+            draft.replace(path)
         except FileNotFoundError:
             raise NotFound(f"task {record.task_id} has no container") from None
-        path.write_text(json.dumps(process | {"args": list(command), "terminal": False}))
+        except OSError as error:
+            raise Unavailable(f"cannot run the health check: {error.strerror} in {bundle}") from error
         return path
 
 
