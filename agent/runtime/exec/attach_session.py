@@ -232,8 +232,10 @@ class AttachSession:
 
 
 def _connect(bundle: Path) -> socket.socket:
-    """By descriptor: the address of a socket holds 107 bytes (unix(7)). Raises BlockingIOError if conmon accepts nothing
-    for a moment; without that bound, one that hangs would stop the event loop."""
+    """By descriptor: the address of a socket holds 107 bytes (unix(7)).
+
+    Raises BlockingIOError if conmon accepts nothing for a moment: one that hangs would otherwise stop the event loop.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECT_TIME)
     try:
