@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from console.json_text import message_document
-from console.server.json_answers import answer, body_of, text_of
+from console.server.json_answers import answer, body_of, content_of, text_of
 from shoal.api.v1.control_pb2 import (
     CreateFileRequest,
     CreateNetworkRequest,
@@ -73,5 +73,5 @@ def _volume(document: Document) -> CreateVolumeRequest:
 
 
 def _file(document: Document) -> CreateFileRequest:
-    content = text_of(document, "content").encode()
-    return CreateFileRequest(spec=FileSpec(name=text_of(document, "name")), content=content)
+    """Managers refuse one without content, and say so."""
+    return CreateFileRequest(spec=FileSpec(name=text_of(document, "name")), content=content_of(document) or b"")

@@ -1,5 +1,6 @@
 """/api/feed: the cluster, live. /api/events: what happened, and what happens. /api/usage: what tasks use."""
 
+import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
@@ -9,16 +10,18 @@ from console.feed.live_feed import LiveFeed
 from console.handlers.queries import number_query
 from console.handlers.streams import Streams
 from console.json_text import encode
-from shoal.api.v1.control_pb2 import StatsRequest, TaskStats, WatchEventsRequest
+from shoal.api.v1.control_pb2 import StatsRequest, StatsResponse, TaskStats, WatchEventsRequest
 from shoal.api.v1.event_pb2 import Event
 from shoal.errors import InvalidInput
 from shoal.manager_calls.managers import Managers
+from shoal.resumption.event_resumption import EventResumption
+from shoal.resumption.repeated_request import RepeatedRequest
 
 USAGE_MS = 2000
 
 
 class FeedHandlers:
-    """Streams of what changes."""
+    """Streams of what changes, which go on at another manager when one fails."""
 
     def __init__(self, feed: LiveFeed, managers: Managers, streams: Streams) -> None:
         self._feed = feed
@@ -47,13 +50,15 @@ class FeedHandlers:
         return await self._streams.send_all(request, self._usage(call))
 
     async def _usage(self, request: StatsRequest) -> AsyncGenerator[str]:
-        async with aclosing(self._managers.stream(self._managers.control.Stats, request)) as responses:
+        resumption: RepeatedRequest[StatsRequest, StatsResponse] = RepeatedRequest(request)
+        async with aclosing(self._managers.resumed_stream(self._managers.control.Stats, resumption)) as responses:
             async for response in responses:
                 tasks = [_usage_row(each) for each in response.tasks]
                 yield encode({"type": "usage", "tasks": tasks, "warnings": list(response.warnings)})
 
     async def _events(self, request: WatchEventsRequest) -> AsyncGenerator[str]:
-        async with aclosing(self._managers.stream(self._managers.control.WatchEvents, request)) as responses:
+        resumption = EventResumption(request, started_ms=time.time_ns() // 1_000_000)
+        async with aclosing(self._managers.resumed_stream(self._managers.control.WatchEvents, resumption)) as responses:
             async for response in responses:
                 if response.HasField("event"):
                     yield encode({"type": "event", **_event(response.event)})

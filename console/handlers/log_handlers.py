@@ -1,5 +1,6 @@
 """/api/logs: lines of a service's, a stack's or a container's logs, as they come or as a file."""
 
+import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 
@@ -13,6 +14,7 @@ from shoal.api.v1.streams_pb2 import LogChunk
 from shoal.errors import InvalidInput
 from shoal.logs.log_lines import parse_line
 from shoal.manager_calls.managers import Managers
+from shoal.resumption.log_resumption import LogResumption
 
 DEFAULT_TAIL = 500
 MAX_TAIL = 100_000
@@ -33,13 +35,14 @@ class LogHandlers:
         yield web.get("/api/logs/file", self.download)
 
     async def follow(self, request: web.Request) -> web.StreamResponse:
-        """Messages: {"type": "source"}, {"type": "lines"}, {"type": "warning"}."""
+        """Messages: {"type": "source"}, {"type": "lines"}, {"type": "warning"}; they go on at another manager."""
         call = _request_of(request, follow=flag_query(request, "follow"))
         call.tail = number_query(request, "tail", default=DEFAULT_TAIL, most=MAX_TAIL)
         return await self._streams.send_all(request, self._messages(call))
 
     async def _messages(self, call: LogsRequest) -> AsyncGenerator[str]:
-        async with aclosing(self._responses(call)) as responses:
+        resumption = LogResumption(call, started_ns=time.time_ns())
+        async with aclosing(self._managers.resumed_stream(self._managers.control.Logs, resumption)) as responses:
             async for response in responses:
                 if response.HasField("source"):
                     yield encode({"type": "source", **_source(response.source)})
@@ -51,7 +54,8 @@ class LogHandlers:
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Text, a line each: task, time, line."""
         names: dict[str, str] = {}
-        async with aclosing(self._responses(_request_of(request, follow=False))) as responses:
+        call = _request_of(request, follow=False)
+        async with aclosing(self._managers.stream(self._managers.control.Logs, call)) as responses:
             first = await anext(responses, None)  # an error of the call is an answer, and no half of a file
             response = web.StreamResponse(
                 headers={
@@ -67,9 +71,6 @@ class LogHandlers:
                     await response.write(_file_part(each, names))
             await response.write_eof()
             return response
-
-    def _responses(self, call: LogsRequest) -> AsyncGenerator[LogsResponse]:
-        return self._managers.stream(self._managers.control.Logs, call)
 
 
 def _request_of(request: web.Request, *, follow: bool) -> LogsRequest:

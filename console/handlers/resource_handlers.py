@@ -1,7 +1,5 @@
 """/api/volumes/NAME, /api/secrets/NAME, /api/configs/NAME: one of them; new content of the latter two."""
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,7 +8,7 @@ from aiohttp import web
 from console.handlers.file_handlers import attachment_headers
 from console.handlers.queries import flag_query
 from console.json_text import message_document
-from console.server.json_answers import answer, body_of, number_of, text_of
+from console.server.json_answers import answer, body_of, content_of, number_of, text_of
 from shoal.api.v1.control_pb2 import (
     CancelVolumeMoveRequest,
     FileView,
@@ -138,10 +136,8 @@ def _update(file: str, document: Mapping[str, Any]) -> UpdateFileRequest:
         InvalidInput: a label is no text, or content is no base64.
     """
     call = UpdateFileRequest(file=file)
-    if "content" in document:
-        call.content = text_of(document, "content").encode()
-    elif "content_base64" in document:
-        call.content = _decoded(text_of(document, "content_base64"))
+    if (content := content_of(document)) is not None:
+        call.content = content
     added, removed = document.get("labels_add", {}), document.get("labels_remove", [])
     if not isinstance(added, dict) or not isinstance(removed, list):
         raise InvalidInput("labels: must be an object to add and a list to remove")
@@ -150,11 +146,3 @@ def _update(file: str, document: Mapping[str, Any]) -> UpdateFileRequest:
     call.labels_add.update(added)
     call.labels_remove.extend(removed)
     return call
-
-
-def _decoded(text: str) -> bytes:
-    """Raises InvalidInput: it is no base64 (RFC 4648 section 4)."""
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidInput("content: must be base64") from None

@@ -1,5 +1,7 @@
 """JSON in and out, and errors as documents: {"error": TEXT, "faults": [{"path", "message"}]}."""
 
+import base64
+import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,6 +78,22 @@ def text_of(document: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str):
         raise InvalidInput(f"{key}: must be a text")
     return value
+
+
+def content_of(document: Mapping[str, Any]) -> bytes | None:
+    """The content of a secret or config: a text, `content`, or a file's, `content_base64`; None: neither is there.
+
+    Raises:
+        InvalidInput: it is no text, or no base64 (RFC 4648 section 4).
+    """
+    if "content" in document:
+        return text_of(document, "content").encode()
+    if "content_base64" not in document:
+        return None
+    try:
+        return base64.b64decode(text_of(document, "content_base64"), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInput("content: must be base64") from None
 
 
 def number_of(document: Mapping[str, Any], key: str, *, least: int = 0, most: int = 2**31 - 1) -> int:

@@ -9,7 +9,7 @@ import { LastCommand } from "./parts/last-command";
 import { Later } from "./parts/later";
 import { Search } from "./parts/search";
 import { Overview } from "./pages/overview";
-import { Link, useAddress } from "./router";
+import { CONTENT, Link, useAddress, useFocusOnPage } from "./router";
 import type { Session } from "./session";
 import { visible } from "./text";
 import { applyTheme, savedTheme, saveTheme } from "./theme";
@@ -62,13 +62,14 @@ export function App({ session, ended }: { session: Session; ended: () => void })
     return () => clearTimeout(timer);
   }, []);
   const page = path[0] ?? "";
+  useFocusOnPage(path.join("/"));
   useEffect(() => setMenu(false), [path.join("/")]);
   useEffect(() => {
     document.title = `${(path[1] && visible(path[1])) || PAGES.find(([each]) => each === page)?.[1] || "Shoal"} · Shoal`;
   }, [path.join("/")]);
   return (
     <>
-      <a class="skip" href="#content">Skip to the content</a>
+      <a class="skip" href={`#${CONTENT}`}>Skip to the content</a>
       <header class={menu ? "open" : ""}>
         <div class="bar">
           <Link to="/" class="brand"><img src={icon} alt="" />Shoal</Link>
@@ -97,7 +98,7 @@ export function App({ session, ended }: { session: Session; ended: () => void })
       </header>
       <div class="side">
         <Connection />
-        <main id="content" tabIndex={-1}>{page ? <Later load={loadOtherPages} props={{ path }} /> : <Overview />}</main>
+        <main id={CONTENT} tabIndex={-1}>{page ? <Later load={loadOtherPages} props={{ path }} /> : <Overview />}</main>
         <LastCommand />
       </div>
       {searching && <Search close={() => setSearching(false)} />}

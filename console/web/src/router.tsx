@@ -1,15 +1,34 @@
 // Every page has an address; links are links, so that a middle click, "copy address" and "back" do what they should.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { visible } from "./text";
 
 const MOVED = "shoal-moved";
+/** Where the focus goes with another page. */
+export const CONTENT = "content";
+
+let followed = false;
 
 export function navigate(address: string, replace = false): void {
+  const before = location.pathname;
   if (replace) history.replaceState(null, "", address);
   else history.pushState(null, "", address);
+  if (location.pathname !== before) {
+    followed = true;
+    if (!replace) scrollTo(0, 0);
+  }
   window.dispatchEvent(new Event(MOVED));
+}
+
+/** Another page begins at its top, for the keyboard and for screen readers too: what was followed to it is often gone. */
+export function useFocusOnPage(page: string): void {
+  const first = useRef(true);
+  useLayoutEffect(() => {
+    const lost = document.activeElement === document.body;
+    if (!first.current && (followed || lost)) document.getElementById(CONTENT)?.focus({ preventScroll: true });
+    first.current = followed = false;
+  }, [page]);
 }
 
 /** The parts of the path, decoded, and the query. */

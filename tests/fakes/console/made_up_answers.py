@@ -23,6 +23,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.engine_pb2 import ListContainersResponse, ListImagesResponse
 from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.streams_pb2 import ExecOutput, ExecStarted
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.logs.log_lines import timestamp_bytes
 from tests.fakes.console import made_up_objects
@@ -87,7 +88,12 @@ def streams(mark: str = "") -> dict[str, Callable[[], AsyncIterable[Message]]]:
         yield response
         await asyncio.Event().wait()
 
-    return {**made_up_objects.streams(), "WatchEvents": events, "Logs": logs, "Stats": usage}
+    async def terminal() -> AsyncGenerator[Message]:
+        yield ExecOutput(started=ExecStarted(task_name=f"web.1{mark}"))
+        yield ExecOutput(stdout=b"/ # ")
+        await asyncio.Event().wait()
+
+    return {**made_up_objects.streams(), "WatchEvents": events, "Logs": logs, "Stats": usage, "Exec": terminal}
 
 
 def _managers() -> ListManagersResponse:

@@ -1,10 +1,12 @@
 """A console over a cluster that is made up: what benchmarks, pictures and tests of all pages are taken of."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+
+from google.protobuf.message import Message
 
 from console.app import Console, build
 from console.server.assets import Assets
@@ -15,6 +17,9 @@ from shoal.identity.roles import CertificateSubject, Role
 from tests.fakes.console.made_up_answers import answers, streams
 from tests.fakes.console.made_up_cluster import MadeUpCluster
 from tests.unit.console.console_rig import FakeManagers
+
+Answers = Mapping[str, Message | Exception]
+Streams = Mapping[str, Callable[[], AsyncIterable[Message]]]
 
 PAGES = {
     "overview": "/",
@@ -29,6 +34,7 @@ PAGES = {
     "nodes": "/nodes",
     "node": "/nodes/h4",
     "task": "/tasks/task000000004",
+    "terminal": "/terminal/task000000004",
     "jobs": "/jobs",
     "containers": "/containers",
     "run": "/run",
@@ -52,15 +58,19 @@ PAGES = {
 
 
 @asynccontextmanager
-async def made_up_console(made_up: MadeUpCluster, mark: str = "") -> AsyncGenerator[tuple[Console, str]]:
+async def made_up_console(
+    made_up: MadeUpCluster, mark: str = "", *, own_answers: Answers | None = None, own_streams: Streams | None = None
+) -> AsyncGenerator[tuple[Console, str]]:
     """A console that serves on loopback, and its address.
 
     Args:
         mark: of `made_up_answers`.
+        own_answers, own_streams: in place of theirs, by name of the call.
     """
     now = datetime.now(UTC)
     identity = Authority.create("cluster1", now).issue(CertificateSubject("ada", Role.ADMIN, "cluster1"), now)
-    managers: Any = FakeManagers(answers(mark), {**streams(mark), "WatchCluster": made_up.watch})
+    known = {**streams(mark), "WatchCluster": made_up.watch, **(own_streams or {})}
+    managers: Any = FakeManagers({**answers(mark), **(own_answers or {})}, known)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     settings = ConsoleSettings(local=True, listen=f"127.0.0.1:{port}")

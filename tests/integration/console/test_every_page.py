@@ -59,7 +59,7 @@ async def on_every_page(page: Page, check: Check, mark: str = "") -> None:
     """Go to each page, as a link does."""
     for name, path in PAGES.items():
         parts = path.split("/")
-        if mark and len(parts) > 2 and parts[1] not in ("tasks", "deploy", "containers", "images"):
+        if mark and len(parts) > 2 and parts[1] not in ("tasks", "terminal", "deploy", "containers", "images"):
             path, _, query = path.partition("?")
             path += quote(mark, safe="") + (f"?{query}" if query else "")
         await page.evaluate(GO, path)

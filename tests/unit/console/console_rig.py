@@ -18,6 +18,7 @@ from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.manager_calls.acting_user import acting_metadata
+from shoal.resumption.resume_attempts import Resumption
 
 PAGE = b"<!doctype html><title>Shoal</title>"
 ASSETS = Assets(
@@ -74,6 +75,12 @@ class FakeManagers:
         self.requests.append((method, request))
         async for each in self.streams[method]():
             yield each
+
+    async def resumed_stream(self, method: str, resumption: Resumption[Any, Any]) -> AsyncGenerator[Message]:
+        """Until it ends; whether it is resumed is the managers' affair (`Managers.resumed_stream`)."""
+        async for each in self.stream(method, resumption.request()):
+            if (unseen := resumption.unseen(each)) is not None:
+                yield unseen
 
 
 @dataclass

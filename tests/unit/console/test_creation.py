@@ -10,6 +10,7 @@ from shoal.api.v1.control_pb2 import (
     StoreView,
     VolumeView,
 )
+from shoal.api.v1.file_pb2 import FileSpec
 from shoal.errors import AlreadyExists
 from tests.unit.console.console_rig import Browser, FakeManagers
 from tests.unit.console.test_handlers import with_browser
@@ -43,6 +44,11 @@ def test_what_services_use_is_created() -> None:
         assert response.status == 201 and await response.json() == {}
         made = fake.requests[-1][1]
         assert isinstance(made, CreateFileRequest) and (made.spec.name, made.content) == ("key", "pä".encode())
+        assert (await page.post("/api/secrets", {"name": "key", "content_base64": "AP8="})).status == 201
+        assert fake.requests[-1][1] == CreateFileRequest(spec=FileSpec(name="key"), content=b"\0\xff")
+        before = len(fake.requests)
+        assert (await page.post("/api/secrets", {"name": "key", "content_base64": "AP8"})).status == 400
+        assert len(fake.requests) == before
         refused = await page.post("/api/configs", {"name": "site", "content": ""})
         assert (refused.status, (await refused.json())["error"]) == (409, 'config "site" already exists')
         assert (await page.post("/api/volumes", {"name": 3, "driver": ""})).status == 400

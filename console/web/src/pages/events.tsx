@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { openStream } from "../feed/first-stream";
+import { keepStream } from "../feed/kept-stream";
 import { Text } from "../parts/basics";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { setQuery, useAddress } from "../router";
@@ -19,6 +19,8 @@ interface Event {
   message: string;
 }
 
+type Message = ({ type: "event" } & Event) | { type: "warning"; message: string };
+
 export function Events() {
   const filter = useAddress().query.get("q") ?? "";
   const [events, setEvents] = useState<Event[]>([]);
@@ -26,23 +28,23 @@ export function Events() {
   useEffect(() => {
     const waiting: Event[] = [];
     let frame = 0, number = 0;
-    const socket = openStream(`/api/events?since=${Date.now() - HOUR}`);
     const flush = (): void => {
       frame = 0;
       const fresh = waiting.splice(0).reverse();
       setEvents((before) => [...fresh, ...before].slice(0, KEPT));
     };
-    socket.onmessage = (message: MessageEvent<string>) => {
-      const found = JSON.parse(message.data) as Event & { type: string; error?: string };
-      if (found.type === "event") waiting.push({ ...found, number: number++ });
-      else setProblem(found.error ?? found.message);
-      frame ||= requestAnimationFrame(flush);
-    };
-    socket.onclose = () => setProblem("the stream of events has ended; load the page again");
+    const stop = keepStream<Message>(() => `/api/events?since=${Date.now() - HOUR}`, {
+      begin: () => setEvents([]),
+      message: (found) => {
+        if (found.type === "warning") return setProblem(found.message);
+        waiting.push({ ...found, number: number++ });
+        frame ||= requestAnimationFrame(flush);
+      },
+      problem: setProblem,
+    });
     return () => {
       cancelAnimationFrame(frame);
-      socket.onclose = null;
-      socket.close();
+      stop();
     };
   }, []);
   const rows = filter

@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { get, part, post, textOf } from "../api";
 import { Action, CommandLine, ConfirmByName, Dialog, Text } from "../parts/basics";
+import { base64Of, ChooseFile } from "../parts/file-content";
 import { Facts, labelList, namesAsLinks, TasksOf } from "../parts/users";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { Link, navigate } from "../router";
@@ -126,23 +127,15 @@ function labelsOf(lines: string): Record<string, string> {
   return Object.fromEntries(lines.split("\n").filter((each) => each.trim()).map((each) => [each.split("=", 1)[0]!.trim(), each.includes("=") ? each.slice(each.indexOf("=") + 1) : ""]));
 }
 
-const base64Of = (file: File): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,/, ""));
-    reader.onerror = () => reject(new Error(`${file.name} cannot be read`));
-    reader.readAsDataURL(file);
-  });
-
 /** New content and other labels. A secret's field is empty at first: what it has now is nowhere to be read. */
 function Update({ kind, view, name, done, close }: { kind: FileKind; view: View; name: string; done: (services: string[]) => void; close: () => void }) {
   const one = kind.slice(0, -1), old = view.spec?.labels ?? {};
   // Fields of forms have lines that end in LF; what had CRLF keeps it.
   const [before] = useState(view.content ?? ""), crlf = before.includes("\r\n"), shown = before.replaceAll("\r\n", "\n");
-  const [content, setContent] = useState(shown), [lines, setLines] = useState(linesOf(old)), [empty, setEmpty] = useState(false);
+  const [content, setContent] = useState(shown), [lines, setLines] = useState(linesOf(old));
   const [file, setFile] = useState<File | null>(null);
   const labels = labelsOf(lines), added = Object.entries(labels).filter(([key, value]) => old[key] !== value), removed = Object.keys(old).filter((key) => !(key in labels));
-  const fresh = content !== shown || empty || !!file;
+  const fresh = content !== shown || !!file;
   const line = [
     "shoal", one, "update", ...added.map(([key, value]) => `--label-add ${shellWord(`${key}=${value}`)}`), ...removed.map((key) => `--label-rm ${shellWord(key)}`), shellWord(name), fresh && shellWord(file?.name ?? "FILE"),
   ].filter(Boolean).join(" ");
@@ -159,10 +152,7 @@ function Update({ kind, view, name, done, close }: { kind: FileKind; view: View;
         {kind === "secrets" || view.content === null ? "New content" : "Content"}
         <textarea rows={10} value={content} disabled={!!file} spellcheck={false} autocomplete="off" onInput={(event) => setContent(event.currentTarget.value)} />
       </label>
-      <label>Or a file, as it is <input type="file" onChange={(event) => setFile(event.currentTarget.files?.[0] ?? null)} /></label>
-      {!shown && !content && !file && (
-        <label class="switch"><input type="checkbox" checked={empty} onChange={(event) => setEmpty(event.currentTarget.checked)} /> Make it empty</label>
-      )}
+      <ChooseFile choose={setFile} />
       <label>Labels, a NAME=VALUE a line <textarea rows={3} value={lines} spellcheck={false} onInput={(event) => setLines(event.currentTarget.value)} /></label>
       <p class="quiet">New content is a new version: services that follow it are updated to it, those that pin a version are not.</p>
       <CommandLine line={line} />

@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { openStream } from "../feed/first-stream";
+import { keepStream } from "../feed/kept-stream";
 import { CommandLine, Text } from "../parts/basics";
 import { count, timeText, visibleLine } from "../text";
 
@@ -16,8 +16,7 @@ interface Line {
 type Message =
   | { type: "source"; id: string; name: string; node: string }
   | { type: "lines"; lines: [string, number, number, string][] }
-  | { type: "warning"; message: string }
-  | { type: "error"; error: string };
+  | { type: "warning"; message: string };
 
 /** The newest lines of all tasks together, as they come. */
 export function Logs({ query, line }: { query: string; line: string }) {
@@ -30,35 +29,37 @@ export function Logs({ query, line }: { query: string; line: string }) {
 
   useEffect(() => {
     if (!follow) return;
-    lines.current = [];
-    setNotices([]);
+    const begin = (): void => {
+      lines.current = [];
+      setNotices([]);
+    };
+    begin();
     let number = 0, frame = 0;
-    const socket = openStream(`/api/logs?${query}&follow=1`);
     const draw = (): void => {
       frame ||= requestAnimationFrame(() => {
         frame = 0;
         setVersion((before) => before + 1);
       });
     };
-    const notice = (text: string): void => setNotices((before) => [...before.slice(-4), text]);
-    socket.onmessage = (event: MessageEvent<string>) => {
-      const message = JSON.parse(event.data) as Message;
-      if (message.type === "source") names.current.set(message.id, message.name);
-      else if (message.type === "warning") notice(message.message);
-      else if (message.type === "error") notice(message.error);
-      else {
-        for (const [task, at, isError, text] of message.lines) {
-          lines.current.push({ number: number++, task, at, isError: !!isError, text: at ? text : "lines before this were lost" });
+    const notice = (text: string): void => setNotices((before) => [...before.filter((each) => each !== text).slice(-4), text]);
+    const stop = keepStream<Message>(() => `/api/logs?${query}&follow=1`, {
+      begin,
+      message: (message) => {
+        if (message.type === "source") names.current.set(message.id, message.name);
+        else if (message.type === "warning") notice(message.message);
+        else {
+          for (const [task, at, isError, text] of message.lines) {
+            lines.current.push({ number: number++, task, at, isError: !!isError, text: at ? text : "lines before this were lost" });
+          }
+          if (lines.current.length > KEPT) lines.current.splice(0, lines.current.length - KEPT);
+          draw();
         }
-        if (lines.current.length > KEPT) lines.current.splice(0, lines.current.length - KEPT);
-        draw();
-      }
-    };
-    socket.onclose = (event) => event.code !== 1000 && notice("the log has ended; resume to read it again");
+      },
+      problem: (text) => text && notice(text),
+    });
     return () => {
       cancelAnimationFrame(frame);
-      socket.onclose = null;
-      socket.close();
+      stop();
     };
   }, [query, follow]);
 

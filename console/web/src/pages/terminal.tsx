@@ -11,6 +11,9 @@ import { adoptStyles } from "../parts/adopted-styles";
 import { taskName } from "../parts/names";
 import { shellWord } from "../text";
 
+const LEAVE = "Tab and Escape go to the shell. Shift-Tab leaves the terminal backwards, Ctrl-Shift-L forwards.";
+const isLeaving = ({ ctrlKey, shiftKey, altKey, metaKey, code }: KeyboardEvent): boolean => ctrlKey && shiftKey && !altKey && !metaKey && code === "KeyL";
+
 type Message =
   | { type: "started"; task: string }
   | { type: "end"; code: number; error: string }
@@ -21,7 +24,7 @@ export default function Terminal({ id }: { id: string }) {
   const task = store.tasks.get(id);
   const [run, setRun] = useState(0);
   const [state, setState] = useState("connecting");
-  const place = useRef<HTMLDivElement>(null);
+  const place = useRef<HTMLDivElement>(null), after = useRef<HTMLDivElement>(null);
   const name = task ? taskName(store, task) : id;
 
   useEffect(() => {
@@ -32,6 +35,13 @@ export default function Terminal({ id }: { id: string }) {
     screen.loadAddon(fit);
     screen.open(place.current);
     fit.fit();
+    screen.textarea?.setAttribute("aria-description", LEAVE);
+    screen.attachCustomKeyEventHandler((event) => {
+      if (!isLeaving(event)) return true;
+      event.preventDefault();
+      after.current?.focus();
+      return false;
+    });
     const socket = openStream(`/api/terminal?task=${encodeURIComponent(id)}&columns=${screen.cols}&rows=${screen.rows}`);
     socket.binaryType = "arraybuffer";
     const encoder = new TextEncoder();
@@ -71,7 +81,10 @@ export default function Terminal({ id }: { id: string }) {
         </p>
       )}
       <div class="terminal" ref={place} />
-      <CommandLine line={`shoal exec -it ${shellWord(id)} sh`} />
+      <div ref={after} tabIndex={-1} role="group" aria-label="After the terminal">
+        <p class="quiet">{LEAVE}</p>
+        <CommandLine line={`shoal exec -it ${shellWord(id)} sh`} />
+      </div>
     </>
   );
 }

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { openStream } from "../feed/first-stream";
+import { keepStream } from "../feed/kept-stream";
 import { Text } from "../parts/basics";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { cpuText, memoryText } from "../text";
@@ -25,7 +25,11 @@ interface Sample {
   traffic: number;
 }
 
-type Message = { type: "usage"; tasks: Task[]; warnings: string[] } | { type: "error"; error: string };
+interface Message {
+  type: "usage";
+  tasks: Task[];
+  warnings: string[];
+}
 
 const rateText = (bytes: number): string => `${memoryText(bytes)}/s`;
 
@@ -35,23 +39,23 @@ export function Usage({ query, line }: { query: string; line: ComponentChildren 
   const [notices, setNotices] = useState<string[]>([]);
   useEffect(() => {
     let before = new Map<string, number>();
-    const socket = openStream(`/api/usage?${query}`);
-    socket.onmessage = (event: MessageEvent<string>) => {
-      const message = JSON.parse(event.data) as Message;
-      if (message.type === "error") return setNotices([message.error]);
-      const now = new Map(message.tasks.map((each) => [each.id, each.received + each.sent]));
-      const sample: Sample = { cpus: 0, memory: 0, traffic: 0 };
-      for (const each of message.tasks) {
-        sample.cpus += each.cpus;
-        sample.memory += each.memory;
-        sample.traffic += Math.max(0, (now.get(each.id) ?? 0) - (before.get(each.id) ?? now.get(each.id) ?? 0)) / SECONDS;
-      }
-      before = now;
-      setTasks(message.tasks);
-      setNotices(message.warnings);
-      setSamples((all) => [...all, sample].slice(-SAMPLES));
-    };
-    return () => socket.close();
+    return keepStream<Message>(() => `/api/usage?${query}`, {
+      begin: () => void (before = new Map()),
+      message: (message) => {
+        const now = new Map(message.tasks.map((each) => [each.id, each.received + each.sent]));
+        const sample: Sample = { cpus: 0, memory: 0, traffic: 0 };
+        for (const each of message.tasks) {
+          sample.cpus += each.cpus;
+          sample.memory += each.memory;
+          sample.traffic += Math.max(0, (now.get(each.id) ?? 0) - (before.get(each.id) ?? now.get(each.id) ?? 0)) / SECONDS;
+        }
+        before = now;
+        setTasks(message.tasks);
+        setNotices(message.warnings);
+        setSamples((all) => [...all, sample].slice(-SAMPLES));
+      },
+      problem: (text) => setNotices(text ? [text] : []),
+    });
   }, [query]);
   return (
     <section aria-label="Usage">

@@ -1,4 +1,4 @@
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Look, Task } from "../feed/rows";
 import { lookOf, stateText } from "../feed/rows";
@@ -73,12 +73,20 @@ export function Action(props: {
   );
 }
 
-/** A modal dialog of the browser's own: it keeps the focus and ends with Escape. */
-export function Dialog(props: { title: string; close: () => void; children: ComponentChildren }) {
+/** A modal dialog of the browser's own: it keeps the focus and ends with Escape. What had the focus gets it back. */
+export function useModal(): RefObject<HTMLDialogElement | null> {
   const element = useRef<HTMLDialogElement>(null);
   useEffect(() => {
+    const before = document.activeElement;
     element.current?.showModal();
+    // One that leaves the document without being closed leaves the focus nowhere.
+    return () => before instanceof HTMLElement && before.focus();
   }, []);
+  return element;
+}
+
+export function Dialog(props: { title: string; close: () => void; children: ComponentChildren }) {
+  const element = useModal();
   return (
     <dialog ref={element} onClose={props.close} aria-label={visible(props.title)}>
       <h2>{visible(props.title)}</h2>

@@ -6,6 +6,7 @@ import { isLive } from "../feed/rows";
 import { store } from "../feed/store";
 import { navigate } from "../router";
 import { visible } from "../text";
+import { useModal } from "./basics";
 import { taskName } from "./names";
 
 const SHOWN = 12;
@@ -43,17 +44,15 @@ type Listed = Record<string, Row[]>;
 const LISTS = ["containers", "images", "networks", "volumes", "secrets", "configs"];
 
 export function Search({ close }: { close: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
+  const dialog = useModal(), list = useRef<HTMLUListElement>(null);
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
-  useEffect(() => {
-    dialog.current?.showModal();
-  }, []);
   const [listed, setListed] = useState<Listed>({});
   useEffect(() => {
     for (const kind of LISTS) get<Row[]>(`/api/${kind}`).then((rows) => setListed((before) => ({ ...before, [kind]: rows })), () => undefined);
   }, []);
   const hits = useMemo(() => find(text.trim().toLowerCase(), listed), [text, listed]);
+  useEffect(() => list.current?.children[chosen]?.scrollIntoView({ block: "nearest" }), [chosen]);
   const open = (hit: Hit | undefined): void => {
     if (!hit) return;
     close();
@@ -74,7 +73,7 @@ export function Search({ close }: { close: () => void }) {
       <input role="combobox" aria-expanded="true" aria-controls="hits" aria-activedescendant={hits.length ? `hit-${chosen}` : undefined}
         aria-label="Search everything" placeholder="Search everything" value={text} autofocus autocomplete="off"
         onInput={(event) => (setText(event.currentTarget.value), setChosen(0))} onKeyDown={key} />
-      <ul id="hits" role="listbox" aria-label="Found">
+      <ul id="hits" ref={list} role="listbox" aria-label="Found">
         {hits.map((hit, at) => (
           <li id={`hit-${at}`} key={hit.kind + hit.to} role="option" aria-selected={at === chosen} onClick={() => open(hit)}>
             <bdi>{visible(hit.text)}</bdi> <span class="quiet">{hit.kind}</span>
