@@ -9,7 +9,7 @@ from manager.images import image_records
 from manager.images.container_conflicts import check_containers
 from manager.images.filter_moments import moment_ms
 from manager.images.image_deletion import ImageDeletion
-from manager.images.image_locks import lock_key, named_lock
+from manager.images.image_locks import is_exclusive, lock_key, named_lock
 from manager.images.image_records import FoundImage, contents_of, find_image, image_view, views
 from manager.images.image_removal import Removal, naming, parts_of, removal, untagging
 from manager.images.image_repository_client import StoredImages
@@ -42,6 +42,10 @@ T = TypeVar("T")
 
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.05
+_POLL_SECONDS = 0.1
+
+REMOVAL_SECONDS = 21.0
+"""For a removal that is under way: deleting the bytes takes 20 s at most. Callers wait for 30."""
 
 
 class ImageHandler:
@@ -49,9 +53,18 @@ class ImageHandler:
 
     Args:
         contents: whether bytes are there; they are put there by whoever pulls, loads or builds.
+        removal_seconds: so long a name for an image waits while that is being removed.
     """
 
-    def __init__(self, *, store: RecordStore, contents: StoredImages, now_ms: NowMs) -> None:
+    def __init__(
+        self,
+        *,
+        store: RecordStore,
+        contents: StoredImages,
+        now_ms: NowMs,
+        removal_seconds: float = REMOVAL_SECONDS,
+    ) -> None:
+        self._removal_seconds = removal_seconds
         self._store = store
         self._contents = contents
         self._now_ms = now_ms
@@ -61,12 +74,14 @@ class ImageHandler:
         """Give a digest a name. An image that loses its last name so stays, without one, until it is pruned.
 
         Raises:
-            InvalidInput: with all faults. NotFound: the bytes are not in the cluster's image repository.
-            Refused: the cluster has none. Conflict: the image is being removed.
+            InvalidInput: with all faults. NotFound: the bytes are not in the cluster's image repository, or not any
+                more: then whoever has put them there does so again. Refused: the cluster has no repository.
+            Conflict: the image is being removed, and that takes long.
         """
         faults = list(check_image(request.image))
         if faults:
             raise InvalidInput(faults)
+        await self._until_removed(request.image)
         return await _retried(lambda: self._set(request.image))
 
     async def get(self, request: GetImageRequest, caller: Caller) -> ImageView:
@@ -122,6 +137,18 @@ class ImageHandler:
         answer.CopyFrom(record)
         answer.meta.version = version
         return answer
+
+    async def _until_removed(self, image: Image) -> None:
+        """Wait while bytes of the image are being deleted."""
+        keys = [lock_key(each) for each in (image.digest, *parts_of(image))]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._removal_seconds):
+                while any(map(self._is_being_removed, keys)):  # noqa: ASYNC110  (any manager may be deleting them)
+                    await asyncio.sleep(_POLL_SECONDS)
+
+    def _is_being_removed(self, key: str) -> bool:
+        lock = self._store.tables.names.get(key)
+        return lock is not None and is_exclusive(lock, self._now_ms())
 
     async def _lock(self, digest: str) -> int:
         """Make the lock of a digest that has none, before its bytes are looked for: a removal that comes and goes

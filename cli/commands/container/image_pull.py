@@ -2,10 +2,12 @@
 registries: import this module where it is used.
 """
 
+from functools import partial
+
 import click
 
 from cli.client import Client
-from cli.commands.image.image_calls import set_image
+from cli.commands.image.image_calls import name_copied_image
 from cli.commands.image.image_options import registries_with_logins, run
 from cli.commands.image.image_transfer import transfer
 from cli.images.cluster_images import describe_image
@@ -33,8 +35,9 @@ def pull_into_cluster(
     """
     registries = registries_with_logins(ctx, None, [reference, parse(repository)])
     single = Platform(*platform) if platform else None
-    image = transfer(ClusterRepository(repository, registries), reference, single, quiet=quiet)
-    return ImageView(image=set_image(client, image), names=[image.name])
+    copy = partial(transfer, ClusterRepository(repository, registries), reference, single)
+    image = copy(quiet=quiet)
+    return ImageView(image=name_copied_image(client, image, partial(copy, quiet=True)), names=[image.name])
 
 
 def unlisted_image(ctx: click.Context, reference: ImageReference) -> Image:

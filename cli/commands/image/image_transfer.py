@@ -1,5 +1,7 @@
 """`shoal pull`."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -7,7 +9,7 @@ import click
 from cli.client import Client
 from cli.commands.common.common_options import examples, pass_client
 from cli.commands.common.name_completion import names_of
-from cli.commands.image.image_calls import get_image, set_image
+from cli.commands.image.image_calls import get_image, name_copied_image
 from cli.commands.image.image_options import (
     content_trust_option,
     platform_option,
@@ -69,8 +71,8 @@ def pull(
     elif not quiet and not requested.tag and not requested.digest:
         click.echo("Using default tag: latest", err=True)
     for reference in references:
-        image = transfer(ClusterRepository(cluster, known), reference, platform, quiet=quiet)
-        _name(client, image, reference, quiet=quiet)
+        copy = partial(transfer, ClusterRepository(cluster, known), reference, platform)
+        _name(client, copy, reference, quiet=quiet)
 
 
 def transfer(cluster: ClusterRepository, reference: ImageReference, platform: Platform | None, *, quiet: bool) -> Image:
@@ -86,9 +88,10 @@ def transfer(cluster: ClusterRepository, reference: ImageReference, platform: Pl
         return run(pull_image(cluster, reference, bars, platform=platform), reference.domain)
 
 
-def _name(client: Client, image: Image, reference: ImageReference, *, quiet: bool) -> None:
+def _name(client: Client, copy: Callable[..., Image], reference: ImageReference, *, quiet: bool) -> None:
+    image = copy(quiet=quiet)
     before = _digest_before(client, image.name)
-    set_image(client, image)
+    image = name_copied_image(client, image, partial(copy, quiet=True))
     if not quiet:
         click.echo(f"Digest: {image.digest}")
         status = "Image is up to date for" if before == image.digest else "Downloaded newer image for"

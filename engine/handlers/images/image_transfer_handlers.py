@@ -78,10 +78,14 @@ class ImageTransferHandlers:
         """One image; its lines."""
         before = await self._pool.find_digest(str(reference))
         async with self._pool.opened(reference, auth) as (distribution, repository):
-            lines = _PullLines(emit, reference)
-            image = await repository.pull(distribution.repository(reference), reference, lines, platform=platform)
-        lines.begin()
-        await self._pool.set(image)
+            lines, source = _PullLines(emit, reference), distribution.repository(reference)
+            image = await repository.pull(source, reference, lines, platform=platform)
+            lines.begin()
+            try:
+                await self._pool.set(image)
+            except NotFound:  # it was being removed meanwhile, and is copied once more
+                image = await repository.pull(source, reference, lines, platform=platform)
+                await self._pool.set(image)
         emit({"status": f"Digest: {image.digest}"})
         known = "Image is up to date for" if before == image.digest else "Downloaded newer image for"
         emit({"status": f"Status: {known} {reference.familiar}"})

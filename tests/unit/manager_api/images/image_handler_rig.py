@@ -1,9 +1,10 @@
 """The images' calls of a manager, on a registry that only remembers what it was to forget."""
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 
-from manager.images.image_handler import ImageHandler
+from manager.images.image_handler import REMOVAL_SECONDS, ImageHandler
 from shoal.api.v1.engine_pb2 import (
     Filter,
     GetImageRequest,
@@ -28,12 +29,16 @@ class FakeContents:
         self.missing: set[str] = set()
         self.failure: ShoalError | None = None
         self.during_forget: Callable[[], object] = lambda: None
+        self.goes_on: asyncio.Event | None = None
+        """Deletions wait for it."""
 
     async def has(self, digest: str, parts: Sequence[str] = ()) -> bool:
         return self.missing.isdisjoint((digest, *parts))
 
     async def forget(self, digest: str) -> None:
         self.during_forget()
+        if self.goes_on is not None:
+            await self.goes_on.wait()
         if self.failure is not None:
             raise self.failure
         self.forgotten.append(digest)
@@ -78,10 +83,14 @@ def index_of(name: str, *texts: str) -> Image:
 class Rig:
     """The images' calls of one manager."""
 
-    def __init__(self, api: Api, contents: FakeContents | None = None) -> None:
+    def __init__(
+        self, api: Api, contents: FakeContents | None = None, *, removal_seconds: float = REMOVAL_SECONDS
+    ) -> None:
         self.now = 1_000_000
         self.contents = contents or FakeContents()
-        self.handler = ImageHandler(store=api.store, contents=self.contents, now_ms=lambda: self.now)
+        self.handler = ImageHandler(
+            store=api.store, contents=self.contents, now_ms=lambda: self.now, removal_seconds=removal_seconds
+        )
 
     async def set(self, *arguments: str, **more: object) -> Image:
         return await self.handler.set(SetImageRequest(image=image_of(*arguments, **more)), ADMIN)  # type: ignore[arg-type]

@@ -146,7 +146,10 @@ def test_whatever_has_a_name_has_its_bytes(seed: int) -> None:
         chance = Random(seed)
         contents, not_named = SlowContents(chance), set[str]()
         async with two_managers() as managers:
-            handlers = [ImageHandler(store=each.store, contents=contents, now_ms=lambda: 1) for each in managers]
+            handlers = [
+                ImageHandler(store=each.store, contents=contents, now_ms=lambda: 1, removal_seconds=0.0)
+                for each in managers
+            ]
             settings = put(CLUSTER_SETTINGS, "", ClusterSettings(image_repository="registry:5000/shoal/pool"))
             fence = await managers[1].store.commit([put(LEADER, "", Leader(manager_id="m")), settings])
             collector = RemovedImageCollector(store=managers[1].store, contents=contents, now_ms=lambda: 1)
@@ -185,7 +188,7 @@ def test_whatever_has_a_name_has_its_bytes(seed: int) -> None:
 
 def test_a_removal_that_was_broken_off_is_no_obstacle_for_ever() -> None:
     async def scenario(api: Api) -> None:
-        rig = Rig(api)
+        rig = Rig(api, removal_seconds=0.0)
         await rig.set("web:1", "a")
 
         def crash() -> None:
@@ -198,6 +201,28 @@ def test_a_removal_that_was_broken_off_is_no_obstacle_for_ever() -> None:
             await rig.set("web:1", "a")
         rig.now += REMOVING_MS
         assert (await rig.set("web:1", "a")).name == "docker.io/library/web:1"
+
+    with_api(scenario)
+
+
+def test_who_names_an_image_that_is_being_removed_waits_and_is_told_to_push_it_again() -> None:
+    async def scenario(api: Api) -> None:
+        rig = Rig(api)
+        digest = (await rig.set("web:1", "a")).digest
+        rig.contents.goes_on, begun = asyncio.Event(), asyncio.Event()
+        rig.contents.during_forget = begun.set
+        removing = asyncio.create_task(rig.remove("web:1"))
+        await begun.wait()
+        naming = asyncio.create_task(rig.set("web:1", "a"))
+        await asyncio.wait([naming], timeout=0.8)
+        assert not naming.done()
+        rig.contents.missing.add(digest)
+        rig.contents.goes_on.set()
+        await removing
+        with pytest.raises(NotFound, match="push it again"):
+            await naming
+        rig.contents.missing.clear()
+        assert (await rig.set("web:1", "a")).digest == digest
 
     with_api(scenario)
 

@@ -35,7 +35,7 @@ class LeaderRig(Rig):
     """The same manager, which leads."""
 
     def __init__(self, api: Api) -> None:
-        super().__init__(api)
+        super().__init__(api, removal_seconds=0.0)
         self.api = api
         self.collector = RemovedImageCollector(store=api.store, contents=self.contents, now_ms=lambda: self.now)
 
