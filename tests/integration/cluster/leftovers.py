@@ -49,8 +49,9 @@ def remove_all(cluster: Cluster, *, keep_images: bool = False) -> None:
 def _remove_containers(client: Client) -> None:
     containers = ContainersStub(client.channel)
     for each in client.call(containers.ListContainers, ListContainersRequest(all=True)).containers:
-        name = each.container.meta.id
-        client.call(containers.RemoveContainer, RemoveContainerRequest(container=name, force=True, remove_volumes=True))
+        request = RemoveContainerRequest(container=each.container.meta.id, force=True, remove_volumes=True)
+        with suppress(NotFound):  # its run has ended meanwhile, and it was removed with it
+            client.call(containers.RemoveContainer, request)
 
 
 def _remove_images(client: Client) -> None:

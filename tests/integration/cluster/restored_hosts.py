@@ -26,7 +26,7 @@ def connect_hosts(cluster: Cluster) -> None:
     for host in cluster.layout.all_hosts():
         virtual_network.set_link_state(cluster.layout, host, connected=True)
     playground, started = cluster.playground, set[str]()
-    connections = {host: _connections(host) for host in cluster.layout.all_hosts()}
+    opened = {host: connections(host) for host in cluster.layout.all_hosts()}
     for name, start in _daemons(playground):
         pid = playground.pid(name)
         if pid and daemons.is_running(pid):
@@ -35,7 +35,7 @@ def connect_hosts(cluster: Cluster) -> None:
         else:
             started.add(name)
             start()
-    for host, before in connections.items():
+    for host, before in opened.items():
         if started & {"manager", host.name}:  # until it is DOWN, a node looks as if it were connected
             cluster.until(partial(_connected_since, host, before), f"{host.name} to connect")
 
@@ -69,10 +69,10 @@ def _initial_spec(view: NodeView, host: PlaygroundHost) -> NodeSpec:
 
 
 def _connected_since(host: PlaygroundHost, before: int) -> bool:
-    return _connections(host) > before
+    return connections(host) > before
 
 
-def _connections(host: PlaygroundHost) -> int:
+def connections(host: PlaygroundHost) -> int:
     """How many sessions with managers its agents have opened, by their log."""
     return host.log.read_text(errors="replace").count("connected to manager ")
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -11,7 +12,7 @@ import termios
 import time
 from pathlib import Path
 
-from tests.integration.cluster.harness import SHOAL, Cluster
+from tests.integration.cluster.harness import DEADLINE_SECONDS, SHOAL, Cluster
 
 
 class Terminal:
@@ -30,16 +31,17 @@ class Terminal:
         os.close(slave)
         self.seen = ""
 
-    def read_until(self, text: str, seconds: float = 30) -> None:
-        """Collect output until the text has come."""
+    def read_until(self, text: str | re.Pattern[str], seconds: float = DEADLINE_SECONDS) -> None:
+        """Collect output until the text, or one of the pattern, has come."""
+        pattern = re.compile(re.escape(text)) if isinstance(text, str) else text
         deadline = time.monotonic() + seconds
-        while text not in self.seen:
+        while not pattern.search(self.seen):
             assert time.monotonic() < deadline, f"no {text!r} in {self.seen!r}"
             if select.select([self._master], [], [], 0.1)[0]:
                 try:
                     self.seen += os.read(self._master, 65536).decode(errors="replace")
                 except OSError:
-                    assert text in self.seen, f"ended without {text!r}: {self.seen!r}"
+                    assert pattern.search(self.seen), f"ended without {text!r}: {self.seen!r}"
 
     def type(self, text: str) -> None:
         """Press these keys."""
@@ -51,6 +53,6 @@ class Terminal:
         self.process.send_signal(signal.SIGWINCH)
 
     def end(self) -> int:
-        code = self.process.wait(timeout=30)
+        code = self.process.wait(timeout=DEADLINE_SECONDS)
         os.close(self._master)
         return code

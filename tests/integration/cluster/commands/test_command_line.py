@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from functools import partial
 
 from tests.integration.cluster.harness import SHOAL, Cluster
 
@@ -91,20 +92,44 @@ def test_names_are_completed(clean: Cluster) -> None:
             "COMP_WORDS": line,
             "COMP_CWORD": str(len(line.split(" ")) - 1),
         }
-        done = subprocess.run([SHOAL], capture_output=True, text=True, env=environment, check=True)
-        assert f"plain,{expected}" in done.stdout.splitlines(), done
-        environment["SHOAL_CONFIG"] = "/nowhere"
-        done = subprocess.run([SHOAL], capture_output=True, text=True, env=environment, check=True)
-        assert (done.stdout.strip(), done.stderr) == ("", "")
+        clean.until(partial(_is_offered, expected, environment), f"{expected} after {line}")
+        assert _completed({**environment, "SHOAL_CONFIG": "/nowhere"}) == []
+
+
+def _is_offered(name: str, environment: dict[str, str]) -> bool:
+    return f"plain,{name}" in _completed(environment)
+
+
+def _completed(environment: dict[str, str]) -> list[str]:
+    """What a shell is offered: nothing where the cluster does not respond within a second."""
+    done = subprocess.run([SHOAL], capture_output=True, text=True, env=environment, check=True)
+    assert done.stderr == ""
+    return done.stdout.split()
 
 
 def test_a_reader_that_has_had_enough(clean: Cluster) -> None:
     environment = {**os.environ, "SHOAL_CONFIG": str(clean.config)}
-    script = f"set -o pipefail; {SHOAL} events --since 1h 2>/dev/null | head -1; {SHOAL} node ls | true"
+    script = f"set -o pipefail; {SHOAL} events --since 1h --until 0s 2>/dev/null | head -1; {SHOAL} node ls | true"
     done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, env=environment, timeout=30, check=True
+        ["bash", "-c", script], capture_output=True, text=True, env=environment, timeout=120, check=True
     )
     assert done.stderr == ""
+    for words in (["events", "--since", "1h"], ["node", "ls"]):
+        unread, output = os.pipe()
+        os.close(unread)  # before anything is written
+        try:
+            done = subprocess.run(
+                [str(SHOAL), *words],
+                stdout=output,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment,
+                timeout=120,
+                check=True,
+            )
+        finally:
+            os.close(output)
+        assert errors(done) == []
 
 
 def test_quiet_says_the_id_alone_and_pipes_have_no_colours(clean: Cluster) -> None:

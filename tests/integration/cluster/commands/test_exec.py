@@ -113,7 +113,7 @@ def test_nothing_is_left_when_the_command_goes(web: Cluster) -> None:
             assert stubborn.returncode == code
         web.until(lambda: "2002" not in listed(web, "web.h1"), "the end of the program")
     web.shoal("exec", "--detach", "web.h1", "sleep", "2003")
-    assert "2003" in listed(web, "web.h1")
+    web.until(lambda: "2003" in listed(web, "web.h1"), "the program that nobody follows")
 
 
 def test_its_node_or_its_container_goes(web: Cluster) -> None:
@@ -172,5 +172,9 @@ def test_the_program_of_the_container_itself(clean: Cluster) -> None:
 def test_completion_offers_running_tasks(web: Cluster) -> None:
     environment = {**os.environ, "SHOAL_CONFIG": str(web.config), "_SHOAL_COMPLETE": "bash_complete"}
     environment |= {"COMP_WORDS": "shoal exec we", "COMP_CWORD": "2"}
-    done = subprocess.run([SHOAL], capture_output=True, text=True, check=True, env=environment)
-    assert "plain,web\n" in done.stdout
+
+    def is_offered() -> bool:  # nothing is where the cluster does not respond within a second
+        done = subprocess.run([SHOAL], capture_output=True, text=True, check=True, env=environment)
+        return "plain,web\n" in done.stdout
+
+    web.until(is_offered, "the service to be offered")

@@ -19,6 +19,7 @@ from shoal.api.v1.control_pb2 import ListNetworksRequest, ListNodesRequest
 from shoal.contexts.context_store import ContextStore
 from shoal.errors import Refused, Unavailable
 from tests.integration.cluster.harness import RUN_ROOT, Cluster
+from tests.integration.cluster.restored_hosts import connections
 from tests.integration.cluster.subnets import beside, free_subnet
 
 IMAGES = Path(__file__).parents[4] / "build" / "images"
@@ -137,8 +138,10 @@ def test_down_after_an_agent_was_restarted_by_hand_leaves_nothing(single: Cluste
     host = layout.host(1)
     command = Path(f"/proc/{playground.pid('h1')}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
     daemons.stop([playground.pid("h1")], grace_seconds=10)
+    before = connections(host)
     by_hand = daemons.spawn(host.namespace, command, host.log)  # nobody writes its number down
     single.until(lambda: by_hand in agent_processes(host), "the agent")
+    single.until(lambda: connections(host) > before, "the agent to connect")
     single.until(lambda: single.json("node", "inspect", "h1")[0]["status"]["state"] == "READY", "the node")
     playground.down()
     assert not leftovers(layout)

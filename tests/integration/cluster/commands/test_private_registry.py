@@ -66,6 +66,9 @@ def test_a_service_of_a_private_registry(clean: Cluster, private: str, tmp_path:
 
 
 def test_a_registry_that_is_away_and_comes_back(clean: Cluster) -> None:
+    """What nodes have pulled before runs on them meanwhile."""
+    clean.shoal("service", "create", "--name", "there", "--mode", "global", "registry:5000/hello:1")
+    clean.shoal("service", "rm", "there")
     clean.shoal("service", "create", "--name", "there", "registry:5000/hello:1")
     reference = f"registry:5000/back{time.time_ns()}:1"
     create = ("service", "create", "-d", "--name", "web", "--restart-delay", "100ms")

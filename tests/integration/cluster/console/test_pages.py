@@ -71,7 +71,7 @@ def test_the_picture_of_nodes_is_used_by_pointer_and_by_keyboard(clean: Cluster,
     box.hover(position={"x": 15, "y": 37})  # its first cell
     tooltip = page.get_by_role("tooltip")
     expect(tooltip).to_contain_text(re.compile(r"web\.\d.*running for"))
-    assert "/tasks/" in (box.get_attribute("href") or "")
+    expect(box).to_have_attribute("href", re.compile("/tasks/"))
     legend = page.evaluate("getComputedStyle(document.querySelector('.legend .look-running')).backgroundColor")
     page.wait_for_function(PAINTED, arg=legend)
     page.get_by_role("button", name="Small").click()
@@ -95,6 +95,7 @@ def test_the_picture_of_nodes_is_used_by_pointer_and_by_keyboard(clean: Cluster,
 def test_a_resting_pointer_is_told_what_the_picture_has_under_it_by_now(clean: Cluster, open_page: OpenPage) -> None:
     create(clean)
     page = open_page("/")
+    expect(page.get_by_role("link", name=re.compile("^h1, ready, 1 running"))).to_be_visible()
     is_calm(page)
     box = page.get_by_role("link", name=re.compile("^h1, ready"))
     box.hover(position={"x": 15, "y": 37})  # its first cell
@@ -102,10 +103,10 @@ def test_a_resting_pointer_is_told_what_the_picture_has_under_it_by_now(clean: C
     expect(tooltip).to_contain_text(re.compile(r"web\.\d.*running for"))
     clean.shoal("service", "rm", "web")
     expect(tooltip).to_contain_text("ready, no tasks")
-    assert (box.get_attribute("href") or "").endswith("/nodes/h1")
+    expect(box).to_have_attribute("href", re.compile("/nodes/h1$"))
     create(clean, "api")
     expect(tooltip).to_contain_text(re.compile(r"api\.\d.*running for"))
-    assert "/tasks/" in (box.get_attribute("href") or "")
+    expect(box).to_have_attribute("href", re.compile("/tasks/"))
     page.mouse.move(1, 1)
     expect(tooltip).to_be_hidden()
     clean.shoal("service", "scale", "api=6")

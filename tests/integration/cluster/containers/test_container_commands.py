@@ -1,6 +1,7 @@
 """Commands about containers on three hosts: what they print, their exit codes, and what they do."""
 
 import subprocess
+from functools import partial
 
 from cli.playground import virtual_network
 from tests.integration.cluster.harness import SHOAL, Cluster
@@ -47,9 +48,15 @@ def test_tasks_of_services_are_there_too(clean: Cluster) -> None:
     run(clean, "own")
     assert sorted(clean.shoal("ps", "--format", "{{.Names}}").split()) == ["own", "svc.1", "svc.2"]
     assert clean.shoal("ps", "--filter", "is-task=false", "--format", "{{.Names}}").split() == ["own"]
-    assert "httpd" in clean.shoal("top", "svc.1") and "httpd" in clean.shoal("top", "own", "-o", "pid,args")
+    for words in (("svc.1",), ("own", "-o", "pid,args")):
+        clean.until(partial(_has_server, clean, *words), f"the server in {words[0]}")
     assert clean.shoal("inspect", "--format", "{{.State.Status}}", "svc.1").strip() == "running"
     assert clean.shoal("inspect", "--format", "{{.Spec.Name}}", "svc").strip() == "svc"
+
+
+def _has_server(cluster: Cluster, *words: str) -> bool:
+    """Whether `top` lists it: an entry point starts it."""
+    return "httpd" in cluster.shoal("top", *words)
 
 
 def test_the_life_of_a_container(clean: Cluster) -> None:
@@ -64,8 +71,8 @@ def test_the_life_of_a_container(clean: Cluster) -> None:
     with subprocess.Popen(
         [SHOAL, "wait", "pg"], env={"SHOAL_CONFIG": str(clean.config)}, stdout=subprocess.PIPE, text=True
     ) as waiting:
-        assert clean.shoal("stop", "--timeout", "5", "pg") == "pg\n"
-        assert waiting.communicate(timeout=30)[0] == "0\n"
+        assert clean.shoal("stop", "--timeout", "60", "pg") == "pg\n"
+        assert waiting.communicate(timeout=60)[0] == "0\n"
     assert str((row_of(clean, "pg") or {})["status"]).startswith("Exited (0) ")
     assert clean.shoal("ps", "-q") == ""
     assert clean.shoal("restart", "pg") == "pg\n"

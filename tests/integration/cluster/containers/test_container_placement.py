@@ -38,12 +38,15 @@ def test_a_node_that_holds_the_image_comes_first(box: Cluster) -> None:
     archive = box.layout.state / "rare.tar"
     box.shoal("save", "--output", str(archive), IMAGE)
     run(box, "--name", "holder", "--node", "h2", "--label", "only=here")
-    listed = box.json("image", "inspect", IMAGE)[0]
-    assert "h2" in str(listed["Nodes"]) or listed["Nodes"]
-    others = [create(box, f"next-{number}") for number in range(3)]
-    holders = set(map(str, box.json("image", "inspect", IMAGE)[0]["Nodes"]))
-    ids = {row["hostname"]: row["id"] for row in box.json("node", "ls")}
-    assert {*others} <= {name for name, identifier in ids.items() if identifier in holders or name in holders}
+    box.until(lambda: "h2" in holders(box), "h2 to report that it holds the image")
+    others = {create(box, f"next-{number}") for number in range(3)}
+    assert others <= holders(box)
+
+
+def holders(cluster: Cluster) -> set[str]:
+    """Hostnames of the nodes that have reported that they hold the image."""
+    nodes = cluster.json("image", "inspect", IMAGE)[0]["Nodes"]
+    return {row["hostname"] for row in cluster.json("node", "ls") if row["id"] in nodes}
 
 
 def test_what_fits_nowhere_is_refused_with_all_reasons(box: Cluster) -> None:
