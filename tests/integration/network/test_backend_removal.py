@@ -24,6 +24,8 @@ from tests.integration.network.test_tasks_that_exit import (
 
 FIRST_PORT = 20_000
 """Of the clients' own."""
+QUIET_SECONDS = 0.5
+"""After which no further answer comes; clients' kernels ask once more after a second."""
 
 
 class Cluster:
@@ -84,9 +86,11 @@ def unanswered(descriptor: int, place: tuple[str, int]) -> list[int]:
     for each in asked:
         each.setblocking(False)
         assert each.connect_ex(place) == errno.EINPROGRESS
-    assert select([], asked, [], 5)[1], "an answer"
-    answered = select([], asked, [], 0.2)[1]
-    ports = [each.getsockname()[1] for each in asked if each not in answered]
+    waiting, seconds = list(asked), 5.0
+    while answered := select([], waiting, [], seconds)[1]:
+        waiting, seconds = [each for each in waiting if each not in answered], QUIET_SECONDS
+    assert len(waiting) < len(asked), "an answer"
+    ports = [each.getsockname()[1] for each in waiting]
     for each in asked:
         each.close()
     return ports

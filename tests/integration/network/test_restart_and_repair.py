@@ -159,7 +159,7 @@ def test_what_the_kernel_refuses_keeps_nothing_else_back_and_is_reported_until_i
     assert hosts.one.call(own.reconcile())
     assert not own.condition.current.problems
     assert own.condition.current.repaired.count == 1
-    assert pings(inner, "10.99.1.2")
+    assert until(lambda: pings(inner, "10.99.1.2"))
     assert "10.99.1.3" in run(hosts.one.descriptor, "ip", "route")
 
 
