@@ -113,8 +113,8 @@ class Ends:
         self._event(task_id).set()
 
     async def of(self, task_id: str) -> Exit:
-        """The end of a task, awaited for 20 seconds at most."""
-        async with asyncio.timeout(20):
+        """The end of a task, awaited for a minute at most."""
+        async with asyncio.timeout(60):
             await self._event(task_id).wait()
         return self.reported[task_id][0]
 

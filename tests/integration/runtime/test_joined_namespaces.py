@@ -14,20 +14,22 @@ from agent.worker.interfaces import Image
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import NotFound
 from tests.fakes.containers import Ends, build_image, log_lines, real_runtime, shell
+from tests.polling import until
 
 Body = Callable[[OciRuntime, Ends, Image, ContainerRequest], Awaitable[None]]
-SERVES = "echo here > /dev/shm/note; trap 'exit 6' TERM; while :; do sleep 0.02; done"
+SERVES = "trap 'exit 6' TERM; echo here > /dev/shm/note; while :; do sleep 0.02; done"
 pytestmark = pytest.mark.usefixtures("program")
 
 
 def beside(directory: Path, body: Body, script: str = SERVES, **spec: object) -> None:
-    """Beside a container that runs."""
+    """Beside a container that has written its note; from then on it ends at SIGTERM."""
 
     async def run() -> None:
         async with real_runtime(directory) as (runtime, ends):
             image = build_image(directory)
             other = shell(image, script, **spec)
-            await runtime.start(other)
+            running = await runtime.start(other)
+            await until(Path(f"/proc/{running.pid}/root/dev/shm/note").exists)
             async with asyncio.timeout(60):
                 await body(runtime, ends, image, other)
 

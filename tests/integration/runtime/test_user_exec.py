@@ -106,9 +106,10 @@ def test_one_that_is_created_first_is_remembered(tmp_path: Path, program: str) -
         about, outputs = await run("echo out; exit 5", detach=False)
         assert b"".join(each.stdout for each in outputs) == b"out\n" and outputs[-1].end.exit_code == 5
         assert sessions.get(about.id).exit_code == 5
-        about, outputs = await run("sleep 0.2; exit 6", detach=True)
+        about, outputs = await run("until test -e /seen; do sleep 0.02; done; exit 6", detach=True)
         assert len(outputs) == 1 and sessions.get(about.id).running
         assert task in Path(f"/proc/{sessions.get(about.id).pid}/cgroup").read_text()
+        await ran(runtime, task, ": > /seen")
         async with asyncio.timeout(60):
             while sessions.get(about.id).running:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -121,8 +121,9 @@ def test_a_program_without_input_has_an_exit_code(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, task: str) -> None:
         end = runtime.attach(task)
         await end.write(b"ignored\n")
+        await runtime.execute(task, ("/bin/sh", "-c", ": > /attached"))
         written = b"".join([piece async for _, piece in end.output()])
         assert (await end.exit_code(), written[-4:]) == (5, b"end\n")
         await end.close()
 
-    in_container(tmp_path, "sleep 0.3; echo end; exit 5", body)
+    in_container(tmp_path, "until test -e /attached; do sleep 0.02; done; echo end; exit 5", body)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from shoal.api.v1.container_pb2 import ContainerSpec, CpuTuning
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import InvalidInput, NotFound, Refused
-from tests.fakes.containers import Ends, build_image, new_cgroup, open_test_runtime, shell
+from tests.fakes.containers import Ends, build_image, log_lines, new_cgroup, open_test_runtime, shell
 
 Body = Callable[[OciRuntime, Ends, ContainerRequest], Awaitable[None]]
-COUNT = "trap 'exit 9' TERM; i=0; while :; do i=$((i+1)); echo $i > /count; done"
+COUNT = "trap 'exit 9' TERM; echo ready; i=0; while :; do i=$((i+1)); echo $i > /count; done"
 pytestmark = pytest.mark.usefixtures("program")
 
 
@@ -42,10 +43,17 @@ async def cpu_ns(runtime: OciRuntime, task_id: str) -> int:
     return (await runtime.stats([task_id]))[task_id].cpu_ns
 
 
+async def await_trap(runtime: OciRuntime, task_id: str) -> None:
+    """Until `COUNT` ends at SIGTERM: before, the first process of a pid namespace does not get it."""
+    async with aclosing(log_lines(runtime, task_id, follow=True)) as lines:
+        assert (await anext(lines)).data == b"ready"
+
+
 def test_a_paused_container_does_nothing_until_it_goes_on(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, ends: Ends, request: ContainerRequest, cgroup: str) -> None:
         del cgroup
         task = request.task_id
+        await await_trap(runtime, task)
         assert not await runtime.is_paused(task)
         with pytest.raises(Refused, match="not paused"):
             await runtime.set_paused(task, False)
@@ -59,8 +67,8 @@ def test_a_paused_container_does_nothing_until_it_goes_on(tmp_path: Path) -> Non
         with pytest.raises(Refused, match="is paused"):
             await runtime.start_exec(ExecStart(task=task, args=["true"]))
         await runtime.set_paused(task, False)
-        await asyncio.sleep(0.3)
-        assert await cpu_ns(runtime, task) > before
+        while await cpu_ns(runtime, task) <= before:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         await runtime.set_paused(task, True)
         await runtime.signal(task, "SIGTERM")
         assert (await ends.of(task)).code == 9, "a signal lets it continue"
@@ -152,14 +160,12 @@ def test_what_the_kernel_counts(tmp_path: Path) -> None:
 def test_its_processes(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, ends: Ends, request: ContainerRequest, cgroup: str) -> None:
         del ends, cgroup
-        await asyncio.sleep(0.2)
+        expected = ["/bin/sh -c sleep 777 & sleep 888; :", "sleep 777", "sleep 888"]
         table = await runtime.processes(request.task_id, ())
+        while sorted(row[-1] for row in table.rows) != expected:
+            await asyncio.sleep(0.02)
+            table = await runtime.processes(request.task_id, ())
         assert table.titles == ("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")
-        assert sorted(row[-1] for row in table.rows) == [
-            "/bin/sh -c sleep 777 & sleep 888; :",
-            "sleep 777",
-            "sleep 888",
-        ]
         for args in (("-o", "pid,comm"), ("-eo", "pid,comm"), ("axo", "pid,comm")):
             table = await runtime.processes(request.task_id, args)
             assert table.titles == ("PID", "COMMAND") and len(table.rows) == 3
