@@ -55,12 +55,17 @@ FILE_TREE_SECONDS = 600.0
 IDLE_SECONDS = 60.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _OpenChannel:
-    """An open channel to one node, with the number of calls that use it."""
+    """An open channel to one node, with the number of calls that use it.
+
+    Attributes:
+        identity: with which it connects, also again after a break.
+    """
 
     channel: aio.Channel
     address: str
+    identity: Identity
     users: int = 0
     idle: asyncio.TimerHandle | None = None
 
@@ -70,11 +75,12 @@ class AgentChannels:
     """Calls to agents over mutual TLS (`LogReader`, `ContainerStreams` and others). The node's certificate is required.
 
     Attributes:
-        identity: of this manager; read for each new channel, so that a renewed one is used.
+        identity: of this manager; once it is renewed, calls get a new channel, and those under way keep theirs.
     """
 
     identity: Callable[[], Identity]
     _open: dict[str, _OpenChannel] = field(default_factory=dict)
+    _retired: list[_OpenChannel] = field(default_factory=list)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def read_logs(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[Batch, None]:
@@ -187,6 +193,8 @@ class AgentChannels:
         """Close all channels; calls under way end."""
         for node_id in list(self._open):
             self._close(node_id)
+        while self._retired:
+            self._end(self._retired.pop())
         await asyncio.gather(*self._closing)
 
     async def _unary(self, agent: AgentAddress, call: Callable[["AgentStreamsAsyncStub"], Awaitable[Answer]]) -> Answer:
@@ -249,13 +257,17 @@ class AgentChannels:
 
     def _acquire(self, agent: AgentAddress) -> _OpenChannel:
         found = self._open.get(agent.node_id)
+        identity = self.identity()
         if found is not None and found.address != agent.address:
             self._close(agent.node_id)
             found = None
+        elif found is not None and found.identity is not identity:
+            self._retire(agent.node_id)
+            found = None
         if found is None:
             server_name = agent_server_name(agent.node_id)
-            channel = connect_aio([agent.address], self.identity(), server_name=server_name)
-            found = self._open[agent.node_id] = _OpenChannel(channel, agent.address)
+            channel = connect_aio([agent.address], identity, server_name=server_name)
+            found = self._open[agent.node_id] = _OpenChannel(channel, agent.address, identity)
         if found.idle is not None:
             found.idle.cancel()
             found.idle = None
@@ -264,13 +276,26 @@ class AgentChannels:
 
     def _release(self, node_id: str, channel: _OpenChannel) -> None:
         channel.users -= 1
-        if not channel.users and self._open.get(node_id) is channel:
+        if channel.users:
+            return
+        if self._open.get(node_id) is channel:
             channel.idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._close, node_id)
+        elif channel in self._retired:
+            self._retired.remove(channel)
+            self._end(channel)
+
+    def _retire(self, node_id: str) -> None:
+        """No more calls on the channel; it is closed once those under way have ended."""
+        if self._open[node_id].users:
+            self._retired.append(self._open.pop(node_id))
+        else:
+            self._close(node_id)
 
     def _close(self, node_id: str) -> None:
-        opened = self._open.pop(node_id, None)
-        if opened is None:
-            return
+        if (opened := self._open.pop(node_id, None)) is not None:
+            self._end(opened)
+
+    def _end(self, opened: _OpenChannel) -> None:
         if opened.idle is not None:
             opened.idle.cancel()
         task = asyncio.get_running_loop().create_task(opened.channel.close(grace=None))
