@@ -9,7 +9,7 @@ from pathlib import Path
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.settings import Settings
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.errors import ShoalError, Unavailable
+from shoal.errors import NotFound, ShoalError, Unavailable
 from shoal.fault_points.injection import fault
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
@@ -158,9 +158,10 @@ def _write(
 
 
 def _is_valid(authority: CertificateAuthority, directory: Path, now: datetime) -> bool:
-    if not identity.is_complete(directory):
+    try:
+        found = Identity.load(directory)
+    except NotFound:  # not written yet, or somebody has moved a file away
         return False
-    found = Identity.load(directory)
     signed = certificates.is_signed_by(found.certificate, authority.cluster().ca_certificate)
     fits = signed and certificates.key_matches(found.certificate, found.key)
     return fits and not certificates.needs_renewal(found.certificate, now)

@@ -4,11 +4,13 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from manager.certificate_authority.cluster_authority import CertificateAuthority
 from manager.manager_identity import ManagerIdentity, write_admin, write_console, write_engine
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.identity.certificates import key_matches, new_key, subject_of
-from shoal.identity.identity import Identity
+from shoal.identity.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Identity
 from shoal.identity.keyring import Keyring
 from shoal.identity.roles import Role
 from shoal.ids import new_id
@@ -77,6 +79,25 @@ def test_an_identity_of_another_cluster_is_replaced(tmp_path: Path) -> None:
                 own = ManagerIdentity(authority=authority, directory=tmp_path, clock=lambda: BEGIN, new_id=new_id)
                 seen.append(own.manager_id)
         assert seen[0] != seen[1]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", [CA_FILE, CERTIFICATE_FILE, KEY_FILE])
+def test_admin_files_of_which_one_was_moved_away_are_written_again(tmp_path: Path, name: str) -> None:
+    """The manager does not end for that."""
+
+    async def scenario() -> None:
+        now = datetime.fromtimestamp(BEGIN, UTC)
+        async with loaded_store(MemoryEtcd()) as store:
+            authority = CertificateAuthority(store=store, keyring=KEYRING, clock=lambda: BEGIN, new_id=new_id)
+            await authority.bootstrap()
+            write_admin(authority, tmp_path, "10.0.0.1:7440", now)
+            (tmp_path / name).unlink()
+            write_admin(authority, tmp_path, "10.0.0.1:7440", now)
+            found = Identity.load(tmp_path)
+            assert key_matches(found.certificate, found.key)
+            assert found.ca == authority.cluster().ca_certificate
 
     asyncio.run(scenario())
 
