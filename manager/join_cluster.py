@@ -87,11 +87,13 @@ async def join_cluster(settings: Settings) -> None:
         Unavailable, Timeout: no manager responds, or a file cannot be written.
     """
     files = JoinFiles(settings.state_directory)
-    if files.removed.exists() and (not settings.join or _token_id(settings) == files.removed.read_text()):
-        raise RemovedFromCluster(
-            "this manager was removed from its cluster. To join one, run it with --join and a new token; to create a "
-            f"new cluster, delete {settings.state_directory}"
-        )
+    if files.removed.exists():
+        if not settings.join or _token_id(settings) == files.removed.read_text():
+            raise RemovedFromCluster(
+                "this manager was removed from its cluster. To join one, run it with --join and a new token; to create "
+                f"a new cluster, delete {settings.state_directory}"
+            )
+        _put_aside(settings, files)  # what is left where an earlier process ended before it could
     if settings.join and not _is_manager(settings, files):
         await _become_manager(settings, files)
     elif identity.is_complete(files.identity):
@@ -154,14 +156,20 @@ def _move_to_address(settings: Settings) -> None:
 def leave_cluster(settings: Settings) -> None:
     """The cluster has removed this manager: nothing of it is used again. Its files stay, under other names."""
     files = JoinFiles(settings.state_directory)
+    # First, since without it what is left here is taken for a new manager's, which creates a cluster of its own.
+    # With the token that it joined with, it would try in vain to join again whenever it is started.
+    write_atomically(files.removed, _token_id(settings).encode())
+    _put_aside(settings, files)
+
+
+def _put_aside(settings: Settings, files: JoinFiles) -> None:
+    """Repeat it where it was interrupted."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     if files.identity.exists():
         files.identity.rename(files.identity.with_name(f"identity.removed.{stamp}"))
     remove_layout(settings.state_directory / "etcd")
     if (settings.state_directory / "etcd" / "data").exists():
         EtcdServer(settings.state_directory).quarantine_data("removed")
-    # With the token that it joined with, it would try in vain to join again whenever it is started.
-    write_atomically(files.removed, _token_id(settings).encode())
 
 
 def peer_addresses(settings: Settings) -> PeerAddresses:
