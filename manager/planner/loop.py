@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -30,10 +31,10 @@ _FAILURES = Counter(
     "shoal_planner_failures", "Plans that were not committed, and services left out of one.", ("reason",)
 )
 
-FULL_PASS_MS = 60_000
-"""A lost change is noticed after so long."""
-_RETRY_MS = 500
-_NO_SPACE_RETRY_MS = 5_000
+FULL_PASS_SECONDS = 60.0
+"""A lost change is noticed after so long, whatever becomes of the wall clock."""
+_RETRY_SECONDS = 0.5
+_NO_SPACE_RETRY_SECONDS = 5.0
 """The store has to be compacted first."""
 
 
@@ -64,22 +65,25 @@ class Planner:
         with self._store.follow() as changes:
             planner = IncrementalPlanner(self._store.tables)
             commits = SequencedCommits(store=self._store, fence=fence)
-            full_at = self._clock() + FULL_PASS_MS
+            full_at = _seconds() + FULL_PASS_SECONDS
             while True:
-                retry_at = await self._pass(planner, commits, changes)
-                times = [at_ms for at_ms in (full_at, planner.next_due_ms(), retry_at) if at_ms is not None]
-                await self._wait(changes, planner, min(times))
-                if self._clock() >= full_at:
+                retry = await self._pass(planner, commits, changes)
+                await self._wait(changes, planner, min(full_at - _seconds(), self._seconds_until_due(planner), retry))
+                if _seconds() >= full_at:
                     await self._audit(changes, planner)
-                    full_at = self._clock() + FULL_PASS_MS
+                    full_at = _seconds() + FULL_PASS_SECONDS
 
-    async def _pass(self, planner: IncrementalPlanner, commits: SequencedCommits, changes: Subscription) -> int | None:
-        """Plan and commit once; when to try again if the store was unavailable."""
+    def _seconds_until_due(self, planner: IncrementalPlanner) -> float:
+        at_ms = planner.next_due_ms()
+        return (at_ms - self._clock()) / 1000 if at_ms is not None else math.inf
+
+    async def _pass(self, planner: IncrementalPlanner, commits: SequencedCommits, changes: Subscription) -> float:
+        """Plan and commit once; after how many seconds to try again: never, unless the store was unavailable."""
         try:
             await commits.barrier()
         except (Unavailable, Timeout) as error:
             _log.warning("planning is paused until the result of the last commit is known: %s", error)
-            return self._retry_at(error)
+            return _retry_seconds(error)
         planner.observe(changes.pending_changes())
         began, began_ns = _seconds(), now_ns()
         with gc_paused():
@@ -94,7 +98,7 @@ class Planner:
             kind = name.partition(" ")[0]
             _log.error("planning of %s failed; the %s was left unchanged", name, kind, exc_info=cause)
         if not result.writes:
-            return None
+            return math.inf
         fault("manager.plan.decided")
         try:
             await commits.commit(result.writes)
@@ -102,21 +106,18 @@ class Planner:
             _log.warning("a plan of %d writes was not fully committed: %s", len(result.writes), error)
             _FAILURES.add("commit")
             planner.request_full_pass()
-            return self._retry_at(error)
+            return _retry_seconds(error)
         fault("manager.plan.committed")
         _COMMIT_SECONDS.observe(_seconds() - ended)
         _WRITES.add(by=len(result.writes))
         record_plan(self._store.tables, result.writes, began_ns)
         _log.debug("committed a plan of %d writes", len(result.writes))
-        return None
+        return math.inf
 
-    def _retry_at(self, error: Unavailable | Timeout) -> int:
-        return self._clock() + (_NO_SPACE_RETRY_MS if isinstance(error, NoSpace) else _RETRY_MS)
-
-    async def _wait(self, changes: Subscription, planner: IncrementalPlanner, until_ms: int) -> None:
+    async def _wait(self, changes: Subscription, planner: IncrementalPlanner, seconds: float) -> None:
         # The plan's own writes are already in the subscription, so they are observed before the next pass.
         try:
-            async with asyncio.timeout(max(0, until_ms - self._clock()) / 1000):
+            async with asyncio.timeout(max(0.0, seconds)):
                 batch = await anext(changes)
                 planner.observe(batch)
                 if only_task_statuses(batch) and (rest := self._pacing.remaining(_seconds())):
@@ -140,6 +141,10 @@ class Planner:
             await asyncio.sleep(0)
         planner.observe(changes.pending_changes())
         planner.repair()
+
+
+def _retry_seconds(error: Unavailable | Timeout) -> float:
+    return _NO_SPACE_RETRY_SECONDS if isinstance(error, NoSpace) else _RETRY_SECONDS
 
 
 def _seconds() -> float:

@@ -184,7 +184,7 @@ def next_batch(
     operations: list[Put | Delete] = []
     keys: set[bytes] = set()
     room = max_bytes
-    for at in range(start, min(start + max_operations, len(writes))):
+    for at in range(start, min(start + max(1, max_operations), len(writes))):
         made = operation(writes[at])
         room -= size(made)
         if operations and (room < 0 or made.key in keys):

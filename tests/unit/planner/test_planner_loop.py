@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from manager.planner.loop import Planner
+from manager.planner.incremental_planner import IncrementalPlanner
+from manager.planner.loop import FULL_PASS_SECONDS, Planner
 from manager.store import kinds
 from manager.store.changes import put
 from manager.store.store import Store
@@ -26,7 +27,9 @@ from shoal.api.v1.service_pb2 import (
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import LeadershipLost
 from shoal.task_group import TaskGroup
+from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
+from tests.fakes.virtual_time import run_virtual
 from tests.polling import until
 
 
@@ -122,3 +125,26 @@ def test_a_service_that_cannot_be_planned_is_logged_and_the_others_go_on(caplog:
         await asyncio.wait([planner])
 
     run(scenario)
+
+
+def test_all_is_compared_with_the_store_each_minute_also_while_the_clock_is_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    audits, audit = [], IncrementalPlanner.audit
+
+    def noted(planner: IncrementalPlanner) -> Iterator[None]:
+        audits.append(planner)
+        return audit(planner)
+
+    async def scenario() -> None:
+        now_ms = 1_800_000_000_000
+        async with loaded_store(MemoryEtcd()) as store:
+            planner = asyncio.create_task(Planner(store=store, clock=lambda: now_ms).run(await lead(store)))
+            await asyncio.sleep(1)
+            now_ms -= 3_600_000
+            await until(lambda: len(audits) == 2, seconds=2 * FULL_PASS_SECONDS + 1)
+            planner.cancel()
+            await asyncio.wait([planner])
+
+    monkeypatch.setattr(IncrementalPlanner, "audit", noted)
+    run_virtual(scenario())

@@ -13,6 +13,7 @@ from manager.store.transaction import (
     batches,
     build,
     committed_at,
+    next_batch,
     operation,
     rejection,
     size,
@@ -44,6 +45,13 @@ def test_batches_are_full() -> None:
     split = batches([task(str(number)) for number in range(2 * MAX_OPERATIONS + 1)])
     sizes = [len(batch.writes) for batch in split]
     assert sizes == [MAX_OPERATIONS, MAX_OPERATIONS, 1]
+
+
+@pytest.mark.parametrize("operations", [0, -1])
+def test_an_etcd_that_accepts_too_few_operations_is_told_and_not_waited_for(operations: int) -> None:
+    """A batch of none would be repeated for ever."""
+    with pytest.raises(InvalidInput, match="start etcd with --max-txn-ops=1024"):
+        next_batch([task("a")], max_operations=operations)
 
 
 def test_one_write_that_is_too_large_is_told_when_built() -> None:
