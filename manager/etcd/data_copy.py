@@ -7,8 +7,11 @@ take itself for the only member is started with the copy, read, and stopped.
 import asyncio
 import logging
 import shutil
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from manager.etcd.server import EtcdServer, etcd_server
@@ -23,6 +26,8 @@ DIRECTORY = "copy"
 READ_SECONDS = 120.0
 """For an etcd with the copy to start and to be read."""
 PAGE_RECORDS = 2000
+CHUNK_BYTES = 4 << 20
+"""Copied at a time; a copy that is not needed any more ends after one."""
 SPARE_BYTES = 1 << 30
 """That stay free on the disk."""
 
@@ -50,7 +55,7 @@ async def read_copy(server: EtcdServer) -> DataCopy:
     """
     directory = server.directory.parent / DIRECTORY
     try:
-        await asyncio.to_thread(_copy, server.directory / "data", directory)
+        await _copied(server.directory / "data", directory)
         async with asyncio.timeout(READ_SECONDS):
             return await _read(server.of_copy(directory), server.written_at_ms)
     except TimeoutError as error:
@@ -61,14 +66,39 @@ async def read_copy(server: EtcdServer) -> DataCopy:
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
 
-def _copy(data: Path, directory: Path) -> None:
-    """Into the state directory of another etcd."""
+class _NotNeeded(Exception):
+    """The etcd whose data are copied has responded meanwhile."""
+
+
+async def _copied(data: Path, directory: Path) -> None:
+    """Copy in a thread, which has ended afterwards, also when this is cancelled: it would go on after the deletion."""
+    ended = threading.Event()
+    copying = asyncio.ensure_future(asyncio.to_thread(_copy, data, directory, ended))
+    try:
+        await asyncio.shield(copying)
+    except asyncio.CancelledError:
+        ended.set()
+        await asyncio.gather(copying, return_exceptions=True)
+        raise
+
+
+def _copy(data: Path, directory: Path, ended: threading.Event) -> None:
+    """Into the state directory of another etcd, unless it ends before."""
     shutil.rmtree(directory, ignore_errors=True)
     needed = sum(each.stat().st_size for each in data.rglob("*") if each.is_file())
     if shutil.disk_usage(data).free < needed + SPARE_BYTES:
         raise Unavailable(f"the disk has no space for a copy of etcd's data ({needed >> 20} MiB)")
     (directory / "etcd").mkdir(mode=0o700, parents=True)
-    shutil.copytree(data, directory / "etcd" / "data")
+    with suppress(_NotNeeded):
+        shutil.copytree(data, directory / "etcd" / "data", copy_function=partial(_copy_file, ended))
+
+
+def _copy_file(ended: threading.Event, source: str, target: str) -> None:
+    with Path(source).open("rb") as read, Path(target).open("wb") as written:
+        while chunk := read.read(CHUNK_BYTES):
+            if ended.is_set():
+                raise _NotNeeded
+            written.write(chunk)
 
 
 async def _read(server: EtcdServer, written_at_ms: int) -> DataCopy:
