@@ -26,6 +26,7 @@ from manager.etcd.layout import CLIENT_SOCKET, PEER_SOCKET, layout_flags, load_l
 from manager.etcd.left_processes import locked, running_on, send_signal
 from manager.etcd.members import own_member
 from manager.etcd.releases import EtcdRelease, check_data, flag
+from manager.etcd.server_log import ServerLog
 from manager.membership.member_api import RemovedFromCluster
 from shoal.daemons.sd_notify import sd_notify
 from shoal.errors import Unavailable
@@ -83,6 +84,7 @@ class EtcdServer:
         unsafe_no_fsync: bool = False,
     ) -> None:
         self.directory = state_directory / "etcd"
+        self._log = ServerLog(self.directory)
         self._program = program
         self._stop_seconds = stop_seconds
         self.quota_bytes = quota_bytes
@@ -164,11 +166,13 @@ class EtcdServer:
         self._check_data(release)
         self._prepare_directory()
         self._release = str(release)
-        with (self.directory / "log").open("wb") as log:
+        with self._log.opened() as log:
             self._process = await self._start(program, release, log)
+        bounding = asyncio.create_task(self._log.keep_bounded(), name="log of etcd")
         try:
             await self._process.wait()
         finally:
+            bounding.cancel()
             await self._stop(self._process)
         return clock() - started
 
@@ -188,7 +192,7 @@ class EtcdServer:
         """Raises RemovedFromCluster: etcd exited since it is a member no more. With its data it never starts again."""
         if self._process is None or load_layout(self.directory) is None:
             return
-        if _REMOVED in (self.directory / "log").read_bytes():
+        if self._log.has(_REMOVED):
             kept_as = self.quarantine_data("removed")
             raise RemovedFromCluster(
                 f"this manager was removed from the cluster; the data of its etcd were moved to {kept_as}"
@@ -208,17 +212,13 @@ class EtcdServer:
         (self.directory / _INITIALIZED).touch()
 
     def _prepare_directory(self) -> None:
-        """Keep the previous run's log, and remove what a killed etcd leaves behind: its sockets, and a data directory
-        that it had not finished creating, with which it would wait for a leader forever. Nothing has been written to
-        that yet.
+        """Remove what a killed etcd leaves behind: its sockets, and a data directory that it had not finished creating,
+        with which it would wait for a leader forever. Nothing has been written to that yet.
         """
         data = self.directory / "data"
         if data.exists() and not (self.directory / _INITIALIZED).exists() and load_layout(self.directory) is None:
             kept_as = self.quarantine_data("unfinished")
             _log.warning("etcd was stopped before its first start completed; its data was moved to %s", kept_as)
-        log = self.directory / "log"
-        if log.exists():
-            log.replace(self.directory / "log.previous")
         for name in (CLIENT_SOCKET, PEER_SOCKET):
             (self.directory / name).unlink(missing_ok=True)
 
