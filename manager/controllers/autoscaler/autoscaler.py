@@ -16,6 +16,7 @@ from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, TaskTemplate
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Timeout, Unavailable
 from shoal.task_states import is_ready, should_run
+from shoal.telemetry.request_context import new_request, serve
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Autoscaler:
         """
         while True:
             await asyncio.sleep(self._interval_seconds)
+            serve(new_request())
             try:
                 await self.step(fence)
             except (Unavailable, Timeout) as error:

@@ -30,6 +30,7 @@ from shoal.errors import Conflict, Exhausted, ShoalError, Timeout, Unavailable
 from shoal.fault_points.injection import fault
 from shoal.one_line import one_line
 from shoal.task_group import TaskGroup
+from shoal.telemetry.request_context import new_request, serve
 
 MAX_CALLS_PER_DRIVER = 32
 """Per driver, so that one that hangs does not delay the others."""
@@ -162,7 +163,8 @@ class CsiVolumeReconciler:
             return False
 
     async def _call(self, call: DriverCall, facts: VolumeFacts, attempt: int, fence: int) -> bool:
-        """Whether it succeeded; the result is written."""
+        """Whether it succeeded; the result is written. In logs it is a request of its own, also on the node."""
+        serve(new_request())
         name, controllers = facts.volume.spec.name, facts.driver.controllers
         if not controllers:
             known = facts.status is not None and facts.status.outcome_unknown

@@ -43,6 +43,7 @@ from shoal.api.v1.volume_pb2 import StaleVolumeCopy, Volume, VolumeMove, VolumeM
 from shoal.errors import Conflict, Exhausted, InvalidInput, NotFound, Refused, ShoalError, Unavailable
 from shoal.fault_points.injection import fault
 from shoal.one_line import one_line
+from shoal.telemetry.request_context import new_request, serve
 
 POLL_SECONDS = 0.5
 """Between checks whether a move may continue, or was cancelled."""
@@ -82,11 +83,12 @@ class MoveRunner:
         return self._store.tables.volumes.get(self._id)
 
     async def step(self) -> None:
-        """Execute what is due now, once.
+        """Execute what is due now, once: in logs it is a request of its own, also on the nodes.
 
         Raises:
             Conflict, Exhausted, Unavailable: the store rejected a write; call again. LeadershipLost: the term is over.
         """
+        serve(new_request())
         volume = self._volume
         if volume is None:
             return

@@ -21,6 +21,7 @@ from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import NodePublication, NodeVolumes, Volume, VolumePublication, VolumeSecret, VolumeSpec
 from shoal.errors import Unavailable
 from shoal.identity.keyring import Keyring
+from shoal.telemetry.request_context import RequestContext, current_request
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 from tests.polling import until
@@ -33,6 +34,7 @@ class Agents:
 
     Attributes:
         asked: the node and the call of each request. given: its secrets.
+        requests: the request that each call is a part of.
         odd: answers to the next calls. hanging: a driver that answers nothing.
     """
 
@@ -41,6 +43,7 @@ class Agents:
         self.terms: list[tuple[str, int]] = []
         self.absent: set[str] = set()
         self.given: list[dict[str, str]] = []
+        self.requests: list[RequestContext | None] = []
         self.refusals = 0
         self.deaf = 0
         self.odd: list[CallDriverResponse] = []
@@ -56,6 +59,7 @@ class Agents:
         assert call is not None
         assert (agent.node_id, request.term) in self.terms, "the node knows the term first"
         self.asked.append((agent.node_id, call))
+        self.requests.append(current_request())
         self.given.append(dict(request.secrets))
         if request.driver == self.hanging:
             await asyncio.Event().wait()
@@ -165,6 +169,7 @@ def test_failures_are_told_and_it_is_asked_again() -> None:
         await until(lambda: store.tables.volume_status["v"].outcome_unknown)
         await until(lambda: bool(store.tables.volume_status["v"].driver_volume_id))
         assert store.tables.volume_status["v"].problem == "" and len(agents.asked) == 3
+        assert None not in agents.requests and len(set(agents.requests)) == 3, "each attempt is found in the logs"
 
     with_reconciler(scenario)
 

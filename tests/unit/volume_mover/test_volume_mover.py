@@ -32,6 +32,7 @@ from shoal.api.v1.volume_pb2 import (
     VolumeSpec,
 )
 from shoal.errors import Exhausted, ShoalError, Unavailable
+from shoal.telemetry.request_context import RequestContext, current_request
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 from tests.polling import until
@@ -43,12 +44,14 @@ class Agents:
     """Attributes:
     errors: what the next fetches raise. hanging: a fetch does not end. cancelled: one was cancelled.
     drop_errors: what the next deletions raise.
+    requests: the request that each call is a part of.
     meanwhile: written at the end of a copy. dropped: node and time of each copy that was.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.errors: list[ShoalError] = []
+        self.requests: list[RequestContext | None] = []
         self.drop_errors: list[ShoalError] = []
         self.grants: list[bytes] = []
         self.fetches: list[FetchVolumeRequest] = []
@@ -60,6 +63,7 @@ class Agents:
     async def offer_volume(self, agent: AgentAddress, request: OfferVolumeRequest) -> OfferVolumeResponse:
         assert (agent.node_id, request.to_node_id) == ("n1", "n2")
         self.grants.append(request.token)
+        self.requests.append(current_request())
         return OfferVolumeResponse(content_bytes=100, created_at_ms=OLD_MS)
 
     async def fetch_volume(
@@ -67,6 +71,7 @@ class Agents:
     ) -> AsyncGenerator[FetchVolumeProgress, None]:
         assert agent.node_id == "n2" and request.from_address == "192.0.2.1:7441"
         self.fetches.append(request)
+        self.requests.append(current_request())
         yield FetchVolumeProgress(bytes=40)
         try:
             if self.hanging:
@@ -135,6 +140,7 @@ def test_the_home_changes_and_then_the_old_copy_goes() -> None:
         await until(lambda: not store.tables.volumes["v"].stale_copies)
         assert agents.dropped == [("n1", OLD_MS)]
         assert agents.fetches[0].token == agents.grants[0] and len(agents.grants[0]) == 32
+        assert len(agents.requests) == 2 and len(set(agents.requests) - {None}) == 1, "both nodes log the same request"
 
     with_mover(scenario)
 
