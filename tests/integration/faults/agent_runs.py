@@ -98,8 +98,14 @@ def removed_container(rig: FaultRig) -> Generator[Act]:
     calls: list[subprocess.Popen[bytes]] = []
     yield lambda: calls.append(rig.background("rm", "-f", "c"))
     calls[0].wait(60)
-    if state(rig):
-        remove_container(rig)
+
+    def is_removed() -> bool:
+        """The call may have failed; what it has begun goes on."""
+        if state(rig):
+            rig.cluster.run("rm", "-f", "c")
+        return not state(rig)
+
+    rig.cluster.until(is_removed, "the container to be removed")
 
 
 def connected(*network: str) -> Run:

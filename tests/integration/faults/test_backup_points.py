@@ -17,17 +17,22 @@ from tests.contract.backups.s3_service import BUCKET, SECRET_KEY, s3_service
 from tests.integration.faults.faulty_manager import dies_and_returns
 from tests.integration.manager.manager_process import ManagerProcess, running_manager, until
 
-TO_A_DIRECTORY = ("started", "exported", "draft-written", "in-place", "stored", "recorded", "expired-deleted")
+BEFORE_IT_IS_STORED = ("started", "exported", "draft-written", "in-place")
+AFTER_IT_IS_STORED = ("stored", "recorded", "expired-deleted")
+BACKUP_STEPS = (*BEFORE_IT_IS_STORED, *AFTER_IT_IS_STORED)
 TO_A_BUCKET = ("exported", "stored", "expired-deleted")
 HOUR_MS = 3_600_000
 KEEP = 2
+STORED_SECONDS = 150.0
+"""A backup that fails, as on a busy machine, is attempted again after a minute."""
 
 
 @pytest.mark.timeout(390)
-def test_backups_to_a_directory_are_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("points", [BEFORE_IT_IS_STORED, AFTER_IT_IS_STORED], ids=["before", "after"])
+def test_backups_to_a_directory_are_whole(points: tuple[str, ...], tmp_path: Path) -> None:
     target = tmp_path / "backups"
     target.mkdir()
-    asyncio.run(backed_up(tmp_path, BackupTarget(address=str(target)), "", target, TO_A_DIRECTORY))
+    asyncio.run(backed_up(tmp_path, BackupTarget(address=str(target)), "", target, points))
 
 
 @pytest.mark.timeout(390)
@@ -43,7 +48,7 @@ async def backed_up(root: Path, target: BackupTarget, secret: str, stored: Path,
     async def schedule(control: Any) -> None:
         """Again and again: the next backup is due at once then."""
         request = SetBackupScheduleRequest(every_ms=HOUR_MS, keep=KEEP, target=target, secret_key=secret)
-        await control.SetBackupSchedule(request, timeout=20)
+        await control.SetBackupSchedule(request, timeout=60)
 
     async with running_manager(root) as (manager, control):
         for _ in range(KEEP):
@@ -63,12 +68,18 @@ async def succeeds(control: Any, schedule: Callable[[Any], Awaitable[None]]) -> 
         with suppress(aio.AioRpcError):
             view = await control.GetBackupSchedule(GetBackupScheduleRequest(), timeout=10)
             seen[:] = [view]
-            return bool(view.status.succeeded_at_ms >= view.schedule.meta.updated_at_ms)
+            return is_made(view)
         return False
 
-    await until(done, "a scheduled backup is stored", 60)
+    await until(done, "a scheduled backup is stored", STORED_SECONDS)
     await asyncio.sleep(1 - seen[0].status.succeeded_at_ms % 1000 / 1000)  # names have seconds
     return seen[0]
+
+
+def is_made(view: BackupScheduleView) -> bool:
+    """Whether a backup has succeeded that was begun after it was scheduled: after others, the next one is due."""
+    began_ms = view.status.started_at_ms
+    return bool(began_ms >= view.schedule.meta.updated_at_ms and view.status.succeeded_at_ms >= began_ms)
 
 
 def check(manager: ManagerProcess, view: BackupScheduleView, stored: Path) -> None:

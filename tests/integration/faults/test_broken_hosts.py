@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.journal.frames import frame, frames
+from cli.playground import daemons
 from tests.integration.faults.broken_host import WrappedRuntime, filled, read_only, small_disk
 from tests.integration.faults.fault_rig import BYSTANDER, FaultRig
 from tests.integration.faults.run_steps import create, remove, remove_volume
@@ -194,8 +195,7 @@ def test_without_its_journal_and_the_copy_an_agent_replaces_its_containers(fault
     )
     assert len(after) == 1
     assert "not in the journal" in faults.host.log.read_text()
-    for pid in before.values():
-        assert not Path(f"/proc/{pid}").exists(), "the old one is gone"
+    faults.cluster.until(lambda: not any(map(daemons.is_running, before.values())), "the old one to be gone")
     create(faults)
     faults.running("web")
     remove(faults, "web")

@@ -21,7 +21,13 @@ from shoal.identity import certificates
 from shoal.identity.identity import Identity
 from shoal.rpc.join import join
 from tests.integration.faults.faulty_manager import await_death, start_with_faults
-from tests.integration.manager.manager_process import ManagerProcess, join_token_of, running_manager, until
+from tests.integration.manager.manager_process import (
+    ManagerProcess,
+    join_token_of,
+    running_manager,
+    until,
+    until_registered,
+)
 
 ROOT = Path(__file__).parents[3]
 DRAFT = "shared.private-file.draft-written"
@@ -190,6 +196,7 @@ def test_a_manager_is_one_manager_whenever_it_is_killed(faults: Sequence[str], t
                 await await_death(manager, each.partition("=")[0])
             manager.start()
             control = await manager.ready()
+            await until_registered(1, control)
             (view,) = (await control.ListManagers(ListManagersRequest(), timeout=10)).managers
             identity = checked(manager.state / "identity")
             assert certificates.subject_of(identity.certificate).id == view.manager.id

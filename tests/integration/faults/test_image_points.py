@@ -121,6 +121,7 @@ def test_the_leader_completes_removals_of_managers_that_were_killed(tmp_path: Pa
     asyncio.run(scenario())
 
 
+@pytest.mark.timeout(390)  # as above
 def test_images_removed_while_the_registry_was_away_are_deleted_when_it_is_back(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with image_cluster(tmp_path) as cluster:

@@ -25,6 +25,7 @@ def test_what_was_acknowledged_is_there(tmp_path: Path) -> None:
         etcd = EtcdProcess(tmp_path / "etcd")
         etcd.start()
         try:
+            await asyncio.to_thread(etcd.wait_until_healthy)
             async with running_manager(tmp_path, "--etcd-endpoint", etcd.endpoint) as (manager, control):
                 await create(control, "first")
                 manager.end()
@@ -36,6 +37,7 @@ def test_what_was_acknowledged_is_there(tmp_path: Path) -> None:
                 etcd.kill()
                 await await_death(manager, WATCH_ENDED)
                 etcd.start()
+                await asyncio.to_thread(etcd.wait_until_healthy)
                 manager.start()
                 control = await manager.ready()
                 assert await names(control) == {"first", "second"}

@@ -1,8 +1,8 @@
 """A real manager with its own etcd in a subprocess, and an etcd of nobody's own."""
 
 import asyncio
+import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from grpc import aio
 
@@ -138,15 +139,21 @@ class EtcdProcess:
         with (self.directory.parent / "etcd.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
-    def wait_until_it_listens(self) -> None:
+    def wait_until_healthy(self) -> None:
         """A manager that is started before waits for a few seconds only."""
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.client), timeout=1):
-                return
+        while not self._is_healthy():
             assert self.process is not None and self.process.poll() is None, "etcd has ended"
-            assert time.monotonic() < deadline, "etcd does not listen"
+            assert time.monotonic() < deadline, "etcd is not healthy"
             time.sleep(0.02)
+
+    def _is_healthy(self) -> bool:
+        """Whether it has elected itself (https://etcd.io/docs/v3.4/op-guide/monitoring/)."""
+        try:
+            with urlopen(f"http://{self.endpoint}/health", timeout=1) as answer:
+                return bool(json.load(answer)["health"] == "true")
+        except OSError:
+            return False
 
     def kill(self) -> None:
         if self.process is not None:
@@ -160,7 +167,7 @@ def shared_etcd(directory: Path, *flags: str) -> Generator[str]:
     etcd = EtcdProcess(directory / "shared-etcd", flags)
     etcd.start()
     try:
-        etcd.wait_until_it_listens()
+        etcd.wait_until_healthy()
         yield etcd.endpoint
     finally:
         etcd.kill()

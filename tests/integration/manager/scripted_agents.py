@@ -76,18 +76,17 @@ class ScriptedAgent(AgentStreamsServicer):
         self._port = listen(server, "127.0.0.1:0", lambda: self.identity)
         await server.start()
         try:
-            async with connect_aio(self._apis, self.identity) as channel:
-                while True:
-                    try:
-                        if not self.is_silent:
-                            await self._session(DispatcherStub(channel))
-                    except aio.AioRpcError:
-                        pass
-                    except asyncio.CancelledError:  # gRPC's own, where messages are sent while the connection breaks
-                        task = asyncio.current_task()
-                        if task is None or task.cancelling():
-                            raise
-                    await asyncio.sleep(self.retry_seconds)
+            while True:
+                try:
+                    if not self.is_silent:
+                        await self._connect()
+                except aio.AioRpcError:
+                    pass
+                except asyncio.CancelledError:  # gRPC's own, where messages are sent while the connection breaks
+                    task = asyncio.current_task()
+                    if task is None or task.cancelling():
+                        raise
+                await asyncio.sleep(self.retry_seconds)
         finally:
             await server.stop(None)
 
@@ -145,6 +144,12 @@ class ScriptedAgent(AgentStreamsServicer):
 
     async def Probe(self, request: ProbeRequest, context: Context) -> ProbeResponse:
         raise Refused("this node has no network")
+
+    async def _connect(self) -> None:
+        """Hold one session. Each has a channel of its own, as an agent's: one channel tries ever more seldom while no
+        manager is there, and a node may not be silent for long once one is back."""
+        async with connect_aio(self._apis, self.identity) as channel:
+            await self._session(DispatcherStub(channel))
 
     async def _session(self, stub: Any) -> None:
         self._outgoing = asyncio.Queue()

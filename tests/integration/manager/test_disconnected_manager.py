@@ -88,6 +88,7 @@ def test_reads_may_be_old_and_changes_fail_until_etcd_answers_again(tmp_path: Pa
     engine = EngineProcess(tmp_path / "engine")
     etcd.start()
     try:
+        etcd.wait_until_healthy()
         asyncio.run(scenario(etcd, manager, engine))
     finally:
         engine.end()

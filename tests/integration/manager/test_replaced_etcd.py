@@ -38,6 +38,7 @@ def test_a_manager_ends_rather_than_serve_what_is_gone(tmp_path: Path) -> None:
     async def scenario() -> None:
         etcd = EtcdProcess(tmp_path / "etcd")
         etcd.start()
+        await asyncio.to_thread(etcd.wait_until_healthy)
         options = ("--etcd-endpoint", etcd.endpoint)
         key = ("--state-directory", str(tmp_path / "manager"))
         manager = ManagerProcess(tmp_path / "manager", more=options)
@@ -53,6 +54,7 @@ def test_a_manager_ends_rather_than_serve_what_is_gone(tmp_path: Path) -> None:
             etcd.kill()
             shutil.rmtree(etcd.directory)
             etcd.start()
+            await asyncio.to_thread(etcd.wait_until_healthy)
             acknowledged = await create_until_it_ends(manager, control)
             assert not acknowledged
             assert "etcd was restored or wiped" in manager.log
@@ -82,6 +84,7 @@ def test_two_managers_agree_after_a_restoration(tmp_path: Path) -> None:
     async def scenario() -> None:
         etcd = EtcdProcess(tmp_path / "etcd")
         etcd.start()
+        await asyncio.to_thread(etcd.wait_until_healthy)
         options = ("--etcd-endpoint", etcd.endpoint)
         key = ("--state-directory", str(tmp_path / "manager"))
         manager = ManagerProcess(tmp_path / "manager", more=options)
@@ -95,6 +98,7 @@ def test_two_managers_agree_after_a_restoration(tmp_path: Path) -> None:
             etcd.kill()
             shutil.rmtree(etcd.directory)
             etcd.start()
+            await asyncio.to_thread(etcd.wait_until_healthy)
             restored = await asyncio.to_thread(
                 run, "restore", "--force", "--skip-manager-check", *options, *key, str(tmp_path / "saved")
             )

@@ -27,12 +27,21 @@ from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.channel import connect_aio
 from tests.fakes.any_message import any_message
-from tests.integration.session.session_rig import CLUSTER, ManagerProcess, SessionRig, one_manager, put_task, task
+from tests.integration.session.session_rig import (
+    CLUSTER,
+    TIMEOUT_SECONDS,
+    ManagerProcess,
+    SessionRig,
+    one_manager,
+    put_task,
+    task,
+)
 from tests.polling import until
 
 SESSIONS = 40
 SESSION_SECONDS = 0.4
-"""Of one that nothing ends before: less than a node may be silent, else its tasks would go elsewhere."""
+"""Of one that nothing ends before, once it is open: less than a node may be silent, else its tasks would go
+elsewhere."""
 
 
 def now_ms() -> int:
@@ -81,9 +90,11 @@ async def hold(rig: SessionRig, manager: ManagerProcess, seed: int) -> None:
     identity = rig.authority.issue(CertificateSubject("n2", Role.AGENT, CLUSTER), datetime.now(UTC))
     async with connect_aio([manager.address], identity) as channel:
         with suppress(aio.AioRpcError, TimeoutError):
-            async with asyncio.timeout(SESSION_SECONDS):
-                async for _ in DispatcherStub(channel).Session(sent(seed, manager)):
-                    pass
+            async with asyncio.timeout(TIMEOUT_SECONDS) as left:
+                stream = DispatcherStub(channel).Session(sent(seed, manager))
+                async for message in stream:
+                    if message.HasField("welcome"):
+                        left.reschedule(asyncio.get_running_loop().time() + SESSION_SECONDS)
 
 
 async def lead(manager: ManagerProcess) -> int:

@@ -45,6 +45,11 @@ def state(manager: ManagerProcess, node_id: str) -> int:
     return status.state if status else NodeStatus.UNKNOWN
 
 
+def held_by(manager: ManagerProcess, node_id: str) -> str:
+    status = manager.store.tables.node_status.get(node_id)
+    return status.manager_id if status else ""
+
+
 def observed(manager: ManagerProcess, task_id: str) -> int:
     status = manager.store.tables.task_status.get(task_id)
     return status.state if status else 0
@@ -110,7 +115,7 @@ def test_reports_reach_another_manager_when_the_first_is_gone(rig: SessionRig) -
             rig.agent("n1", [other.address, manager.address], outbox=outbox) as work,
         ):
             await until(lambda: len(work.messages) == 1)
-            await until(lambda: manager.store.tables.node_status["n1"].manager_id == "m2")
+            await until(lambda: held_by(manager, "n1") == "m2")
             await other.dispatcher_stop()
             outbox.put(status("t1", TaskState.RUNNING))
             await until(lambda: observed(manager, "t1") == TaskState.RUNNING)

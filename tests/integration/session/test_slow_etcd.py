@@ -81,7 +81,7 @@ def test_of_agents_that_connect_at_once_those_beyond_a_bound_are_given_a_time_to
 
             rig.etcd.slow = NODES
             waiting = [asyncio.ensure_future(hello(each)) for each in names]
-            answered, others = await asyncio.wait(waiting, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            answered, others = await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
             assert len(answered) == 1, "the others wait for etcd"
             with pytest.raises(grpc.RpcError) as refused:
                 answered.pop().result()

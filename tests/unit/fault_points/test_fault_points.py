@@ -58,7 +58,7 @@ def test_every_point_has_a_run() -> None:
         *test_manager_points.LATER_CHANGES,
         *(f"manager.join.{step}" for step in test_manager_points.JOINER),
         test_manager_points.KEY_ROTATION,
-        *(f"manager.backup.{step}" for step in test_backup_points.TO_A_DIRECTORY),
+        *(f"manager.backup.{step}" for step in test_backup_points.BACKUP_STEPS),
     }
     runs = {*RUNS, *MANAGER_RUNS, *of_managers, *STORE_POINTS, *IDENTITY_POINTS, *IMAGE_POINTS, *COLLECTION_POINTS}
     assert set(POINTS) == runs
