@@ -77,8 +77,8 @@ class SessionBuilds:
         building = asyncio.create_task(self._builder.run(call.caller, inputs, options, result, feed, ref=identifier))
         building.add_done_callback(lambda _: feed.end())
         self._running[key] = building
-        response = await call.stream()
         try:
+            response = await call.stream()
             async for progress in feed.follow():
                 await response.write(json_line(trace_line(progress)))
             try:
@@ -94,19 +94,30 @@ class SessionBuilds:
         finally:
             building.cancel()
             await asyncio.gather(building, return_exceptions=True)
-            self._running.pop(key, None)
-            self._uploads.pop(key, None)
+            if self._running.get(key) is building:
+                del self._running[key]
+            self._end_upload(key)
         return response
 
     async def _receive(self, call: Call, identifier: str) -> web.StreamResponse:
         """The body is read while the build goes on."""
-        upload = _Upload(call)
-        waiting = self._waiting((call.caller, identifier))
+        upload, key = _Upload(call), (call.caller, identifier)
+        waiting = self._waiting(key)
         if waiting.done():
             raise bad_request("the context of this build has come already")
         waiting.set_result(upload)
-        await upload.ended.wait()
+        try:
+            await upload.ended.wait()
+        finally:  # the client may leave before a build wants it
+            if self._uploads.get(key) is waiting:
+                del self._uploads[key]
         return call.empty(200)
+
+    def _end_upload(self, key: tuple[ApiCaller, str]) -> None:
+        """The build has ended: a context that it has not read is not waited for any more."""
+        waiting = self._uploads.pop(key, None)
+        if waiting is not None and waiting.done() and not waiting.cancelled():
+            waiting.result().ended.set()
 
     async def _upload(self, key: tuple[ApiCaller, str]) -> AsyncGenerator[bytes]:
         try:
