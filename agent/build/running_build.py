@@ -33,6 +33,7 @@ from agent.build.frames import (
 )
 from agent.build.spare_program import SparePrograms
 from agent.images.threaded_call import in_thread
+from agent.worker.error_handling import describe_error
 from agent.worker.sandbox import ORDINARY
 from shoal.api.v1.builds_pb2 import AgentBuildInput, AgentBuildOutput, AgentBuildStart, BuildInput, BuildOutput
 from shoal.api.v1.task_pb2 import Task
@@ -195,6 +196,8 @@ class RunningBuild:
             answer |= await self._asked(question)
         except ShoalError as error:
             answer["error"] = encode_error(error)
+        except Exception as error:  # without an answer the program would wait for ever
+            answer["error"] = encode_error(Unavailable(describe_error(f"build {self._start.build_id}", error)))
         await self._process.send(ANSWER, json.dumps(answer).encode())
 
     async def _asked(self, question: Mapping[str, Any]) -> Mapping[str, Any]:

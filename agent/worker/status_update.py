@@ -1,8 +1,8 @@
 """Advances a task status. Pure."""
 
-from agent.worker.container_runtime import Exit
+from agent.worker.container_runtime import Exit, Running
 from shoal import task_states
-from shoal.api.v1.task_pb2 import StateChange, TaskState, TaskStatus
+from shoal.api.v1.task_pb2 import StateChange, Task, TaskState, TaskStatus
 from shoal.one_line import one_line
 
 MAX_MESSAGE = 300
@@ -22,6 +22,14 @@ def next_status(status: TaskStatus, state: TaskState.ValueType, message: str, no
     if state != status.state:
         new.state_history.append(StateChange(state=state, at_ms=new.at_ms))
     return new
+
+
+def note_start(status: TaskStatus, task: Task, running: Running) -> None:
+    """The container was started. The user of one's own is shown since when it ran, even if it ends before it is seen to
+    run; a task of a service runs once its hooks have succeeded."""
+    status.pid = running.pid
+    if task.container_id:
+        status.running_at_ms = running.started_ms
 
 
 def with_exit(status: TaskStatus, end: Exit | None) -> TaskStatus:

@@ -24,7 +24,7 @@ from agent.worker.shutdown.task_removal import TaskRemoval
 from agent.worker.start_steps import StartSteps
 from agent.worker.startup.start_measurements import serve_origin
 from agent.worker.startup.task_inputs import volumes_of
-from agent.worker.status_update import with_exit
+from agent.worker.status_update import note_start, with_exit
 from agent.worker.task_step import Container, Goal, TaskAction, TaskFacts, goal_of, next_action
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
@@ -265,7 +265,7 @@ class TaskRunner:
         if running is not None:
             # An exit may have been reported before the start returned.
             self._observed = self._observed or running
-            self.status.pid = running.pid
+            note_start(self.status, self._task, running)
 
     def _should_stop(self) -> bool:
         return self._goal() not in (Goal.RUN, Goal.CREATE)

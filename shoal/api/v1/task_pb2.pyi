@@ -337,7 +337,9 @@ class TaskStatus(_message.Message):
     image_digest: _builtins.str
     """Digest of the image's manifest that runs, "sha256:…"; empty before READY."""
     running_at_ms: _builtins.int
-    """When it reached RUNNING; 0 before. Milliseconds since the Unix epoch."""
+    """When it reached RUNNING; 0 before. Of a container of one's own when its program was started, also if it has ended
+    before RUNNING was reported. Milliseconds since the Unix epoch.
+    """
     health: Global___TaskStatus.Health.ValueType
     health_output: _builtins.str
     """Last line of the last check's output."""

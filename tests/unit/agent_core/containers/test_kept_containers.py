@@ -68,6 +68,18 @@ def test_a_created_container_is_stopped_without_having_run(machine: Machine) -> 
     scenario(machine, play)
 
 
+def test_a_run_that_has_ended_before_it_was_seen_to_run_has_a_start(machine: Machine) -> None:
+    async def play(worker: Worker) -> None:
+        brief = run_of("r1")
+        brief.service_id = "brief"
+        worker.receive(order(brief))
+        end = await machine.until("r1", S.COMPLETE)
+        assert machine.states("r1") == [S.ACCEPTED, S.PREPARING, S.STARTING, S.COMPLETE]
+        assert 0 < end.running_at_ms <= end.at_ms
+
+    scenario(machine, play)
+
+
 def test_a_run_gets_the_image_that_is_below_its_root(machine: Machine) -> None:
     digest = "sha256:" + "0" * 64
 
