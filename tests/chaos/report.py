@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from tests.chaos.checks.memory import MemoryGrowth
 from tests.chaos.checks.traffic import Gap, TrafficSummary, WriteSummary
-from tests.chaos.violation import AFTERMATH_SECONDS, ActiveFault, Violation
+from tests.chaos.violation import ATTRIBUTION_SECONDS, ActiveFault, Violation
 
 INVARIANTS: Mapping[int, str] = {
     1: "acknowledged writes are there, unknown ones whole or absent",
@@ -146,7 +146,7 @@ def _during(gap: Gap, faults: Sequence[ActiveFault]) -> list[str]:
     return [
         each.name
         for each in faults
-        if each.begun <= gap.ended and gap.ended - gap.seconds <= each.ended + AFTERMATH_SECONDS
+        if each.begun <= gap.ended and gap.ended - gap.seconds <= each.ended + ATTRIBUTION_SECONDS
     ]
 
 

@@ -64,7 +64,7 @@ CONVERGENCE_SECONDS = 60.0
 
 _NAME_SERVER = "169.254.1.1"
 _HISTORY_FILES = ("schedule.jsonl", "history.jsonl", "records.jsonl", "memory.jsonl", "report.md")
-AFTERMATH_SECONDS = 15.0
+TRAFFIC_RECOVERY_SECONDS = 15.0
 """Lost requests are a fault's for so long after it: a lost host's tasks run elsewhere after 8 s, and clients connect
 anew."""
 
@@ -238,7 +238,7 @@ class _Run:
             *(partial(check_replacements, each, [*faults, *cluster.excuses]) for each in epochs),
             lambda: final_checks.check_managers(cluster),
             lambda: final_checks.check_hosts(cluster),
-            lambda: check_traffic(reports, faults, aftermath=AFTERMATH_SECONDS),
+            lambda: check_traffic(reports, faults, aftermath=TRAFFIC_RECOVERY_SECONDS),
             lambda: check_write_gaps(operations, WRITER, faults),
             lambda: check_memory(memory, 3600 * sum(map(len, epochs)) / (time.time() - operations[0].at)),
             lambda: final_checks.check_logs(cluster, faults),
@@ -250,7 +250,7 @@ class _Run:
             minutes=self._options.schedule.minutes,
             faults=faults,
             violations=with_faults(found, faults),
-            traffic=summarize(reports, faults, aftermath=AFTERMATH_SECONDS),
+            traffic=summarize(reports, faults, aftermath=TRAFFIC_RECOVERY_SECONDS),
             writes=summarize_writes(operations, WRITER),
             convergence_seconds=seconds,
             events=sum(map(len, epochs)),
@@ -258,7 +258,7 @@ class _Run:
             errors=runner.errors,
             begun=operations[0].at,
             ended=time.time(),
-            lost=lost_by_kind(reports, faults, aftermath=AFTERMATH_SECONDS),
+            lost=lost_by_kind(reports, faults, aftermath=TRAFFIC_RECOVERY_SECONDS),
             reasons=reasons(reports, REASONS),
             gaps=[*longest_gaps(reports, GAPS), *longest_write_gaps(operations, WRITER, GAPS)],
             memory=memory,

@@ -43,12 +43,12 @@ class Violation:
     faults: tuple[str, ...] = field(default=())
 
 
-AFTERMATH_SECONDS = 15.0
+ATTRIBUTION_SECONDS = 15.0
 """For so long after its end a fault is named beside what is found."""
 
 
 def active_at(
-    at: float, faults: Iterable[ActiveFault], *, aftermath: float = AFTERMATH_SECONDS, lasting: float = 0.0
+    at: float, faults: Iterable[ActiveFault], *, aftermath: float = ATTRIBUTION_SECONDS, lasting: float = 0.0
 ) -> list[ActiveFault]:
     """Faults in progress at a moment, or ended shortly before it.
 

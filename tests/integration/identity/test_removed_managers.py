@@ -26,6 +26,7 @@ from shoal.rpc.manager_access import FOR_REMOVED_MANAGERS, MANAGER_API
 from shoal.rpc.removed_managers import RemovedManagers
 
 CLUSTER = "c"
+DEADLINE = 60.0
 
 
 class Peers(ManagerPeersServicer):
@@ -54,13 +55,13 @@ def test_a_removed_manager_may_only_ask_whether_it_is_one() -> None:
         await server.start()
         async with connect_aio([address], identity["m2"]) as second, connect_aio([address], identity["m3"]) as third:
             peers = ManagerPeersStub(second)
-            await peers.ListApplied(ListAppliedRequest(), timeout=5)
+            await peers.ListApplied(ListAppliedRequest(), timeout=DEADLINE)
             removed.add("m2")  # on the connection that it has already
             with pytest.raises(grpc.aio.AioRpcError, match="manager m2 was removed from the cluster") as caught:
-                await peers.ListApplied(ListAppliedRequest(), timeout=5)
+                await peers.ListApplied(ListAppliedRequest(), timeout=DEADLINE)
             assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
-            assert (await peers.GetMembership(GetMembershipRequest(manager_id="m2"), timeout=5)).removed
-            await ManagerPeersStub(third).ListApplied(ListAppliedRequest(), timeout=5)
+            assert (await peers.GetMembership(GetMembershipRequest(manager_id="m2"), timeout=DEADLINE)).removed
+            await ManagerPeersStub(third).ListApplied(ListAppliedRequest(), timeout=DEADLINE)
         await server.stop(None)
 
     asyncio.run(scenario())

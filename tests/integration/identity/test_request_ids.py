@@ -21,7 +21,7 @@ def _call(context: Context) -> tuple[str, str]:
     serve(request)
     with Client(context) as client:
         client.call(client.control.ListNodes, ListNodesRequest())
-        assert len(list(client.stream(client.control.WatchServices, WatchServicesRequest(), seconds=5))) == 2
+        assert len(list(client.stream(client.control.WatchServices, WatchServicesRequest(), seconds=60))) == 2
         pending = client.control.ListNodes.future(ListNodesRequest())
         client.finish(lambda: pending)
         with pytest.raises(ShoalError) as caught:

@@ -27,7 +27,7 @@ NAMES = ("m1", "m2", "m3", "m4", "h1")
 """Their addresses are 192.0.2.11 and so on."""
 PRIVATE = ("/var/lib/shoal", "/etc/shoal", "/run/shoal", "/backup")
 COMMAND_SECONDS = 120.0
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 @dataclass
@@ -104,7 +104,7 @@ class DocumentedHost:
         program = self.programs.pop(unit)
         with suppress(ProcessLookupError):
             program.send_signal(number)
-        program.wait(timeout=30)
+        program.wait(timeout=60)
 
     def power_off(self) -> None:
         """Every process ends at once, etcd too."""

@@ -8,7 +8,7 @@ from tests.integration.operations.documented_cluster import DocumentedCluster, s
 from tests.integration.operations.documented_hosts import documented_hosts
 from tests.integration.operations.documented_steps import DocumentedStep
 
-SECONDS = 40.0
+SECONDS = 120.0
 SECTIONS = sections()
 
 
@@ -18,6 +18,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentedClus
         yield DocumentedCluster(hosts, seconds=SECONDS)
 
 
+@pytest.mark.timeout(390)
 @pytest.mark.parametrize("steps", [steps for _, steps in SECTIONS], ids=[section for section, _ in SECTIONS])
 def test_section(cluster: DocumentedCluster, steps: list[DocumentedStep]) -> None:
     """Sections follow one another, as in the document."""

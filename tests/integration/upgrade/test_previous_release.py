@@ -146,7 +146,7 @@ def test_a_cluster_is_upgraded_host_by_host(cluster: TwoReleases, tmp_path: Path
         )
         reaches_programs(cluster)
         cluster.of(OLD, "network", "create", "from-old")
-        assert "from-old" in cluster.of(NEW, "network", "ls")
+        cluster.until(lambda: "from-old" in cluster.of(NEW, "network", "ls"), "each manager to have the network")
         cluster.upgrade_manager(3)
         assert load_format(cluster.layout.manager_state).number == 0, "one manager does not read it"
         cluster.upgrade_manager(1)

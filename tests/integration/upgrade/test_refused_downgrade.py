@@ -23,7 +23,7 @@ def end_of(manager: ManagerProcess) -> int:
 
 
 def file_once_written(path: Path) -> dict[str, object]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not path.exists():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -54,6 +54,7 @@ def test_by_the_records_in_an_external_etcd(tmp_path: Path) -> None:
     etcd = EtcdProcess(tmp_path / "etcd", flags=("--max-txn-ops=1024",))
     etcd.start()
     try:
+        etcd.wait_until_healthy()
         asyncio.run(_newer_records(tmp_path, etcd.endpoint))
     finally:
         etcd.kill()
