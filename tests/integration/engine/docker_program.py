@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 DOCKER = Path("docker")
-SECONDS = 90
+SECONDS = 150
 
 
 def compose_program() -> Path:

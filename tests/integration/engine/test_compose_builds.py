@@ -91,11 +91,11 @@ def test_two_builds_are_made_after_one_that_was_interrupted_in_the_middle_of_its
         if "transferring context: " in line and "done" not in line:
             break
     building.send_signal(signal.SIGINT)
-    building.communicate(timeout=30)
+    building.communicate(timeout=90)
     assert building.returncode != 0
     (project.parent / "base/Dockerfile").write_text(BASE)
     both = [subprocess.Popen(command(project, "build", "--no-cache", "base")) for _ in range(2)]
-    assert [each.wait(timeout=60) for each in both] == [0, 0]
+    assert [each.wait(timeout=120) for each in both] == [0, 0]
 
 
 def test_a_command_ends_when_the_client_does(engine: EngineCluster, project: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_command_ends_when_the_client_does(engine: EngineCluster, project: Pat
     building = subprocess.Popen(command(project, "build", "base"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     engine.cluster.until(lambda: _sleeps() > 0, "the command to run")
     building.send_signal(signal.SIGINT)
-    assert building.wait(timeout=30) != 0
+    assert building.wait(timeout=90) != 0
     engine.cluster.until(lambda: _sleeps() == 0, "the command to be gone")
     assert "built-base" not in docker("images")
 

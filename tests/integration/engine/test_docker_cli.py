@@ -2,7 +2,9 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -10,6 +12,7 @@ from tests.integration.cluster.terminal import Terminal
 from tests.integration.engine.conftest import HELLO, EngineCluster
 from tests.integration.engine.docker_program import DOCKER, docker, refusal, run
 
+OWN_PAGE = ("wget", "-q", "-O", "/dev/null", "http://127.0.0.1")
 pytestmark = pytest.mark.parametrize("shared_engine", [3], ids=["three-hosts"], indirect=True)
 
 
@@ -33,7 +36,7 @@ def test_a_container_from_run_to_rm(engine: EngineCluster, tmp_path: Path) -> No
     assert (tmp_path / "back").read_text() == "content\n"
     assert docker("logs", "--tail", "1", "web") == "hello 1 on box, port 80\n"
     assert docker("top", "web", "-o", "pid,comm").splitlines()[0].split() == ["PID", "COMMAND"]
-    docker("exec", "web", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1")
+    engine.cluster.until(lambda: _is_served(f"http://{engine.address}:8080/"), "its page, which is traffic of its own")
     usage = json.loads(docker("stats", "--no-stream", "--format", "json", "web"))
     assert usage["Name"] == "web" and usage["NetIO"] != "0B / 0B"
     assert f"volume is in use - [{identifier}]" in refusal("volume", "rm", "data")
@@ -49,11 +52,17 @@ def test_a_container_from_run_to_rm(engine: EngineCluster, tmp_path: Path) -> No
     assert docker("ps", "-aq") == ""
 
 
+def _is_served(url: str) -> bool:
+    with suppress(OSError), urlopen(url, timeout=10) as page:
+        return bool(page.read())
+    return False
+
+
 def test_terminals_change_size_detach_and_are_attached_to_again(engine: EngineCluster) -> None:
     terminal = Terminal(engine.cluster, "run", "-it", "--name", "shell", HELLO, "sh", program=DOCKER)
     terminal.read_until("# ")
     terminal.resize(33, 111)
-    terminal.type("sleep 0.3; stty size\n")
+    terminal.type('until test "$(stty size)" = "33"" 111"; do sleep 0.1; done; stty size\n')
     terminal.read_until("33 111")
     terminal.type("\x10\x11")
     assert terminal.end() == 0
@@ -78,6 +87,7 @@ def test_networks_images_and_the_whole_system(engine: EngineCluster, tmp_path: P
     began = int(time.time())
     docker("network", "create", "--subnet", "10.77.0.0/24", "back")
     docker("run", "-d", "--name", "db", "--network", "back", "--network-alias", "database", HELLO)
+    engine.cluster.until(lambda: run(DOCKER, "exec", "db", *OWN_PAGE).returncode == 0, "db to serve")
     assert "host: " in docker("run", "--rm", "--network", "back", HELLO, "wget", "-qO-", "http://database")
     assert "has active endpoints" in refusal("network", "rm", "back")
     assert "network nosuch not found" in refusal("run", "--rm", "--network", "nosuch", HELLO)
@@ -168,6 +178,8 @@ def test_a_stack_is_one_of_the_cluster(engine: EngineCluster, tmp_path: Path) ->
     )
     assert docker("stack", "ls", "--format", "{{.Name}} {{.Services}}") == "shop 2\n"
     assert engine.cluster.json("stack", "ls")[0]["name"] == "shop"
+    database = docker("ps", "-q", "--filter", "name=shop_db").strip()
+    engine.cluster.until(lambda: run(DOCKER, "exec", database, *OWN_PAGE).returncode == 0, "db to serve")
     container = docker("ps", "-q", "--filter", "name=shop_web").split()[0]
     read = docker("exec", container, "sh", "-c", "cat /run/secrets/key /motd; wget -qO- http://database")
     assert read.startswith("hidden\nhello\nversion: 1\n")

@@ -17,8 +17,8 @@ name: shop
 services:
   db:
     image: hello:1
-    command: sh -c "sleep 0.5; touch /tmp/ready; exec /entrypoint.sh"
-    healthcheck: {test: ["CMD", "test", "-f", "/tmp/ready"], interval: 100ms, retries: 100}
+    command: sh -c "sleep 0.5; exec /entrypoint.sh"
+    healthcheck: {test: ["CMD", "wget", "-qO", "/dev/null", "http://127.0.0.1"], interval: 100ms, retries: 600}
     volumes: ["data:/data"]
     networks: {back: {aliases: [database]}}
   prepare:
@@ -73,7 +73,7 @@ def services(compose: Compose) -> dict[str, list[str]]:
     return found
 
 
-def test_a_project_from_up_to_down(compose: Compose, tmp_path: Path) -> None:
+def test_a_project_from_up_to_down(engine: EngineCluster, compose: Compose, tmp_path: Path) -> None:
     first = compose("up", "-d").stderr
     assert first.index("shop-db-1  Healthy") < first.index("shop-prepare-1  Started")
     assert first.index("shop-prepare-1  Exited") < first.index("shop-web-1  Started")
@@ -82,8 +82,8 @@ def test_a_project_from_up_to_down(compose: Compose, tmp_path: Path) -> None:
     read = compose("exec", "-T", "web", "sh", "-c", "cat /run/secrets/key /motd; echo $MODE; wget -qO- http://database")
     assert read.stdout.startswith("hidden\nhello\na\nversion: 1\n")
     assert compose("port", "web", "80").stdout == "0.0.0.0:8090\n"
-    assert "hello 1 on" in compose("logs", "--no-log-prefix", "web").stdout
-    assert "httpd" in compose("top", "web").stdout
+    engine.cluster.until(lambda: "hello 1 on" in compose("logs", "--no-log-prefix", "web").stdout, "its first line")
+    engine.cluster.until(lambda: "httpd" in compose("top", "web").stdout, "its server")
 
     again = compose("up", "-d").stderr
     assert "Recreate" not in again and "Creating" not in again

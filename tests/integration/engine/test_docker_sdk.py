@@ -6,6 +6,8 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ pytestmark = [
 ]
 Client = Any
 """`docker.DockerClient`: its types say of half of its answers that they may be None."""
-SECONDS = 30.0
+SECONDS = 60.0
 SERVE = "echo one; sleep 0.1; echo two >&2; sleep 0.1; echo three; exec sleep 300"
 
 
@@ -37,6 +39,13 @@ def until(condition: Callable[[], Any], what: str) -> Any:
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
     return found
+
+
+def page(url: str) -> bytes:
+    """What is served; empty as long as nothing is."""
+    with suppress(OSError), urllib.request.urlopen(url, timeout=10) as answer:
+        return bytes(answer.read())
+    return b""
 
 
 def shell(client: Client, command: str, **options: Any) -> Any:
@@ -125,6 +134,8 @@ def test_networks_and_volumes_join_containers_of_several_hosts(client: Client, e
         volumes={"data": {"bind": "/www/data", "mode": "rw"}},
     )  # fmt: skip
     web.exec_run(["sh", "-c", "echo shared > /www/data/page"])
+    own = ["wget", "-q", "-O", "-", "http://127.0.0.1/data/page"]
+    until(lambda: web.exec_run(own).output == b"shared\n", "the server")
     fetch = ["wget", "-q", "-O", "-", "http://web/data/page"]
     for node in ("h1", "h2", "h3"):
         got = client.containers.run(
@@ -133,8 +144,7 @@ def test_networks_and_volumes_join_containers_of_several_hosts(client: Client, e
         assert got == b"shared\n"
     web.reload()
     published = web.ports["80/tcp"][0]["HostPort"]
-    with urllib.request.urlopen(f"http://{engine.address}:{published}/data/page", timeout=10) as page:
-        assert page.read() == b"shared\n"
+    until(lambda: page(f"http://{engine.address}:{published}/data/page") == b"shared\n", "the published port")
     read = client.containers.run(HELLO, ["cat", "/v/page"], mounts=[Mount("/v", "data", read_only=True)], remove=True)
     assert read == b"shared\n"
     back = client.networks.create("back")
@@ -205,8 +215,7 @@ def test_services_run_on_all_hosts_with_secrets_and_configs(client: Client, engi
         assert each.exec_run("cat /run/secrets/key /motd").output == f"hiddenon {each.attrs['Node']['Name']}".encode()
     for host in (1, 2, 3):
         url = f"http://{engine.cluster.layout.host(host).address}:8090/"
-        with urllib.request.urlopen(url, timeout=10) as page:
-            assert page.status == 200
+        until(partial(page, url), f"a page by {url}")
     assert service.attrs["Spec"]["TaskTemplate"]["Networks"] == [{"Target": network.id}]
     until(lambda: b"".join(service.logs(stdout=True)).count(b"hello 1 on") == 3, "a line of each task")
     service.update(env=["HELLO_VERSION=2"])
@@ -225,7 +234,7 @@ def test_services_run_on_all_hosts_with_secrets_and_configs(client: Client, engi
 
 def test_events_and_figures_of_the_whole(client: Client, engine: EngineCluster) -> None:
     seen: list[dict[str, Any]] = []
-    follower = client.events(decode=True, filters={"type": "container"})
+    follower = client.events(decode=True, filters={"type": "container", "container": "short"})
 
     def follow() -> None:
         for event in follower:

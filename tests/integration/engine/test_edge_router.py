@@ -3,6 +3,7 @@
 from typing import Any
 
 import docker
+from docker.models.containers import Container
 from docker.types import EndpointSpec
 
 from tests.integration.engine.conftest import HELLO, EngineCluster
@@ -23,12 +24,19 @@ def test_routes_to_the_tasks_of_labelled_services_are_found(engine: EngineCluste
         )
         engine.cluster.until(lambda: len(_routes(client)) == 2, "both tasks to have routes")
         routes = _routes(client)
+        box = client.containers.run(HELLO, ["sleep", "1000"], network="edge", detach=True)
         page = ["wget", "-q", "-O", "-", *(f"http://{route['address']}/" for route in routes)]
-        output = client.containers.run(HELLO, page, network="edge", remove=True)
+        output = engine.cluster.until(lambda: _output(box, page), "both tasks to serve")
         assert output.count(b"host: shop-") == 2, output
         hosts = {str(each.address) for each in engine.cluster.layout.all_hosts()}
         assert {route["node"] for route in routes} <= hosts
         assert {route["name"] for route in routes} == {"shop.1", "shop.2"}
+
+
+def _output(box: Container, command: list[str]) -> bytes:
+    """Of a command that succeeds in a container; empty where it does not."""
+    done = box.exec_run(command)
+    return done.output if done.exit_code == 0 and isinstance(done.output, bytes) else b""
 
 
 def _routes(client: docker.DockerClient) -> list[dict[str, str]]:
@@ -38,6 +46,8 @@ def _routes(client: docker.DockerClient) -> list[dict[str, str]]:
     networks = {each["Id"]: each for each in api.networks(filters={"scope": "swarm"})}
     found = []
     for service in api.services():
+        if not service["Endpoint"].get("VirtualIPs"):
+            continue  # it has just been created
         assert service["Spec"]["Labels"] and service["Spec"]["EndpointSpec"]["Mode"] == "vip"
         virtual = {networks[each["NetworkID"]]["Name"]: each["Addr"] for each in service["Endpoint"]["VirtualIPs"]}
         assert "/" in virtual["edge"], "with the length of its prefix"

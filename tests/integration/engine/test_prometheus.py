@@ -101,10 +101,12 @@ def test_containers_services_tasks_and_nodes_are_found_and_scraped(
         until = engine.cluster.until
         until(lambda: len(_running(prometheus)) == 2, "the tasks to be found as running")
         until(lambda: prometheus.health("pages") == {"up"}, "every node's published port to be scraped")
-        assert prometheus.values("sum(answers_total)") == [str(42 * engine.hosts)], "42 of each node"
-        until(lambda: _named(prometheus, "containers", "container_name", "/web"), "the container to be found")
-        _check_container(_named(prometheus, "containers", "container_name", "/web"), started)
-        _check_service(_named(prometheus, "services", "service_name", "pages"), started)
+        of_each = [str(42 * engine.hosts)]  # a scrape has ended before what it has found is stored
+        until(lambda: prometheus.values("sum(answers_total)") == of_each, "42 of each node")
+        web = until(lambda: _named(prometheus, "containers", "container_name", "/web"), "the container to be found")
+        _check_container(web, started)
+        pages = until(lambda: _published(prometheus), "the service to be found with its port")
+        _check_service(pages, started)
         tasks = _running(prometheus)
         assert {each["task_slot"] for each in tasks} == {"1", "2"}
         for each in tasks:
@@ -144,6 +146,12 @@ def _running(prometheus: Prometheus) -> list[Labels]:
 
 def _named(prometheus: Prometheus, job: str, label: str, value: str) -> Labels:
     return next((each for each in prometheus.found(job) if each.get(label) == value), {})
+
+
+def _published(prometheus: Prometheus) -> Labels:
+    """The service, once its port was assigned when it was looked for."""
+    found = _named(prometheus, "services", "service_name", "pages")
+    return found if "service_endpoint_port_publish_mode" in found else {}
 
 
 def _check_container(found: Labels, ids: dict[str, str]) -> None:

@@ -20,7 +20,6 @@ from tests.contract.engine.rig import raw_http
 from tests.integration.engine.conftest import HELLO, EngineCluster
 
 MEGABYTE = 1_000_000
-SECONDS = 20.0
 
 
 @pytest.fixture
@@ -42,8 +41,12 @@ def hijack(engine: EngineCluster, path: str, body: object = None) -> socket.sock
     lines = [f"POST {path} HTTP/1.1", "Host: docker", "Connection: Upgrade", "Upgrade: tcp"]
     lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"] if content else []
     connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + content)
-    head, rest = raw_http.read_head(connection)
-    assert head.startswith(b"HTTP/1.1 101 ") and not rest
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):  # and no byte more: the output may come with it
+        byte = connection.recv(1)
+        assert byte, head
+        head += byte
+    assert head.startswith(b"HTTP/1.1 101 ")
     return connection
 
 
@@ -110,12 +113,12 @@ def test_a_command_ends_when_its_client_leaves(engine: EngineCluster, client: do
     box = sleeper(engine, client)
     program = ["sh", "-c", "yes"] if way.startswith("killed") else ["sleep", "987"]
     connection = start_exec(engine, client, box, *program)
-    engine.cluster.until(lambda: len(_commands(box)) > 1, "the command runs", seconds=SECONDS)
+    engine.cluster.until(lambda: len(_commands(box)) > 1, "the command runs")
     if way == "half-closed first":
         connection.shutdown(socket.SHUT_WR)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
-    engine.cluster.until(lambda: _commands(box) == ["sleep 1000"], "the command has ended", seconds=SECONDS)
+    engine.cluster.until(lambda: _commands(box) == ["sleep 1000"], "the command has ended")
 
 
 def _commands(box: Container) -> list[str]:
@@ -133,11 +136,12 @@ def test_clients_that_leave_leave_no_stream_anywhere(engine: EngineCluster, clie
             for target in (f"{path}/logs?follow=1&stdout=1", f"{path}/stats", "/events"):
                 stack.enter_context(closing(_request(engine, "GET", target)))
             stack.enter_context(closing(_request(engine, "POST", f"{path}/wait")))
-        assert descriptors(engine)[0] >= before[0] + 25
+        during = descriptors(engine)
+    most = [then + 2 for then in before]
+    most[0] = min(most[0], during[0] - 25 + 2)  # each stream was a connection to the engine
     engine.cluster.until(
-        lambda: all(now <= then + 2 for now, then in zip(descriptors(engine), before, strict=True)),
+        lambda: all(now <= bound for now, bound in zip(descriptors(engine), most, strict=True)),
         "all streams have ended",
-        seconds=3 * SECONDS,
     )
 
 
@@ -159,7 +163,7 @@ def test_a_client_that_does_not_read_a_large_log_holds_nothing(
         detach=True,
         log_config=large,
     )
-    assert box.wait()["StatusCode"] == 0
+    assert box.wait(timeout=150)["StatusCode"] == 0
     assert box.logs(tail=1) == f"{text}\n".encode()
     before = resident_mb(engine)
     with closing(_request(engine, "GET", f"/containers/{box.id}/logs?stdout=1")) as slow:
@@ -179,4 +183,4 @@ def test_a_client_that_reads_nothing_does_not_hold_the_program(
     container = client.containers.create(HELLO, ["sh", "-c", "head -c 20000000 /dev/zero; exit 3"])
     with closing(hijack(engine, f"/containers/{container.id}/attach?stream=1&stdout=1")):
         container.start()
-        assert container.wait(timeout=60)["StatusCode"] == 3
+        assert container.wait(timeout=150)["StatusCode"] == 3

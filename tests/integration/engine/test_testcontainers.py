@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,7 @@ def test_strategies_wait_for_lines_ports_responses_and_health(containers: Engine
     server = DockerContainer(HELLO).with_exposed_ports(8080).with_env("PORT", "8080")
     with server.with_kwargs(healthcheck=healthy, init=True) as container:
         for strategy in strategies:
-            strategy.with_startup_timeout(30).wait_until_ready(container)
+            strategy.with_startup_timeout(60).wait_until_ready(container)
         url = f"http://{container.get_container_host_ip()}:{container.get_exposed_port(8080)}/"
         with urllib.request.urlopen(url, timeout=10) as page:
             assert page.status == 200
@@ -102,7 +103,7 @@ def test_files_are_copied_in_before_the_start_and_out_again(containers: EngineCl
     (tmp_path / "tree/below/file").write_text("in a directory")
     settings = DockerContainer(HELLO).with_command("sh -c 'cat /srv/settings; sleep 60'")
     with settings.with_copy_into_container(b"read at the start\n", "/srv/settings") as container:
-        LogMessageWaitStrategy("read at the start").with_startup_timeout(10).wait_until_ready(container)
+        LogMessageWaitStrategy("read at the start").with_startup_timeout(60).wait_until_ready(container)
         container.copy_into_container(tmp_path / "tree", "/srv")
         code, output = container.exec(["cat", "/srv/tree/below/file"])
         assert (code, output) == (0, b"in a directory")
@@ -121,13 +122,16 @@ def test_containers_of_a_network_reach_each_other_by_alias_from_node_to_node(con
             assert here.get_wrapped_container().attrs["Node"]["Name"] == containers.node
             assert there.get_wrapped_container().attrs["Node"]["Name"] == "h1"
             for alias in ("pages", "www"):
-                code, page = here.exec(["wget", "-q", "-O", "-", f"http://{alias}/"])
-                assert code == 0, page
-                assert page
+                containers.cluster.until(partial(_is_served, here, f"http://{alias}/"), f"the page of {alias}")
         with containers.client() as engine:
             assert engine.networks.list(names=[network.name])
     with containers.client() as engine:
         assert not engine.networks.list(names=[network.name])
+
+
+def _is_served(container: DockerContainer, url: str) -> bool:
+    code, page = container.exec(["wget", "-q", "-O", "-", url])
+    return code == 0 and bool(page)
 
 
 def test_the_reaper_removes_what_a_killed_test_run_has_left(containers: EngineCluster) -> None:
@@ -150,6 +154,6 @@ def test_the_reaper_removes_what_a_killed_test_run_has_left(containers: EngineCl
             networks = {str(each.name) for each in engine.networks.list()} & {names["network"]}
             return containers_left | networks | ({each.name for each in engine.volumes.list()} & {names["volume"]})
 
-        containers.cluster.until(lambda: not left(), "the reaper to remove everything and itself", seconds=30)
+        containers.cluster.until(lambda: not left(), "the reaper to remove everything and itself")
         kept.reload()
         assert kept.status == "running"

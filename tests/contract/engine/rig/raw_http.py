@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.contract.engine.rig.tls_client import Connection
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def connect(path: Path) -> socket.socket:
