@@ -34,6 +34,7 @@ from console.handlers.session_handlers import SessionHandlers
 from console.handlers.stack_handlers import StackHandlers
 from console.handlers.streams import Streams
 from console.handlers.terminal_handlers import TerminalHandlers
+from console.handlers.warning_handlers import WarningHandlers
 from console.server.assets import Assets
 from console.server.http_app import http_app
 from console.server.listener import listen, serving
@@ -182,6 +183,7 @@ def build(
         FeedHandlers(feed, managers, streams),
         ServiceHandlers(managers),
         NodeHandlers(managers),
+        WarningHandlers(managers),
         LogHandlers(managers, streams),
         StackHandlers(managers),
         CreationHandlers(managers),

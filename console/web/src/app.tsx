@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, signOut } from "./api";
 import icon from "./icon.svg";
-import { store } from "./feed/store";
+import { store, type ClusterWarnings } from "./feed/store";
 import { useStore } from "./feed/use-store";
 import { Text } from "./parts/basics";
 import { themeChanged } from "./picture/palette";
@@ -11,7 +11,7 @@ import { Search } from "./parts/search";
 import { Overview } from "./pages/overview";
 import { CONTENT, Link, useAddress, useFocusOnPage } from "./router";
 import type { Session } from "./session";
-import { visible } from "./text";
+import { timeText, visible } from "./text";
 import { applyTheme, savedTheme, saveTheme } from "./theme";
 
 const WARNINGS_FIRST_MS = 1000, WARNINGS_AGAIN_MS = 15_000;
@@ -38,7 +38,9 @@ export function App({ session, ended }: { session: Session; ended: () => void })
   const [menu, setMenu] = useState(false);
   useEffect(() => {
     const load = (): void => {
-      if (!document.hidden) get<Record<string, string[]>>("/api/node-warnings").then((found) => store.setWarnings(found), () => undefined);
+      if (document.hidden) return;
+      get<Record<string, string[]>>("/api/node-warnings").then((found) => store.setWarnings(found), () => undefined);
+      get<ClusterWarnings>("/api/cluster-warnings").then((found) => store.setClusterWarnings(found), () => undefined);
     };
     // After the first picture: managers compare all nodes for it.
     const first = setTimeout(load, WARNINGS_FIRST_MS), timer = setInterval(load, WARNINGS_AGAIN_MS);
@@ -108,9 +110,10 @@ export function App({ session, ended }: { session: Session; ended: () => void })
 
 /** Says when what is shown may be old, and nothing else. */
 function Connection() {
-  const { problem, complete } = useStore("connection");
-  if (!problem) return null;
-  return <p class="banner" role="alert"><Text of={problem} />{complete && ". What is shown may be old."}</p>;
+  const { problem, complete, staleSince } = useStore("connection");
+  if (problem) return <p class="banner" role="alert"><Text of={problem} />{complete && ". What is shown may be old."}</p>;
+  if (!staleSince) return null;
+  return <p class="banner" role="alert">The manager has been disconnected from etcd since {timeText(staleSince)}. What is shown may be old, and changes fail until it is back.</p>;
 }
 
 const THEMES = ["system", "light", "dark"] as const;

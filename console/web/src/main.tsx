@@ -4,6 +4,7 @@ import { connect } from "./feed/connection";
 import type { FirstStream } from "./feed/first-stream";
 import { store } from "./feed/store";
 import { SignIn } from "./pages/sign-in";
+import { keepPagePosition } from "./scrolling";
 import type { Begun, Session } from "./session";
 
 /** A small cluster is there by then, and is drawn once. */
@@ -16,6 +17,7 @@ const root = document.getElementById("app")!;
  * @param begun the stream is that of the session, and has been opened already.
  */
 export async function start({ session, problem, stream }: Begun & { stream: FirstStream | null }): Promise<void> {
+  keepPagePosition();
   await stream?.wholeWithin(SNAPSHOT_MS);
   if (session) showPages(session, stream);
   else showSignIn(problem);

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { newEntry } from "./scrolling";
 import { visible } from "./text";
 
 const MOVED = "shoal-moved";
@@ -12,8 +13,8 @@ let followed = false;
 
 export function navigate(address: string, replace = false): void {
   const before = location.pathname;
-  if (replace) history.replaceState(null, "", address);
-  else history.pushState(null, "", address);
+  if (replace) history.replaceState(history.state, "", address);
+  else history.pushState(newEntry(), "", address);
   if (location.pathname !== before) {
     followed = true;
     if (!replace) scrollTo(0, 0);

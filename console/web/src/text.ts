@@ -1,6 +1,7 @@
 // Texts from the cluster are anybody's: they are shown as text, with what cannot be seen made visible.
 
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f]/, CONTROLS = /[\u0000-\u001f\u007f]/g;
 const COLOURS = /\u001b\[[0-9;:]*m/g;
 
 /** A text with control characters and marks of direction shown as themselves. */
@@ -71,6 +72,16 @@ export const dateText = (ms: number): string => new Date(ms).toLocaleDateString(
 
 export const timeText = (ms: number): string => new Date(ms).toLocaleTimeString("en-GB");
 
-/** A word of a POSIX shell. */
-export const shellWord = (text: string): string =>
-  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+/** Whether one of the texts has what a person looks for, in capital letters or not. */
+export function fits(texts: readonly string[], sought: string): boolean {
+  const wanted = sought.trim().toLowerCase();
+  return !wanted || texts.some((each) => each.toLowerCase().includes(wanted));
+}
+
+/** A word of a shell. Control characters, which a terminal would obey when they are pasted, become escapes. */
+export function shellWord(text: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text;
+  if (!CONTROL.test(text)) return `'${text.replaceAll("'", "'\\''")}'`;
+  const escaped = text.replace(/[\\']/g, "\\$&").replace(CONTROLS, (each) => `\\${each.charCodeAt(0).toString(8).padStart(3, "0")}`);
+  return `$'${escaped}'`;
+}

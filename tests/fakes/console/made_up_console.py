@@ -59,18 +59,24 @@ PAGES = {
 
 @asynccontextmanager
 async def made_up_console(
-    made_up: MadeUpCluster, mark: str = "", *, own_answers: Answers | None = None, own_streams: Streams | None = None
+    made_up: MadeUpCluster,
+    mark: str = "",
+    *,
+    own_answers: Answers | None = None,
+    own_streams: Streams | None = None,
+    stale_since_ms: int = 0,
 ) -> AsyncGenerator[tuple[Console, str]]:
     """A console that serves on loopback, and its address.
 
     Args:
         mark: of `made_up_answers`.
         own_answers, own_streams: in place of theirs, by name of the call.
+        stale_since_ms: since when the manager is disconnected from etcd; 0: it is not.
     """
     now = datetime.now(UTC)
     identity = Authority.create("cluster1", now).issue(CertificateSubject("ada", Role.ADMIN, "cluster1"), now)
     known = {**streams(mark), "WatchCluster": made_up.watch, **(own_streams or {})}
-    managers: Any = FakeManagers({**answers(mark), **(own_answers or {})}, known)
+    managers: Any = FakeManagers({**answers(mark), **(own_answers or {})}, known, stale_since_ms=stale_since_ms)
     listener = listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     settings = ConsoleSettings(local=True, listen=f"127.0.0.1:{port}")

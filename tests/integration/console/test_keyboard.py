@@ -1,4 +1,4 @@
-"""Where the keyboard is: on another page, after a dialog, in a terminal."""
+"""Where the keyboard and the eye are: on another page and back, after a dialog, in a terminal."""
 
 import asyncio
 import re
@@ -27,8 +27,8 @@ IN_VIEW = """element => {
 
 
 @asynccontextmanager
-async def signed_in() -> AsyncGenerator[Page]:
-    cluster = MadeUpCluster(nodes=5, tasks=60, services=6, changes=0, calm=True)
+async def signed_in(nodes: int = 5) -> AsyncGenerator[Page]:
+    cluster = MadeUpCluster(nodes=nodes, tasks=60, services=6, changes=0, calm=True)
     own = {"CreateSecret": FileView(), "CreateConfig": FileView()}
     async with made_up_console(cluster, own_answers=own) as (console, address), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -151,5 +151,28 @@ def test_a_file_becomes_a_secret_or_a_config_as_it_is(kind: str, tmp_path: Path)
             sent: Any = (await asked.value).post_data_json
             assert sent["name"] == "key" and sent["content_base64"] == "AP8NCg==" and "content" not in sent
             await expect(dialog).to_have_count(0)
+
+    run(scenario())
+
+
+def test_back_leads_to_where_a_page_and_a_list_were_left() -> None:
+    async def scenario() -> None:
+        async with signed_in(nodes=400) as page:
+            await page.get_by_role("button", name="Large").click()
+            await page.wait_for_function("() => (scrollTo(0, 1000), scrollY === 1000)")
+            box = page.get_by_role("link", name=re.compile("^h[0-9]+, ready")).first
+            await box.evaluate("element => element.click()")  # where it is: Playwright's own would scroll to it
+            await expect(page.get_by_role("heading", name="Overview")).to_have_count(0)
+            await page.go_back()
+            await page.wait_for_function("() => scrollY === 1000")
+            await page.get_by_role("link", name="Nodes", exact=True).click()
+            rows = page.get_by_role("rowgroup", name="Nodes")
+            await rows.evaluate("element => element.scrollTo(0, 5000)")
+            link = rows.get_by_role("link", name="h150", exact=True)
+            await link.evaluate("element => element.click()")
+            await expect(page.get_by_role("heading", name="h150")).to_be_visible()
+            await page.go_back()
+            await expect(link).to_be_in_viewport()
+            assert await rows.evaluate("element => element.scrollTop") == 5000
 
     run(scenario())

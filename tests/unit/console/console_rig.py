@@ -18,7 +18,9 @@ from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.manager_calls.acting_user import acting_metadata
+from shoal.manager_calls.stale_reads import note_answer
 from shoal.resumption.resume_attempts import Resumption
+from shoal.rpc.read_revisions import STALE_KEY
 
 PAGE = b"<!doctype html><title>Shoal</title>"
 ASSETS = Assets(
@@ -47,6 +49,7 @@ class FakeManagers:
         streams: by method: messages, after which the stream stays open; an error ends it.
         requests: what was asked, in order.
         acting: whom the newest call was made for, as metadata.
+        stale_since_ms: since when the one that answers is disconnected from etcd; 0: it is not.
     """
 
     answers: dict[str, Message | Exception] = field(default_factory=dict)
@@ -56,6 +59,7 @@ class FakeManagers:
     control: Any = field(default_factory=_Stub)
     containers: Any = field(default_factory=_Stub)
     images: Any = field(default_factory=_Stub)
+    stale_since_ms: int = 0
 
     async def call(self, method: str, request: Message | AsyncIterable[Message], **_: object) -> Message:
         self.acting = acting_metadata()
@@ -65,6 +69,7 @@ class FakeManagers:
             self.requests.append((method, copy))
         else:
             self.requests += [(method, each) async for each in request]
+        note_answer(((STALE_KEY, str(self.stale_since_ms)),))
         found = self.answers[method]
         if isinstance(found, Exception):
             raise found

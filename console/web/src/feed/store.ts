@@ -39,6 +39,12 @@ export class Group {
 /** The first snapshot is drawn so often while it arrives: whole, where it arrives sooner. */
 const PART_MS = 120;
 
+/** What is wrong with the cluster itself, and since when that and all else may be old, in milliseconds; 0: it is not. */
+export interface ClusterWarnings {
+  warnings: readonly string[];
+  staleSince: number;
+}
+
 type Listener = () => void;
 type Kind = "nodes" | "services" | "containers" | "tasks";
 const KINDS: readonly Kind[] = ["nodes", "services", "containers", "tasks"];
@@ -60,6 +66,10 @@ export class Store {
   readonly totals = new Sums();
   /** Of nodes that are ready, by id: what only a comparison of all nodes shows. */
   warnings: Record<string, string[]> = {};
+  /** Of the cluster itself: managers, etcd, backups. */
+  clusterWarnings: readonly string[] = [];
+  /** Since when the managers that answer are disconnected from etcd; 0: they are not. */
+  staleSince = 0;
   problem = "connecting to the console";
   /** A snapshot has arrived whole. */
   complete = false;
@@ -130,6 +140,13 @@ export class Store {
     for (const id of [...Object.keys(this.warnings), ...Object.keys(warnings)]) this.changedNodes.add(id);
     this.warnings = warnings;
     this.touch("problems");
+  }
+
+  setClusterWarnings({ warnings, staleSince }: ClusterWarnings): void {
+    if (warnings.join("\n") === this.clusterWarnings.join("\n") && staleSince === this.staleSince) return;
+    this.clusterWarnings = warnings;
+    this.staleSince = staleSince;
+    this.touch("problems", "connection");
   }
 
   /** What is wrong with a node. */

@@ -3,7 +3,7 @@ import { keepStream } from "../feed/kept-stream";
 import { Text } from "../parts/basics";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { setQuery, useAddress } from "../router";
-import { timeText } from "../text";
+import { fits, timeText } from "../text";
 
 const KEPT = 5_000, HOUR = 3_600_000;
 
@@ -47,9 +47,7 @@ export function Events() {
       stop();
     };
   }, []);
-  const rows = filter
-    ? events.filter((each) => [each.kind, each.action, each.name, each.service, each.node, each.message].some((text) => text.includes(filter)))
-    : events;
+  const rows = events.filter((each) => fits([each.kind, each.action, each.name, each.service, each.node, each.message], filter));
   return (
     <>
       <h1>Events</h1>
@@ -70,5 +68,5 @@ const COLUMNS: Column<Event>[] = [
   { title: "What", width: "10rem", cell: (each) => each.action },
   { title: "Name", width: "2fr", cell: (each) => <Text of={each.name || each.id} /> },
   { title: "Node", width: "8rem", cell: (each) => <Text of={each.node} /> },
-  { title: "Why", width: "3fr", cell: (each) => <Text of={each.message} /> },
+  { title: "Why", width: "5fr", cell: (each) => <Text of={each.message} /> },
 ];

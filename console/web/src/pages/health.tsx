@@ -62,6 +62,7 @@ export function Health() {
   return (
     <>
       <h1>Health</h1>
+      <Warnings />
       <Part title="Managers" problem={managers.problem}>
         <VirtualTable label="Managers" rows={managers.found ?? []} columns={MANAGERS} keyOf={(each) => each.id} empty={managers.found ? "" : "Loading…"} />
       </Part>
@@ -73,6 +74,12 @@ export function Health() {
       <Versions managers={managers.found ?? []} console={session.found?.version ?? ""} />
     </>
   );
+}
+
+function Warnings() {
+  const { clusterWarnings } = useStore("problems");
+  if (!clusterWarnings.length) return null;
+  return <ul class="problems" aria-label="What is wrong">{clusterWarnings.map((each) => <li key={each}><Text of={each} /></li>)}</ul>;
 }
 
 function Part({ title, problem, children }: { title: string; problem?: string; children: ComponentChildren }) {

@@ -4,10 +4,11 @@ import { part } from "../api";
 import { useStore } from "../feed/use-store";
 import { isLive, type Service, type Task } from "../feed/rows";
 import type { Store } from "../feed/store";
+import { Age } from "../parts/age";
 import { TaskState, Text } from "../parts/basics";
 import { VirtualTable, type Column } from "../parts/virtual-list";
 import { Link } from "../router";
-import { ageText, byName } from "../text";
+import { byName } from "../text";
 
 export function Jobs() {
   const store = useStore("services", "tasks");
@@ -30,7 +31,7 @@ const columns = (store: Store): Column<Service>[] => [
   { title: "Completed", width: "7rem", cell: (each) => countOf(store, each, "complete") },
   { title: "Failed", width: "6rem", cell: (each) => countOf(store, each, "failed") },
   { title: "Newest run", width: "12rem", cell: (each) => <Newest run={runs(store, each)[0]} /> },
-  { title: "Since", width: "6rem", cell: (each) => ageText(runs(store, each)[0]?.since ?? 0) },
+  { title: "Since", width: "6rem", cell: (each) => <Age since={runs(store, each)[0]?.since ?? 0} /> },
   { title: "Image", width: "3fr", cell: (each) => <Text of={each.image} /> },
 ];
 

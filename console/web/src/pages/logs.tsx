@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { keepStream } from "../feed/kept-stream";
 import { CommandLine, Text } from "../parts/basics";
-import { count, timeText, visibleLine } from "../text";
+import { count, fits, timeText, visibleLine } from "../text";
 
 const KEPT = 20_000, SHOWN = 2_000;
 
@@ -64,7 +64,7 @@ export function Logs({ query, line }: { query: string; line: string }) {
   }, [query, follow]);
 
   const found = useMemo(
-    () => (filter ? lines.current.filter((each) => each.text.includes(filter)) : lines.current),
+    () => (lines.current.filter((each) => fits([each.text], filter))),
     [version, filter],
   );
   useEffect(() => {

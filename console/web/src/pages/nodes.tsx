@@ -4,9 +4,10 @@ import { useStore } from "../feed/use-store";
 import { isLive, lookOfNode, type Node } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { Link, setQuery, useAddress } from "../router";
+import { Age } from "../parts/age";
 import { Action, CommandLine, Dot, Meter, Text } from "../parts/basics";
 import { VirtualTable, type Column } from "../parts/virtual-list";
-import { ageText, byName, count, cpuText, memoryText, shellWord } from "../text";
+import { byName, count, cpuText, fits, memoryText, shellWord } from "../text";
 import { taskColumns } from "./service";
 import { Usage } from "./usage";
 
@@ -14,7 +15,7 @@ export function Nodes() {
   const store = useStore("nodes", "tasks");
   const filter = useAddress().query.get("q") ?? "";
   const rows = [...store.nodes.values()]
-    .filter((each) => !filter || [each.name, each.address, ...Object.entries(each.labels).flat()].some((text) => text.includes(filter)))
+    .filter((each) => fits([each.name, each.address, ...Object.entries(each.labels).flat()], filter))
     .sort(byName);
   return (
     <>
@@ -75,7 +76,7 @@ function Found({ id }: { id: string }) {
         </div>
       </div>
       <p class="quiet">
-        {node.address}, {node.platform}, Shoal {node.version || "of an unknown version"}, {node.state} for {ageText(node.since)}
+        {node.address}, {node.platform}, Shoal {node.version || "of an unknown version"}, {node.state} for <Age since={node.since} />
         {node.manager && ", a manager runs here"}
       </p>
       {!!store.problemsOf(node).length && (

@@ -9,7 +9,7 @@ import { CreateDialog, FORMS } from "../parts/create-dialog";
 import { LoadDialog } from "../parts/image-archives";
 import { namesAsLinks } from "../parts/users";
 import { VirtualTable, type Column } from "../parts/virtual-list";
-import { ageText, count, memoryText, shellWord, visible } from "../text";
+import { ageText, count, fits, memoryText, shellWord, visible } from "../text";
 import { LOOK_OF } from "../feed/rows";
 import { PullDialog } from "./image";
 
@@ -125,7 +125,7 @@ export function Objects({ kind }: { kind: string }) {
     const timer = setInterval(() => document.hidden || void load(), AGAIN_MS);
     return () => clearInterval(timer);
   }, [load]);
-  const found = (rows ?? []).filter((each) => !filter || JSON.stringify(Object.values(each)).includes(filter));
+  const found = (rows ?? []).filter((each) => fits(Object.values(each).flat().filter((value) => typeof value === "string"), filter));
   const columns: Column<Row>[] = about.columns.map(([title, width, cell]) => ({ title, width, cell }));
   if (about.actions || about.remove) {
     columns.push({

@@ -4,6 +4,7 @@ import { useStore } from "../feed/use-store";
 import { isLive, type Service as ServiceRow, type Task } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { Link, navigate, useAddress } from "../router";
+import { Age } from "../parts/age";
 import { Action, CommandLine, ConfirmByName, TaskState, Text } from "../parts/basics";
 import { nodeName, taskName } from "../parts/names";
 import { Ports } from "../parts/ports";
@@ -15,7 +16,7 @@ import { Runs } from "./runs";
 import { Running } from "./services";
 import { Usage } from "./usage";
 import { UpdateDialog } from "./update-dialog";
-import { ageText, count, shellWord } from "../text";
+import { count, shellWord } from "../text";
 
 const TABS = ["tasks", "runs", "logs", "usage", "revisions"] as const;
 
@@ -155,7 +156,7 @@ function Tasks({ store, id }: { store: Store; id: string }) {
 export const taskColumns = (store: Store): Column<Task>[] => [
   { title: "Task", width: "12rem", cell: (each) => <TaskLink store={store} task={each} /> },
   { title: "State", width: "11rem", cell: (each) => <TaskState task={each} /> },
-  { title: "Since", width: "5rem", cell: (each) => ageText(each.since) },
+  { title: "Since", width: "5rem", cell: (each) => <Age since={each.since} /> },
   {
     title: "Node", width: "9rem",
     cell: (each) => each.node && <Link to={`/nodes/${part(nodeName(store, each.node))}`}><Text of={nodeName(store, each.node)} /></Link>,
@@ -194,7 +195,7 @@ function Revisions({ service }: { service: ServiceRow }) {
     { title: "Revision", width: "7rem", cell: (each) => `${each.revision?.number ?? ""}${each.effective ? " in force" : ""}` },
     { title: "Image", width: "3fr", cell: (each) => <Text of={each.revision?.spec?.task?.container?.image ?? ""} /> },
     { title: "Running", width: "6rem", cell: (each) => each.running ?? 0 },
-    { title: "Made", width: "7rem", cell: (each) => ageText(Number(each.revision?.created_at_ms ?? 0)) },
+    { title: "Made", width: "7rem", cell: (each) => <Age since={Number(each.revision?.created_at_ms ?? 0)} /> },
     {
       title: "Actions", width: "19rem",
       cell: (each) => (

@@ -3,10 +3,11 @@ import { useStore } from "../feed/use-store";
 import type { Service } from "../feed/rows";
 import type { Store } from "../feed/store";
 import { Link, setQuery, useAddress } from "../router";
+import { Age } from "../parts/age";
 import { Dot, Text } from "../parts/basics";
 import { desiredOf, isChanging } from "../parts/problems";
 import { VirtualTable, type Column } from "../parts/virtual-list";
-import { ageText, byName, count, numberText, visible } from "../text";
+import { byName, count, fits, numberText, visible } from "../text";
 
 export function Services() {
   const store = useStore("services", "tasks");
@@ -45,7 +46,7 @@ export function Services() {
 }
 
 const matches = (service: Service, filter: string): boolean =>
-  !filter || [service.name, service.image, ...Object.entries(service.labels).flat()].some((each) => each.includes(filter));
+  fits([service.name, service.image, ...Object.entries(service.labels).flat()], filter);
 
 function isTroubled(store: Store, service: Service): boolean {
   const desired = desiredOf(service);
@@ -58,7 +59,7 @@ export const serviceColumns = (store: Store): Column<Service>[] => [
   { title: "Image", width: "3fr", cell: (each) => <Text of={each.image} /> },
   { title: "Stack", width: "1fr", cell: (each) => each.stack && <Link to={`/stacks/${encodeURIComponent(each.stack)}`}><Text of={each.stack} /></Link> },
   { title: "Update", width: "1fr", cell: (each) => each.update?.state.replace("_", " ") ?? "" },
-  { title: "Changed", width: "6rem", cell: (each) => ageText(each.updated) },
+  { title: "Changed", width: "6rem", cell: (each) => <Age since={each.updated} /> },
 ];
 
 export function Running({ store, service }: { store: Store; service: Service }) {

@@ -4,10 +4,11 @@ import { useStore } from "../feed/use-store";
 import { isLive } from "../feed/rows";
 import { Link, useAddress } from "../router";
 import { part } from "../api";
+import { Age } from "../parts/age";
 import { CommandLine, TaskState, Text } from "../parts/basics";
 import { nodeName, taskName } from "../parts/names";
 import { Files } from "../parts/files";
-import { ageText, cpuText, memoryText, shellWord } from "../text";
+import { cpuText, memoryText, shellWord } from "../text";
 import { Logs } from "./logs";
 import { Usage } from "./usage";
 
@@ -30,7 +31,7 @@ export function TaskPage({ id }: { id: string }) {
         {own && <><dt>Container</dt><dd><Link to={`/containers/${part(own.name)}`}><Text of={own.name} /></Link></dd></>}
         {service && <><dt>Service</dt><dd><Link to={`/services/${part(service.name)}`}><Text of={service.name} /></Link>, revision {task.revision}</dd></>}
         {node && <><dt>Node</dt><dd><Link to={`/nodes/${part(node)}`}><Text of={node} /></Link></dd></>}
-        <dt>Since</dt><dd>{ageText(task.since)}</dd>
+        <dt>Since</dt><dd><Age since={task.since} /></dd>
         {task.message && <><dt>Why</dt><dd><Text of={task.message} /></dd></>}
         {task.exit !== null && <><dt>Exit code</dt><dd>{task.exit}</dd></>}
         {!!(task.cpus || task.memory) && <><dt>Reserved</dt><dd>{cpuText(task.cpus)}, {memoryText(task.memory)}</dd></>}

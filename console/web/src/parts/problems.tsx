@@ -29,7 +29,7 @@ export function isChanging(store: Store, service: Service): boolean {
 }
 
 export function problemsOf(store: Store): Problem[] {
-  const found: Problem[] = [];
+  const found: Problem[] = store.clusterWarnings.map((text) => ({ subject: "Cluster", to: "/health", text }));
   for (const node of store.nodes.values()) {
     const to = `/nodes/${encodeURIComponent(node.name)}`, changing = node.state === "restarting";
     if (node.state !== "ready") found.push({ subject: node.name, to, text: `is ${node.state}`, changing });
