@@ -164,6 +164,7 @@ class TaskStatusWriter:
         """
         while statuses := statuses_to_write(self._store.tables, filter(self._is_pending, batches)):
             began_ns = now_ns()
+            nodes = {task_id: self._store.tables.tasks[task_id].node_id for task_id in statuses}  # which may be deleted meanwhile
             try:
                 fault("manager.statuses.received")
                 await self._check_etcd()
@@ -171,7 +172,7 @@ class TaskStatusWriter:
                 most = self._store.max_operations // CONDITIONS
                 for part in split(writes, max_operations=most, max_bytes=self._store.max_bytes):
                     expects = [each for write in part.writes for each in self._expects(write.identifier)]
-                    with self._doubt({self._store.tables.tasks[each.identifier].node_id for each in part.writes}):
+                    with self._doubt({nodes[each.identifier] for each in part.writes}):
                         await self._store.commit(part.writes, expects=expects)
                 record_running(self._store.tables, statuses, began_ns)
                 fault("manager.statuses.committed")

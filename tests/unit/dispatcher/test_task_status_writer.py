@@ -10,14 +10,16 @@ from manager.dispatcher.statuses.task_status_writer import (
     TaskStatusWriter,
 )
 from manager.store.backend import Delete, Put
-from manager.store.changes import put
+from manager.store.changes import delete, put
 from manager.store.kinds import TASK, TASK_STATUS
 from manager.store.store import Store
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import ShoalError
 from tests.fakes.faulty_backend import FaultyBackend
+from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 from tests.fakes.virtual_time import run_virtual
+from tests.polling import until
 
 TASKS = 100
 
@@ -84,6 +86,31 @@ def test_one_status_that_cannot_be_written_keeps_no_other_waiting_and_its_sessio
         assert len(store.tables.task_status) == TASKS - 1
 
     with_committer(scenario)
+
+
+def test_a_task_that_is_deleted_while_etcd_is_asked_has_its_status_left_out() -> None:
+    """As when a node is removed that has just reported."""
+
+    async def scenario() -> None:
+        async with loaded_store(MemoryEtcd()) as store:
+            await store.commit(
+                [put(TASK, f"t{number}", Task(id=f"t{number}", node_id=f"n{number}")) for number in (7, 8)]
+            )
+
+            async def check() -> None:
+                if "t7" in store.tables.tasks:
+                    await store.commit([delete(TASK, "t7")])
+
+            sessions, committer = Sessions(), TaskStatusWriter(store=store, check_etcd=check)
+            running = asyncio.create_task(committer.run())
+            for number in (7, 8):
+                committer.submit(sessions.batch(number))
+            await until(lambda: sessions.done == {"n7", "n8"} or running.done())
+            assert not running.done()
+            assert [*store.tables.task_status] == ["t8"]
+            running.cancel()
+
+    run_virtual(scenario())
 
 
 def test_it_is_settled_as_soon_as_the_watch_tells() -> None:
