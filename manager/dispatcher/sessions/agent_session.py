@@ -16,6 +16,10 @@ from shoal.metrics.instruments import Counter
 _OPENED = Counter("shoal_manager_sessions_opened", "Sessions of agents that this manager has opened.")
 _CLOSED = Counter("shoal_manager_sessions_closed", "Sessions of agents that ended.")
 
+MAX_UNAPPLIED = 1_000
+"""Increments that a node has not applied yet. Of one that applies none, only the records that it lacks are remembered,
+and no more is sent."""
+
 ChangeSource = Callable[[str, Collection[RecordRef] | None], AssignmentChanges]
 """What to send a node: these records as they are now, or everything if None."""
 
@@ -74,6 +78,7 @@ class AgentSession:
         if self.is_unapplied(sequence):
             while self._unapplied and self._unapplied[0][0] <= sequence:
                 _, _, self._revision = self._unapplied.popleft()
+            self._wake.set()
 
     def applied_revision(self, newest: int) -> int:
         """The store's revision that the node has applied, 0 before the first.
@@ -127,7 +132,7 @@ class AgentSession:
                 break
             while self._queued:
                 yield self._queued.pop(next(iter(self._queued)))
-            if self._dirty or self._dirty is None:
+            if (self._dirty or self._dirty is None) and len(self._unapplied) < MAX_UNAPPLIED:
                 for message in self._assignment_messages(source, files):
                     yield ManagerMessage(assignments=message)
         if self._last_message is not None:

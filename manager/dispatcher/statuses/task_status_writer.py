@@ -164,7 +164,8 @@ class TaskStatusWriter:
         """
         while statuses := statuses_to_write(self._store.tables, filter(self._is_pending, batches)):
             began_ns = now_ns()
-            nodes = {task_id: self._store.tables.tasks[task_id].node_id for task_id in statuses}  # which may be deleted meanwhile
+            # Read now: a task may be deleted while others are written.
+            nodes = {task_id: self._store.tables.tasks[task_id].node_id for task_id in statuses}
             try:
                 fault("manager.statuses.received")
                 await self._check_etcd()

@@ -9,11 +9,12 @@ from typing import cast
 from manager.dispatcher.assignments.dirty_records import RecordRef
 from manager.dispatcher.assignments.file_delivery import FileDelivery
 from manager.dispatcher.assignments.node_assignments import AssignmentChanges
-from manager.dispatcher.sessions.agent_session import AgentSession
+from manager.dispatcher.sessions.agent_session import MAX_UNAPPLIED, AgentSession
 from manager.dispatcher.statuses.node_status_updates import NodeReport
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.task_pb2 import Task
+from tests.fakes.virtual_time import run_virtual
 
 
 class NoFiles:
@@ -44,3 +45,38 @@ def test_a_node_is_at_what_it_has_applied_and_at_the_newest_when_it_lacks_nothin
             assert session.applied_revision(14) == 14
 
     asyncio.run(scenario())
+
+
+def test_a_node_that_applies_nothing_is_sent_no_more_until_it_does() -> None:
+    """Every message that it has not applied is remembered."""
+
+    async def scenario() -> None:
+        session = AgentSession("n", count(1), NodeReport(NodeDescription()))
+
+        def source(node_id: str, marks: Collection[RecordRef] | None) -> AssignmentChanges:
+            tasks = [Task(id=key) for _, key in marks or ()]
+            return AssignmentChanges(Assignments(snapshot=marks is None, store_revision=1, tasks=tasks), {})
+
+        sent: list[Assignments] = []
+
+        async def receive() -> None:
+            messages = session.messages(source, cast(FileDelivery, NoFiles()))
+            while True:
+                sent.append((await anext(messages)).assignments)
+
+        receiving = asyncio.create_task(receive())
+        for number in range(MAX_UNAPPLIED + 10):
+            session.mark_dirty(number, [("task", f"t{number}")])
+            await asyncio.sleep(0.001)
+        assert len(sent) == MAX_UNAPPLIED
+        session.applied(sent[-1].sequence)
+        await asyncio.sleep(0.001)
+        assert len(sent) == MAX_UNAPPLIED + 1
+        assert {task.id for each in sent for task in each.tasks} >= {
+            f"t{number}" for number in range(1, MAX_UNAPPLIED + 10)
+        }
+        session.applied(sent[-1].sequence)
+        assert session.applied_revision(7) == 7
+        receiving.cancel()
+
+    run_virtual(scenario())
