@@ -11,16 +11,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from manager.events.event_log import EventLog
-from manager.store.backend import OutcomeUnknown
+from manager.store.backend import OutcomeUnknown, RequestTooLarge
 from manager.store.event_archive import RETENTION_MS, EventArchive
 from shoal.api.v1.event_pb2 import Event
 from shoal.errors import Exhausted, NotFound, ShoalError, Timeout, Unavailable
 
 INTERVAL_SECONDS = 5.0
 MAX_CHANGES = 2_000
-"""Changes that become events in one interval, some 20 ms of work; the others wait for the next one."""
+"""Changes that become events in one interval, some 20 ms of work; the others wait for the next one. Fewer where those
+are more than etcd accepts in one request."""
 MESSAGE_LENGTH = 300
-"""Characters of an event's message that are archived: so a batch stays below the limit of a request to etcd."""
+"""Characters of an event's message that are archived."""
+MAX_EVENT_BYTES = 32 << 10
+"""Of an event that is larger the attributes are not archived: labels of a container may have many times that."""
 GAP_ATTEMPTS = 3
 """How often other managers are asked for events of a gap, once an interval."""
 _FLUSH_SECONDS = 0.5
@@ -63,6 +66,7 @@ class EventArchiver:
         self._now_ms = now_ms
         self._interval_seconds = interval_seconds
         self._dropped = 0
+        self._limit = MAX_CHANGES
         self._gap: _Gap | None = None
         self._recovered: list[Event] = []
 
@@ -120,10 +124,11 @@ class EventArchiver:
     async def _archive_next(self, position: int, fence: int) -> int:
         """Archive new events; returns the position after them, or the same one if etcd did not accept them."""
         while self._recovered:
-            if not await self._append(self._recovered[:MAX_CHANGES], 0, fence):
+            events = self._recovered[: self._limit]
+            if not await self._append(events, 0, fence):
                 return position
-            del self._recovered[:MAX_CHANGES]
-        found = await self._events.read(position, MAX_CHANGES)
+            del self._recovered[: len(events)]
+        found = await self._events.read(position, self._limit)
         dropped = self._dropped + found.dropped
         if found.events:
             if not await self._append(found.events, dropped, fence):
@@ -136,9 +141,16 @@ class EventArchiver:
         """Whether etcd accepted them."""
         for event in events:
             event.message = event.message[:MESSAGE_LENGTH]
+            if event.ByteSize() > MAX_EVENT_BYTES:
+                event.attributes.clear()
         try:
             await self._archive.append(events, dropped, fence=fence, now_ms=self._now_ms())
+        except RequestTooLarge as error:
+            self._limit = max(1, self._limit // 2)
+            _log.info("cannot archive so many events at once, will retry with fewer: %s", error)
+            return False
         except (Unavailable, Timeout, Exhausted, OutcomeUnknown) as error:
             _log.warning("cannot archive events, will retry: %s", error)
             return False
+        self._limit = min(MAX_CHANGES, 2 * self._limit)
         return True

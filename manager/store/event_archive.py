@@ -89,7 +89,7 @@ class EventArchive:
         expired = self._expired(kept, now_ms)
         chunk.complete_since_ms = self._complete_since_ms
         value = _encoded(chunk)
-        new = _Chunk(_key(chunk.events[0].at_ms, fence) if is_new else self._chunks[-1].key, len(value))
+        new = _Chunk(self._new_key(chunk, fence) if is_new else self._chunks[-1].key, len(value))
         term = Compare(LEADER.key(""), CompareTarget.CREATED_AT, fence)
         outcome = await self._backend.txn([term], [Put(new.key, value), *(Delete(each.key) for each in expired)])
         if not outcome.succeeded:
@@ -104,6 +104,11 @@ class EventArchive:
             chunk = _decoded(record)
             if chunk.last_ms >= since_ms:
                 yield chunk
+
+    def _new_key(self, chunk: EventChunk, fence: int) -> bytes:
+        """After those of all chunks: many events may have the same time, and a clock may have been set back."""
+        last_ms = _ms_of(self._chunks[-1].key) if self._chunks else -1
+        return _key(max(chunk.events[0].at_ms, last_ms + 1), fence)
 
     def _is_full(self, events: Sequence[Event]) -> bool:
         return self._current_bytes >= CHUNK_BYTES or events[-1].at_ms >= self._current.events[0].at_ms + CHUNK_MS

@@ -11,9 +11,10 @@ from manager.events.event_archiver import GAP_ATTEMPTS, INTERVAL_SECONDS, EventA
 from manager.events.event_log import EventLog
 from manager.events.recent_changes import RecentChanges
 from manager.store import kinds
-from manager.store.backend import Delete, Put, prefix_end
-from manager.store.event_archive import CHUNK_MS, PREFIX, RETENTION_MS, EventArchive
+from manager.store.backend import Compare, Delete, Put, RequestTooLarge, TxnResult, prefix_end
+from manager.store.event_archive import CHUNK_BYTES, CHUNK_MS, PREFIX, RETENTION_MS, EventArchive
 from manager.store.store import Store
+from shoal import ids
 from shoal.api.v1.cluster_pb2 import Leader
 from shoal.api.v1.control_pb2 import CreateServiceRequest, WatchEventsRequest
 from shoal.api.v1.event_pb2 import Event
@@ -128,6 +129,66 @@ def test_events_are_told_after_a_restart_and_by_other_managers() -> None:
             assert (await again.reported(now_ms() - 1))[0] == []
             await again.create("e")
             assert await again.reported() == (["a", "b", "c", "d", "e"], "")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("later_ms", [0, -3_600_000])
+def test_a_chunk_replaces_no_other_whatever_the_times_of_its_events(later_ms: int) -> None:
+    async def scenario(etcd: MemoryEtcd) -> None:
+        archive, fence = EventArchive(etcd), await elect(etcd)
+        await archive.load()
+        names = ["a" * CHUNK_BYTES, "b" * CHUNK_BYTES, "c"]
+        for number, name in enumerate(names):
+            event = Event(type="service", name=name, at_ms=BEGIN_MS + number * later_ms)
+            await archive.append([event], 0, fence=fence, now_ms=BEGIN_MS)
+        assert [event.name async for chunk in archive.read(0) for event in chunk.events] == names
+
+    play(scenario)
+
+
+class SmallRequests(MemoryEtcd):
+    """Accepts no large requests of events."""
+
+    async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> TxnResult:
+        if any(
+            isinstance(each, Put) and each.key.startswith(PREFIX.encode()) and len(each.value) > 50_000
+            for each in operations
+        ):
+            raise RequestTooLarge("request is too large")
+        return await super().txn(compares, operations)
+
+
+def test_events_that_are_too_many_for_one_request_are_archived_in_parts() -> None:
+    async def scenario() -> None:
+        etcd, names = SmallRequests(), ["-".join(ids.new_id() for _ in range(8)) for _ in range(800)]
+
+        async def from_others(since_ms: int, until_ms: int) -> Sequence[Event]:
+            return [Event(type="service", action="create", name=name, at_ms=since_ms) for name in names]
+
+        await asyncio.sleep(1)
+        async with manager(etcd) as first:
+            await first.lead(from_others)
+            await asyncio.sleep(20 * INTERVAL_SECONDS)
+            assert [event.name async for chunk in EventArchive(etcd).read(0) for event in chunk.events] == names
+
+    run_virtual(scenario())
+
+
+def test_of_a_large_event_the_attributes_are_left_out() -> None:
+    async def scenario(etcd: MemoryEtcd) -> None:
+        async def from_others(since_ms: int, until_ms: int) -> Sequence[Event]:
+            return [
+                Event(type="service", action="die", name=name, at_ms=since_ms, attributes={"l": name * size})
+                for name, size in (("a", 9), ("b", 1 << 20))
+            ]
+
+        await asyncio.sleep(1)
+        async with manager(etcd) as first:
+            await first.lead(from_others)
+            await asyncio.sleep(2 * INTERVAL_SECONDS)
+            found = [event async for chunk in EventArchive(etcd).read(0) for event in chunk.events]
+            assert [dict(each.attributes) for each in found] == [{"l": "a" * 9}, {}]
 
     play(scenario)
 
