@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -23,8 +22,9 @@ WRONG_RELEASE = 4
 DEFAULT = Settings()
 
 
-option = partial(environment_option("manager"), show_default=True)
-"""An option that may also be set by SHOAL_MANAGER_<NAME> in the environment."""
+def option(name: str, **more: Any) -> Callable[[Command], Command]:
+    """An option that may also be set by SHOAL_MANAGER_<NAME> in the environment. An empty default is not shown."""
+    return environment_option("manager")(name, show_default=more.get("default") != "", **more)
 
 
 def path_option(name: str, default: Path | None, text: str) -> Callable[[Command], Command]:

@@ -9,6 +9,8 @@ from cli.client import Client
 from cli.commands.cluster_backup import backup, backup_document
 from cli.commands.cluster_doctor import doctor
 from cli.commands.common.common_options import examples, format_option, pass_client, quiet_option
+from cli.commands.common.listing_options import filter_option, ignored_no_trunc_option
+from cli.commands.common.name_completion import names_of
 from cli.flags.fault_collector import FaultCollector
 from cli.render.documents import print_documents
 from cli.render.table import print_listing
@@ -29,6 +31,7 @@ from shoal.api.v1.control_pb2 import (
     UpdateClusterRequest,
 )
 from shoal.errors import InvalidInput, ShoalError
+from shoal.filters.manager_filters import JOIN_TOKENS
 from shoal.spec_parsers.units import parse_duration_ms
 from shoal.unit_formats import size
 
@@ -186,13 +189,23 @@ def rotate_tokens(client: Client, *, ttl: str | None, uses: int | None, manager:
     _print_token(client.call(client.control.RotateJoinTokens, _token_request(ttl, uses, manager=manager)), quiet=quiet)
 
 
-@join_token.command("ls", epilog=examples("shoal cluster join-token ls", "shoal cluster join-token ls --format json"))
+@join_token.command(
+    "ls",
+    epilog=examples(
+        "shoal cluster join-token ls",
+        "shoal cluster join-token ls --filter role=manager",
+        "shoal cluster join-token ls --format json",
+    ),
+)
+@filter_option(JOIN_TOKENS)
 @format_option
 @quiet_option
+@ignored_no_trunc_option
 @pass_client
-def list_tokens(client: Client, *, form: str, quiet: bool) -> None:
+def list_tokens(client: Client, *, filters: tuple[str, ...], form: str, quiet: bool) -> None:
     """List join tokens that have not expired."""
-    tokens = client.call(client.control.ListJoinTokens, ListJoinTokensRequest()).tokens
+    keeps = JOIN_TOKENS.parse(filters)
+    tokens = filter(keeps, client.call(client.control.ListJoinTokens, ListJoinTokensRequest()).tokens)
     print_listing([_token_row(each) for each in tokens], TOKEN_COLUMNS, form=form, quiet="id" if quiet else None)
 
 
@@ -208,7 +221,7 @@ def _token_row(token: JoinTokenView) -> dict[str, object]:
 
 
 @join_token.command("rm", epilog=examples("shoal cluster join-token rm 8x2k0c5v9m1qa"))
-@click.argument("tokens", nargs=-1, required=True, metavar="ID...")
+@click.argument("tokens", nargs=-1, required=True, metavar="ID...", shell_complete=names_of("join token"))
 @pass_client
 def remove_tokens(client: Client, *, tokens: tuple[str, ...]) -> None:
     """Revoke one or more join tokens. Nodes that have already joined are not affected."""

@@ -7,6 +7,8 @@ import click
 from cli.client import Client
 from cli.commands.common.common_options import examples, format_option, pass_client, quiet_option
 from cli.commands.common.for_each import for_each
+from cli.commands.common.listing_options import filter_option, ignored_no_trunc_option
+from cli.commands.common.name_completion import names_of
 from cli.render.documents import print_documents
 from cli.render.release_notes import mixed_releases
 from cli.render.table import natural_order, print_listing
@@ -14,6 +16,7 @@ from cli.render.task_rows import timestamp
 from shoal.api.v1.cluster_pb2 import ManagerMembership
 from shoal.api.v1.control_pb2 import ListManagersRequest, ManagerView, PromoteManagerRequest, RemoveManagerRequest
 from shoal.errors import InvalidInput, NotFound
+from shoal.filters.manager_filters import MANAGERS, status_of
 
 REMOVAL_SECONDS = 40.0
 """The leader removes the manager's etcd first."""
@@ -25,21 +28,26 @@ UNKNOWN = {"status": "unknown", "leader": ""}
 
 @click.group("manager")
 def command() -> None:
-    """Manage managers: list, inspect, remove."""
+    """Manage managers."""
 
 
-@command.command("ls", epilog=examples("shoal manager ls", "shoal manager ls --format json"))
+@command.command(
+    "ls", epilog=examples("shoal manager ls", "shoal manager ls --filter status=down", "shoal manager ls --format json")
+)
+@filter_option(MANAGERS)
 @format_option
 @quiet_option
+@ignored_no_trunc_option
 @pass_client
-def list_managers(client: Client, *, form: str, quiet: bool) -> None:
+def list_managers(client: Client, *, filters: tuple[str, ...], form: str, quiet: bool) -> None:
     """List managers.
 
     A manager that is not running is listed as down until you remove it. While no majority of managers runs, the
     status of all is unknown. While you upgrade managers one by one, a note says how many are of which release.
     """
+    keeps = MANAGERS.parse(filters)
     response = client.call(client.control.ListManagers, ListManagersRequest())
-    views = sorted(response.managers, key=lambda view: natural_order(view.manager.api_address))
+    views = sorted(filter(keeps, response.managers), key=lambda view: natural_order(view.manager.api_address))
     rows = [{**row(view), **(UNKNOWN if client.answers_are_stale else {})} for view in views]
     print_listing(rows, COLUMNS, form=form, quiet="id" if quiet else None)
     if quiet or client.answers_are_stale:
@@ -61,7 +69,7 @@ def list_managers(client: Client, *, form: str, quiet: bool) -> None:
 
 
 @command.command("inspect", epilog=examples("shoal manager inspect 4m2k7x0q9z1ab"))
-@click.argument("managers", nargs=-1, required=True, metavar="MANAGER...")
+@click.argument("managers", nargs=-1, required=True, metavar="MANAGER...", shell_complete=names_of("manager"))
 @format_option
 @pass_client
 def inspect(client: Client, *, managers: tuple[str, ...], form: str) -> None:
@@ -99,7 +107,7 @@ def row(view: ManagerView) -> dict[str, object]:
     """A row of the listing."""
     return {
         "id": view.manager.id,
-        "status": "ready" if view.alive else "down",
+        "status": status_of(view),
         "leader": "leader" if view.leader else "",
         "etcd": ManagerMembership.State.Name(view.membership.state).lower() if view.membership.state else "",
         "address": view.manager.api_address,
@@ -111,7 +119,7 @@ def row(view: ManagerView) -> dict[str, object]:
 
 
 @command.command("rm", epilog=examples("shoal manager rm 4m2k7x0q9z1ab", "shoal manager rm 4m2 9fd"))
-@click.argument("managers", nargs=-1, required=True, metavar="MANAGER...")
+@click.argument("managers", nargs=-1, required=True, metavar="MANAGER...", shell_complete=names_of("manager"))
 @click.option("-f", "--force", is_flag=True, help="Remove a manager that is running, too.")
 @pass_client
 def remove(client: Client, *, managers: tuple[str, ...], force: bool) -> None:
@@ -129,7 +137,7 @@ def remove(client: Client, *, managers: tuple[str, ...], force: bool) -> None:
 
 
 @command.command("promote", epilog=examples("shoal manager promote 4m2k7x0q9z1ab"))
-@click.argument("managers", nargs=-1, required=True, metavar="MANAGER...")
+@click.argument("managers", nargs=-1, required=True, metavar="MANAGER...", shell_complete=names_of("manager"))
 @pass_client
 def promote(client: Client, *, managers: tuple[str, ...]) -> None:
     """Try again to make one or more managers, whose join failed, voting members.

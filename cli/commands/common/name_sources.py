@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from cli.client import Client
 from shoal.api.v1.control_pb2 import (
     ListFilesRequest,
+    ListJoinTokensRequest,
+    ListManagersRequest,
     ListNetworksRequest,
     ListNodesRequest,
     ListServicesRequest,
@@ -92,6 +94,16 @@ def _drivers(client: Client) -> Iterable[str]:
     return ("local", *(driver.name for view in views for driver in view.status.description.csi_drivers))
 
 
+def _managers(client: Client) -> Iterable[str]:
+    views = client.call(client.control.ListManagers, ListManagersRequest(), seconds=TIMEOUT_SECONDS).managers
+    return (view.manager.id for view in views)
+
+
+def _join_tokens(client: Client) -> Iterable[str]:
+    tokens = client.call(client.control.ListJoinTokens, ListJoinTokensRequest(), seconds=TIMEOUT_SECONDS).tokens
+    return (token.id for token in tokens)
+
+
 NAME_SOURCES: dict[str, Names] = {
     "service": _services,
     "stack": _stacks,
@@ -108,4 +120,6 @@ NAME_SOURCES: dict[str, Names] = {
     "stopped container": lambda client: _containers(client, "created", "exited"),
     "paused container": lambda client: _containers(client, "paused"),
     "driver": _drivers,
+    "manager": _managers,
+    "join token": _join_tokens,
 }

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from shoal.api.v1.control_pb2 import FileView, NodeView, ServiceView, TaskView, VolumeView
+from shoal.api.v1.control_pb2 import FileView, JoinTokenView, ManagerView, NodeView, ServiceView, TaskView, VolumeView
 from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
 from shoal.filters.event_filters import EVENTS
 from shoal.filters.file_filters import FILES
+from shoal.filters.manager_filters import JOIN_TOKENS, MANAGERS
 from shoal.filters.node_filters import NODES
 from shoal.filters.service_filters import SERVICES
 from shoal.filters.task_filters import TASKS, task_filters
@@ -122,6 +123,16 @@ def test_what_is_no_filter_is_told(texts: Sequence[str], reported: str) -> None:
     with pytest.raises(InvalidInput, match="--filter: ") as caught:
         SERVICES.parse(texts)
     assert any(reported in str(fault) for fault in caught.value.faults)
+
+
+def test_managers_and_join_tokens() -> None:
+    leader, lost = ManagerView(alive=True, leader=True), ManagerView()
+    leader.manager.id, lost.manager.id = "4m2", "9fd"
+    for text, found in (("status=down", [lost]), ("leader=true", [leader]), ("id=4", [leader]), ("leader=0", [lost])):
+        assert list(filter(MANAGERS.parse([text]), (leader, lost))) == found, text
+    tokens = [JoinTokenView(id="8x2", role="agent"), JoinTokenView(id="s3c", role="manager")]
+    assert list(filter(JOIN_TOKENS.parse(["role=manager"]), tokens)) == tokens[1:]
+    assert list(filter(JOIN_TOKENS.parse(["id=8x"]), tokens)) == tokens[:1]
 
 
 def test_values_by_key_as_in_dockers_api() -> None:
