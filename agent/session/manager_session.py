@@ -227,16 +227,21 @@ class ManagerSession:
         return message.welcome
 
     async def _send_heartbeats(self, stream: Stream, welcome: Welcome, address: str) -> None:
-        """Raises Unavailable: the manager does not acknowledge them, and there is another one."""
+        """Raises Unavailable: the manager does not acknowledge them, or takes none, and there is another one."""
         self._unanswered = 0
         half_period = welcome.heartbeat_ms / 2000
         while True:
             await asyncio.sleep(half_period)
-            misses = welcome.acknowledges_heartbeats and self._unanswered >= MISSED_ACKS
-            if misses and len(self._managers.addresses) > 1:
+            leaves = welcome.acknowledges_heartbeats and len(self._managers.addresses) > 1
+            if leaves and self._unanswered >= MISSED_ACKS:
                 raise Unavailable(f"{address} has not acknowledged {self._unanswered} heartbeats")
             await asyncio.sleep(half_period)
-            await self._write(stream, AgentMessage(heartbeat=Heartbeat()))
+            try:
+                # Behind a larger message that a manager which hangs does not take, it would wait for ever.
+                async with asyncio.timeout(MISSED_ACKS * 2 * half_period if leaves else None):
+                    await self._write(stream, AgentMessage(heartbeat=Heartbeat()))
+            except TimeoutError:
+                raise Unavailable(f"{address} takes no heartbeats") from None
             self._unanswered += 1
 
     async def _send_statuses(self, stream: Stream) -> None:

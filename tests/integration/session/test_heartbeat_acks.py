@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.session.status_queue import StatusQueue
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, ManagerMessage, Welcome
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.identity.roles import CertificateSubject, Role
 from shoal.rpc.caller import Context
 from shoal.rpc.grpc_server import listen, make_server
@@ -59,6 +61,25 @@ def test_its_agents_go_to_another_manager(tmp_path: Path) -> None:
             hanging_manager(rig, hanging) as bad,
             one_manager(rig, "n1") as good,
             rig.agent("n1", [bad, good.address]) as work,
+        ):
+            await until(lambda: bool(work.messages))
+            assert work.touch == [True, False, True] and hanging.sessions == 1
+
+    asyncio.run(scenario())
+
+
+def test_its_agents_go_to_another_manager_though_what_they_send_is_stuck(tmp_path: Path) -> None:
+    """More than connections buffer, so that not even a heartbeat can be sent behind it."""
+
+    async def scenario() -> None:
+        rig, outbox = SessionRig(tmp_path), StatusQueue()
+        for number in range(4_000):
+            outbox.put(TaskStatus(task_id=f"t{number}", state=TaskState.RUNNING, message="x" * 1_000))
+        hanging = HangingDispatcher(acknowledges=True)
+        async with (
+            hanging_manager(rig, hanging) as bad,
+            one_manager(rig, "n1") as good,
+            rig.agent("n1", [bad, good.address], outbox=outbox) as work,
         ):
             await until(lambda: bool(work.messages))
             assert work.touch == [True, False, True] and hanging.sessions == 1
