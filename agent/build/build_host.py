@@ -1,5 +1,6 @@
 """What a build needs of its host beside its program: directories, images, a network, removal of what is left."""
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from shoal.errors import Unavailable
 from shoal.tree_removal import delete_trees
 
 PROGRAMS = ("crun", "runc")
+_log = logging.getLogger(__name__)
 
 
 @cache
@@ -153,8 +155,11 @@ class BuildHost:
         )
 
     def clear(self) -> None:
-        """Remove what builds of an earlier process of the agent have left. Blocking. Raises Unavailable."""
-        delete_trees(self.paths.run / "builds", *self.images.temporary.glob("build-*"))
+        """Remove what builds of an earlier process of the agent have left, as far as it can be. Blocking."""
+        try:
+            delete_trees(self.paths.run / "builds", *self.images.temporary.glob("build-*"))
+        except Unavailable as error:
+            _log.warning("could not delete all files of earlier builds: %s", error)
 
     def remove(self, build_id: str) -> None:
         """What is left of a build whose program has ended. Blocking. Raises Unavailable."""

@@ -9,6 +9,7 @@ references.json         which image each reference resolved to
 
 import errno
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -19,11 +20,12 @@ from tempfile import mkdtemp
 from agent.images.disk_guard import disk_error
 from agent.safe_paths.system_calls import sync_file_system
 from shoal.distribution.digests import DigestCheck
-from shoal.errors import InvalidInput
+from shoal.errors import InvalidInput, Unavailable
 from shoal.fault_points.injection import fault
 from shoal.tree_removal import delete_trees
 
 _LAYER, _DISCARDED = "layer", "discarded"
+_log = logging.getLogger(__name__)
 
 
 class ContentStore:
@@ -37,12 +39,15 @@ class ContentStore:
         self.temporary = directory / "temporary"
 
     def open(self) -> None:
-        """Make the directories and remove what a crash left.
+        """Make the directories and remove what a crash left, as far as it can be.
 
         Raises:
             Unavailable: the directory cannot be used. Exhausted: the disk is full.
         """
-        delete_trees(self.temporary)
+        try:
+            delete_trees(self.temporary)
+        except Unavailable as error:
+            _log.warning("could not delete all temporary files of images: %s", error)
         with self._disk_errors():
             for each in (self._blobs, self._partial, self._layers, self.temporary):
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)

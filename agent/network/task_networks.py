@@ -214,5 +214,10 @@ class TaskNetworks:
             await self._sweep_due.wait()
             await asyncio.sleep(self._sweep_seconds)
             self._sweep_due.clear()
-            if await self._threads.in_kernel(self._datapath.links.sweep):
+            try:
+                is_due_again = await self._threads.in_kernel(self._datapath.links.sweep)
+            except Unavailable as error:
+                log.error("Deleting links of stopped tasks failed; retrying: %s", error)
+                is_due_again = True
+            if is_due_again:
                 asyncio.get_running_loop().call_later(BLACKHOLE_SECONDS, self._sweep_due.set)

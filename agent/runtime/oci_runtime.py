@@ -37,7 +37,12 @@ from agent.runtime.rootfs.kept_roots import KeptRoot, KeptRoots
 from agent.runtime.rootfs.root_locks import ShardedLocks, complete_in_thread
 from agent.runtime.rootfs.trash import Trash
 from agent.runtime.rootfs.volume_record import write_volumes
-from agent.runtime.supervision.container_removal import has_more_than_logs, remove_container, supervision_processes
+from agent.runtime.supervision.container_removal import (
+    has_more_than_logs,
+    remove_container,
+    remove_remains,
+    supervision_processes,
+)
 from agent.runtime.supervision.exit_watcher import ExitWatcher
 from agent.safe_paths.mountinfo import read_mountinfo
 from agent.worker.container_runtime import ContainerRequest, Exit, Running
@@ -309,7 +314,7 @@ class OciRuntime:
                 resume_briefly_paused(self._cgroups, self._paths.bundle(task_id))
                 records.append(record)
             elif task_id not in with_logs_only or has_more_than_logs(self._paths, self._cgroups, task_id):
-                remove_container(self._paths, self._cgroups, task_id, keep_logs=True)
+                remove_remains(self._paths, self._cgroups, task_id)
         return records
 
     def _remove_everything(self) -> None:

@@ -29,6 +29,8 @@ from shoal.volume_slots import volume_slot
 
 GC_SECONDS = 30.0
 """Interval of image garbage collection."""
+REMOVAL_SECONDS = 20.0
+"""For the removal of a container that no record tells of: longer than its processes take to die, if they can."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Worker:
         self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
         self._recovered: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
         self._early_exits: dict[str, Exit] | None = {}
+        self._unknown: set[str] = set()
         self._root_collector = RootCollector(deps.runtime, self._tasks)
 
     @property
@@ -140,9 +143,8 @@ class Worker:
         fault("agent.recover.journal")
         found = await self._deps.runtime.recover()
         fault("agent.recover.containers")
-        for task_id in found.keys() - recovered.entries.keys():
-            _log.warning("removing container %s: not in the journal", task_id)
-            await self._deps.runtime.remove(task_id, keep_logs=False)
+        unknown = found.keys() - recovered.entries.keys()
+        await asyncio.gather(*(self._remove_unknown(task_id) for task_id in unknown))
         live = [entry.task for task_id, entry in recovered.entries.items() if isinstance(found.get(task_id), Running)]
         self._assigned.restore(recovered.assigned)
         options = {task.id: self._network_options(task) for task in live if task.container_id}
@@ -152,6 +154,23 @@ class Worker:
         await self._deps.datapath.start(self._assigned.as_diff())
         fault("agent.recover.datapath")
         _log.info("found %d tasks in the journal, %d of them running", len(recovered.entries), len(live))
+
+    async def _remove_unknown(self, task_id: str) -> None:
+        """One that cannot be removed now is removed later: it keeps no other container from being recovered."""
+        _log.warning("removing container %s: not in the journal", task_id)
+        self._unknown.discard(task_id)
+        try:
+            async with asyncio.timeout(REMOVAL_SECONDS):
+                await self._deps.runtime.remove(task_id, keep_logs=False)
+        except (ShoalError, TimeoutError) as error:
+            self._unknown.add(task_id)
+            why = str(error) or f"it has not ended within {REMOVAL_SECONDS:g} s"
+            _log.error("could not remove container %s, retrying: %s", task_id, why)
+
+    async def _remove_unknown_later(self) -> None:
+        while self._unknown:
+            await asyncio.sleep(GC_SECONDS)
+            await asyncio.gather(*map(self._remove_unknown, tuple(self._unknown)))
 
     def _recover_runs(
         self, recovered: RecoveredState, found: Mapping[str, Running | Exit]
@@ -182,6 +201,7 @@ class Worker:
             group.create_task(self._collect_images(), name="image collection")
             group.create_task(self._root_collector.run(), name="root collection")
             group.create_task(self._stop_disconnected(), name="stop on disconnect")
+            group.create_task(self._remove_unknown_later(), name="unknown containers")
             self._start_runners(group)
             early, self._early_exits = self._early_exits or {}, None
             for task_id, end in early.items():

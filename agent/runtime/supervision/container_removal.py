@@ -1,6 +1,7 @@
 """Removes everything of a container from what is found on the host: processes, runtime state, cgroup, bundle, upper
 directory, logs."""
 
+import logging
 import os
 import shutil
 import signal
@@ -16,6 +17,8 @@ from shoal.fault_points.injection import fault
 from shoal.tree_removal import delete_trees
 
 _KILL_SECONDS = 10.0
+_TRIES_OF_KEPT = 3
+_log = logging.getLogger(__name__)
 
 
 def remove_container(paths: ContainerPaths, cgroups: Cgroups, task_id: str, *, keep_logs: bool) -> None:
@@ -45,6 +48,19 @@ def remove_container(paths: ContainerPaths, cgroups: Cgroups, task_id: str, *, k
         _delete(paths.logs(task_id))
     _delete(bundle)
     fault("agent.remove.bundle")
+
+
+def remove_remains(paths: ContainerPaths, cgroups: Cgroups, task_id: str) -> None:
+    """As `remove_container`, of one that is not complete. What cannot be removed now is logged: it keeps no other one
+    from running; a start of its task tries again, as does the agent's next process."""
+    is_kept = paths.bundle(task_id).joinpath(KEPT_MARK).exists()  # a slow disk may take its time to unmount it
+    for left in reversed(range(_TRIES_OF_KEPT if is_kept else 1)):
+        try:
+            return remove_container(paths, cgroups, task_id, keep_logs=True)
+        except (OSError, Unavailable) as error:
+            if not left:
+                _log.error("could not remove all that is left of task %s: %s", task_id, error)
+    return None
 
 
 def supervision_processes(paths: ContainerPaths) -> dict[int, str]:

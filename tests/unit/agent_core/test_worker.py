@@ -214,6 +214,22 @@ def test_containers_survive_the_agent_and_are_adopted(machine: Machine) -> None:
     run_virtual(run())
 
 
+def test_a_container_that_cannot_be_removed_keeps_no_other_from_being_recovered(machine: Machine) -> None:
+    async def run() -> None:
+        async with machine.agent() as worker:
+            worker.receive(assign(task("t1")))
+            await machine.until("t1", S.RUNNING)
+        machine.runtime.containers["stranger"] = Running(1, 1)
+        machine.runtime.remove_error = Unavailable("task stranger: could not kill processes [7]")
+        async with machine.agent() as worker:
+            await machine.until_true(lambda: worker.knows("t1"))
+            assert machine.runtime.containers.keys() == {"t1", "stranger"}
+            machine.runtime.remove_error = None
+            await machine.until_true(lambda: machine.runtime.containers.keys() == {"t1"})
+
+    run_virtual(run())
+
+
 def test_a_container_that_exits_while_the_agent_recovers_is_reported(machine: Machine) -> None:
     async def run() -> None:
         async with machine.agent() as worker:

@@ -14,7 +14,7 @@ from agent.runtime.container_paths import ContainerPaths
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
 from agent.runtime.kernel.cgroups import Cgroups
 from agent.runtime.supervision import container_removal
-from agent.runtime.supervision.container_removal import remove_container
+from agent.runtime.supervision.container_removal import remove_container, remove_remains
 from shoal.errors import Unavailable
 from tests.fakes.deep_tree import deep_tree
 
@@ -27,6 +27,24 @@ def test_what_a_container_wrote_is_deleted_at_once_where_it_cannot_be_put_aside(
     with deep_tree(places.upper("t1") / "u" / "deep"):
         remove_container(places, cgroups, "t1", keep_logs=False)
         assert not places.upper("t1").exists()
+
+
+def test_remains_that_cannot_be_removed_do_not_stop_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = ContainerPaths(run=tmp_path / "run", state=tmp_path / "state")
+    places.create()
+
+    class Busy(Cgroups):
+        """A process of it cannot be killed."""
+
+        def remove(self, task_id: str) -> bool:
+            del task_id
+            return False
+
+    monkeypatch.setattr(container_removal, "_KILL_SECONDS", 0.01)
+    remove_remains(places, Busy(layout=CgroupLayout({}, tmp_path / "cgroup"), parent="/shoal"), "t1")
+    assert "could not remove all that is left of task t1: task t1: could not kill processes" in caplog.text
 
 
 def test_a_kept_root_that_is_still_mounted_is_not_given_to_the_next_run(

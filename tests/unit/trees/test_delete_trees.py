@@ -3,9 +3,12 @@
 import asyncio
 from ipaddress import IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from agent.build.build_host import BuildHost
 from agent.images.content_store import ContentStore
 from agent.reset import reset
 from agent.runtime.kernel.cgroup_layout import CgroupLayout
@@ -49,6 +52,24 @@ def test_a_layer_and_what_a_crash_left_of_one(tmp_path: Path) -> None:
     with deep_tree(tmp_path / "temporary" / "half"):
         content.open()
         assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_what_a_crash_left_and_cannot_be_deleted_keeps_no_agent_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = ContentStore(tmp_path)
+    left = tmp_path / "temporary" / "build-b"
+    left.mkdir(parents=True)
+    monkeypatch.setenv("PATH", "")  # stands in for a file that is immutable, which rm(1) cannot delete either
+    content.open()
+    assert left.exists() and content.layers() == frozenset()
+    images: Any = content
+    paths: Any = SimpleNamespace(run=tmp_path)
+    host: Any = SimpleNamespace(paths=paths, images=images)
+    BuildHost.clear(host)
+    assert left.exists()
+    assert "could not delete all temporary files of images: rm: " in caplog.text
+    assert "could not delete all files of earlier builds: rm: " in caplog.text
 
 
 def test_a_volume(tmp_path: Path) -> None:
