@@ -113,19 +113,23 @@ def _query(address: str, query: str) -> dict[str, float]:
 
 
 @contextmanager
-def _engine(cluster: Cluster, directory: Path) -> Iterator[str]:
-    """One that serves its metrics; its monitoring address."""
+def _program(cluster: Cluster, directory: Path, name: str, *options: str) -> Iterator[str]:
+    """An engine or a console that serves its metrics; its monitoring address."""
     address = f"127.0.0.1:{free_port()}"
-    command = [daemons.BIN / "shoal-engine", "--context", cluster.layout.name, "--socket", directory / "engine.sock"]
-    environment = {**os.environ, "SHOAL_CONFIG": str(cluster.config), "SHOAL_ENGINE_MONITORING_ADDRESS": address}
+    command = [str(daemons.BIN / f"shoal-{name}"), "--context", cluster.layout.name, *options]
+    environment = {
+        **os.environ,
+        "SHOAL_CONFIG": str(cluster.config),
+        f"SHOAL_{name.upper()}_MONITORING_ADDRESS": address,
+    }
     with (
-        (directory / "engine.log").open("wb") as log,
-        subprocess.Popen([*map(str, command)], env=environment, stdout=log, stderr=log) as engine,
+        (directory / f"{name}.log").open("wb") as log,
+        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as program,
     ):
         try:
             yield address
         finally:
-            engine.terminate()
+            program.terminate()
 
 
 def _ready(url: str) -> bool:
@@ -140,7 +144,11 @@ def test_prometheus_scrapes_the_cluster_and_finds_all_that_alerts_and_panels_are
 ) -> None:
     manager, agents = _targets(clean)
     clean.shoal("service", "create", "--name", "web", "--replicas", "3", "registry:5000/hello:1")
-    with _prometheus(clean, tmp_path) as prometheus, _engine(clean, tmp_path) as engine:
+    with (
+        _prometheus(clean, tmp_path) as prometheus,
+        _program(clean, tmp_path, "engine", "--socket", str(tmp_path / "engine.sock")) as engine,
+        _program(clean, tmp_path, "console", "--local", "--no-browser", "--listen", "127.0.0.1:0") as console,
+    ):
         up = {manager: 1.0} | dict.fromkeys(agents, 1.0)
         clean.until(lambda: _query(prometheus, 'up{job=~"shoal-(manager|agent)"}') == up, "all to be scraped")
         running = 'shoal_agent_tasks{state="running"}'
@@ -151,8 +159,9 @@ def test_prometheus_scrapes_the_cluster_and_finds_all_that_alerts_and_panels_are
         assert _query(prometheus, "shoal_manager_is_leader") == {manager: 1}
         assert _query(prometheus, "shoal_etcd_quota_bytes") == {manager: 8 << 30}
         clean.until(lambda: _ready(f"http://{engine}/readyz"), "the engine to be ready")
+        clean.until(lambda: _ready(f"http://{console}/readyz"), "the console to be ready")
         pages = [_read(f"https://{each}/metrics", clean) for each in (manager, agents[0])]
-        pages.append(_read(f"http://{engine}/metrics"))
+        pages += [_read(f"http://{each}/metrics") for each in (engine, console)]
         missing = _used_names() - {name for page in pages for name in _exposed_names(page)}
         assert not missing
         for page in pages:
