@@ -19,6 +19,9 @@ STABLE_MS = 60_000
 # Of a wait in a crash loop, at most so much more: so that what failed together does not come back together.
 _JITTER = 0.2
 
+# Clocks of managers that lead one after the other may differ by less.
+_MAX_CLOCK_DIFFERENCE_MS = 60_000
+
 _SELF_ENDED = frozenset({TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED})
 
 
@@ -105,6 +108,9 @@ def counted_restarts(ends: Sequence[End]) -> tuple[int, ...]:
 
 def ended_at_ms(task: Task, status: TaskStatus, now_ms: int) -> int:
     """When the task ended, by the manager's clock as far as that is known. Milliseconds since the Unix epoch."""
+    if task.created_at_ms > now_ms + _MAX_CLOCK_DIFFERENCE_MS:
+        # The manager's clock was set back since: what it said then is not waited for.
+        return status.at_ms if status.at_ms <= now_ms else 0
     # An agent's clock may be off: no end is before the task was created, and one in the future is estimated by
     # the time for which it ran, else it would move with `now_ms` and never be due.
     if status.at_ms <= now_ms:

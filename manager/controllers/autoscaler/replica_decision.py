@@ -43,13 +43,20 @@ def decide_replicas(scale: Autoscale, known: AutoscaleStatus | None, load: Load,
         return bounded, f"{load.replicas} replicas are outside the bounds"
     replicas, why = _highest(scale, load)
     replicas = _clamp(scale, min(replicas, max(2 * load.replicas, load.replicas + _MIN_STEP)))
-    rested_ms = now_ms - known.changed_at_ms if known is not None else math.inf
+    rested_ms = _rested_ms(known, now_ms)
     if replicas > load.replicas and rested_ms >= _up(scale):
         return replicas, f"{why}: {load.replicas} to {replicas} replicas"
     # While not all are ready, the measurement says little, and fewer replicas would be too few.
     if replicas < load.replicas and rested_ms >= _down(scale) and load.ready >= load.replicas:
         return replicas, f"{why}: {load.replicas} to {replicas} replicas"
     return load.replicas, ""
+
+
+def _rested_ms(known: AutoscaleStatus | None, now_ms: int) -> float:
+    """Since the last change; a clock that was set back since is not waited for."""
+    if known is None or known.changed_at_ms > now_ms + UP_COOLDOWN_MS:
+        return math.inf
+    return now_ms - known.changed_at_ms
 
 
 def _highest(scale: Autoscale, load: Load) -> tuple[int, str]:

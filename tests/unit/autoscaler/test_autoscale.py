@@ -56,6 +56,13 @@ def test_it_rests_between_steps() -> None:
     )
 
 
+def test_a_clock_that_was_set_back_is_not_waited_for() -> None:
+    ahead = AutoscaleStatus(replicas=4, changed_at_ms=NOW + 3_600_000)
+    assert decide_replicas(SCALE, ahead, load(4, *[0.8] * 4), now_ms=NOW)[0] == 7
+    another_leader = AutoscaleStatus(replicas=4, changed_at_ms=NOW + 5_000)
+    assert decide_replicas(SCALE, another_leader, load(4, *[0.8] * 4), now_ms=NOW)[0] == 4
+
+
 def test_the_greatest_target_decides() -> None:
     both = Autoscale(min_replicas=1, max_replicas=10, cpu_percent=50, memory_percent=50)
     measured = Load(replicas=4, ready=4, utilization={"CPU": [0.1] * 4, "memory": [0.75] * 4})

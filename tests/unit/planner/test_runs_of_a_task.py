@@ -54,6 +54,16 @@ def by_node(
     return decision, end
 
 
+def test_a_restart_is_due_at_once_where_the_clock_of_managers_was_set_back_by_hours() -> None:
+    hour = 3_600_000
+    task = Task(id="1", slot=1, created_at_ms=START + hour)
+    for end in (START - 5_000, START + hour + 200):  # by a node whose clock was set back too, and one whose was not
+        status = TaskStatus(task_id="1", state=S.FAILED, at_ms=end, running_at_ms=end - 100)
+        due_ms = decide(RestartPolicy(), [(task, status)], now_ms=START).due_ms
+        assert due_ms is not None and due_ms <= START
+        assert decide(RestartPolicy(), [(task, status)], now_ms=START + 1_000).due_ms == due_ms, "it does not move"
+
+
 LENGTHS = st.lists(st.sampled_from([10, 5_000, 59_000, 61_000]), min_size=1, max_size=8)
 POLICIES = st.builds(
     RestartPolicy,
