@@ -83,8 +83,12 @@ async def _first_of(frames: AsyncGenerator[bytes]) -> AsyncGenerator[asyncio.Tas
 
 
 def _check_readable(first: asyncio.Task[bytes]) -> None:
-    if isinstance(error := first.exception(), Refused):
+    """Before the head goes out: after it, only the end of the connection would tell of an error."""
+    error = first.exception()
+    if isinstance(error, Refused):
         raise not_implemented(str(error)) from error
+    if error is not None:
+        raise error
 
 
 def tail_of(text: str) -> int | None:

@@ -11,6 +11,7 @@ from engine.translate.containers.container_facts import is_of_service
 from engine.translate.containers.log_frames import LogFrames
 from shoal.api.v1.control_pb2 import LogsRequest
 from shoal.api.v1.engine_pb2 import ContainerView
+from shoal.errors import Unavailable
 from shoal.manager_calls.managers import Managers
 from shoal.resumption.log_resumption import LogResumption
 
@@ -53,7 +54,7 @@ async def log_frames(managers: Managers, view: ContainerView, options: LogOption
     With `follow`, an empty piece says that its node reads the log.
 
     Raises:
-        ShoalError: its node is away, or its log is not kept.
+        ShoalError: its log is not kept. Unavailable: its node is away; who follows waits for it.
     """
     target = view.container.name if is_of_service(view) else reference_of(view)
     request = LogsRequest(
@@ -69,6 +70,8 @@ async def log_frames(managers: Managers, view: ContainerView, options: LogOption
     task_id, formatter = "", options.frames()
     async with aclosing(managers.resumed_stream(managers.control.Logs, resumption)) as responses:
         async for response in responses:
+            if response.warning and not options.follow:
+                raise Unavailable(response.warning)
             for chunk in response.batch.chunks:
                 if chunk.task_id != task_id:
                     if held := formatter.finish():

@@ -11,7 +11,7 @@ from engine.handlers.containers.log_streams import LogOptions
 from engine.handlers.containers.terminal_streams import content_type
 from engine.handlers.swarm.service_handlers import ServiceHandlers
 from engine.protocol.errors import bad_request, not_found
-from engine.protocol.frames import Output
+from engine.protocol.frames import Output, frame
 from engine.protocol.parameters import nanoseconds
 from engine.server.call import Call
 from engine.server.routes import Route
@@ -20,6 +20,9 @@ from shoal.api.v1.control_pb2 import ListTasksRequest, LogsRequest
 from shoal.api.v1.task_pb2 import Task
 from shoal.manager_calls.managers import Managers
 from shoal.resumption.log_resumption import LogResumption
+
+INCOMPLETE = "incomplete log stream. some logs could not be retrieved for the following reasons"
+"""Docker's words, at the end of what there is."""
 
 
 class ServiceLogHandlers:
@@ -61,9 +64,12 @@ class ServiceLogHandlers:
     async def _lines(self, request: LogsRequest, options: LogOptions, *, details: bool) -> AsyncGenerator[bytes]:
         tasks = await self._tasks()
         formatters: dict[str, LogFrames] = {}
+        warnings: list[str] = []
         resumption = LogResumption(request, started_ns=time.time_ns())
         async with aclosing(self._managers.resumed_stream(self._managers.control.Logs, resumption)) as responses:
             async for response in responses:
+                if response.warning and not options.follow:  # who follows waits until the node is back
+                    warnings.append(response.warning)
                 for chunk in response.batch.chunks:
                     formatter = formatters.get(chunk.task_id)
                     if formatter is None:
@@ -76,6 +82,8 @@ class ServiceLogHandlers:
         for formatter in formatters.values():
             if held := formatter.finish():
                 yield held
+        if warnings and not options.terminal:
+            yield frame(Output.SYSTEM_ERROR, f"{INCOMPLETE}: {', '.join(warnings)}".encode())
 
     async def _tasks(self) -> dict[str, Task]:
         request = ListTasksRequest(include_ended=True)
