@@ -5,7 +5,9 @@ All mounts end with that namespace, so nothing has to be undone.
 
 import errno
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +23,7 @@ from shoal.errors import InvalidInput, Unavailable
 
 MOUNT_SECONDS = 30.0
 """Timeout of mount(8), for file servers that do not respond; the task is retried."""
+_REAP_SECONDS = 1.0
 
 _NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG)
 
@@ -110,12 +113,29 @@ def _mount_file_system(point: Path, source: MountSource) -> None:
     """Use mount(8), which calls the helpers of file systems such as nfs."""
     options = ["-o", source.options["o"]] if source.options.get("o") else []
     command = ["mount", "-t", source.options["type"], *options, "--", source.options["device"], str(point)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=MOUNT_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        device = source.options["device"]
-        raise Unavailable(f"mounting {device} timed out after {MOUNT_SECONDS:g} s") from None
-    if done.returncode:
-        raise Unavailable(f"cannot mount the volume: {' '.join(done.stderr.split())[-300:]}")
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=0
+    ) as program:
+        try:
+            _, errors = program.communicate(timeout=MOUNT_SECONDS)
+        except subprocess.TimeoutExpired:
+            _kill_group(program)
+            device = source.options["device"]
+            raise Unavailable(f"mounting {device} timed out after {MOUNT_SECONDS:g} s") from None
+    if program.returncode:
+        raise Unavailable(f"cannot mount the volume: {' '.join(errors.split())[-300:]}")
+
+
+def _kill_group(program: "subprocess.Popen[str]") -> None:
+    """Kill a program and its helper. That would otherwise wait for its file server on, and stay as a zombie of this
+    process, which adopts orphans. One that the kernel does not let go is left to itself."""
+    os.killpg(program.pid, signal.SIGKILL)
+    program.wait()
+    deadline = time.monotonic() + _REAP_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            reaped, _ = os.waitpid(-program.pid, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not reaped:
+            time.sleep(0.01)

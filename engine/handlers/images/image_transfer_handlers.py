@@ -1,6 +1,7 @@
 """Images' bytes: pull, import, push, save, load, commit."""
 
 import asyncio
+import errno
 import json
 import tempfile
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from engine.translate.images.images import familiar
 from shoal.api.v1.engine_pb2 import CommitContainerRequest
 from shoal.api.v1.standalone_pb2 import Image
 from shoal.distribution.manifests import Platform, host_platform
-from shoal.errors import InvalidInput, NotFound, ShoalError
+from shoal.errors import Exhausted, InvalidInput, NotFound, ShoalError, Unavailable
 from shoal.image_reference import ImageReference, parse
 from shoal.images.archive import open_source
 from shoal.images.archive_writer import SavedImage, write_archive
@@ -148,7 +149,7 @@ class ImageTransferHandlers:
     async def load(self, call: Call) -> web.StreamResponse:
         """Images of an archive, of Docker's form or an OCI layout."""
         platform, quiet = parse_platform(_platform_text(call.text("platform"))), call.boolean("quiet")
-        with tempfile.NamedTemporaryFile(prefix="shoal-load-") as file:
+        with tempfile.NamedTemporaryFile(prefix="shoal-load-", buffering=0) as file:
             await _spool(call, file)
 
             async def work(emit: Emit) -> None:
@@ -194,7 +195,7 @@ class ImageTransferHandlers:
             changes=_changes(call.texts("changes")),
             message=call.text("message") or "Imported from -",
         )
-        with tempfile.NamedTemporaryFile(prefix="shoal-import-") as file:
+        with tempfile.NamedTemporaryFile(prefix="shoal-import-", buffering=0) as file:
             await _spool(call, file)
 
             async def work(emit: Emit) -> None:
@@ -250,15 +251,29 @@ def _not_here(reference: ImageReference) -> ShoalError:
 
 
 async def _spool(call: Call, file: Any) -> None:
-    """Write the body to a file as it comes."""
+    """Write the body to a file as it comes. Raises Exhausted, Unavailable: its disk is full, or fails."""
     pending = bytearray()
     while data := await call.request.content.readany():
         pending += data
         if len(pending) >= SPOOL_BYTES:
-            await asyncio.to_thread(file.write, bytes(pending))
+            await _write(file, bytes(pending))
             pending.clear()
-    await asyncio.to_thread(file.write, bytes(pending))
-    await asyncio.to_thread(file.flush)
+    await _write(file, bytes(pending))
+
+
+async def _write(file: Any, data: bytes) -> None:
+    def write() -> None:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+
+    try:
+        await asyncio.to_thread(write)
+    except OSError as error:
+        text = f"cannot store the archive at the engine in {tempfile.gettempdir()}: {error.strerror}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Exhausted(f"{text}; free disk space there, or set the engine's TMPDIR") from error
+        raise Unavailable(text) from error
 
 
 def _loaded_text(image: Image) -> str:
