@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { get, signOut } from "./api";
 import icon from "./icon.svg";
 import { store, type ClusterWarnings } from "./feed/store";
@@ -49,7 +49,7 @@ export function App({ session, ended }: { session: Session; ended: () => void })
       clearInterval(timer);
     };
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const key = (event: KeyboardEvent): void => {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
         event.preventDefault();

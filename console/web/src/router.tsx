@@ -1,8 +1,8 @@
 // Every page has an address; links are links, so that a middle click, "copy address" and "back" do what they should.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { newEntry } from "./scrolling";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { keepPageNow, newEntry } from "./scrolling";
 import { visible } from "./text";
 
 const MOVED = "shoal-moved";
@@ -14,7 +14,10 @@ let followed = false;
 export function navigate(address: string, replace = false): void {
   const before = location.pathname;
   if (replace) history.replaceState(history.state, "", address);
-  else history.pushState(newEntry(), "", address);
+  else {
+    keepPageNow();
+    history.pushState(newEntry(), "", address);
+  }
   if (location.pathname !== before) {
     followed = true;
     if (!replace) scrollTo(0, 0);
@@ -35,7 +38,8 @@ export function useFocusOnPage(page: string): void {
 /** The parts of the path, decoded, and the query. */
 export function useAddress(): { path: string[]; query: URLSearchParams } {
   const [, update] = useState(0);
-  useEffect(() => {
+  // With the page and not after it: whoever sees it may go on.
+  useLayoutEffect(() => {
     const moved = (): void => update((count) => count + 1);
     window.addEventListener("popstate", moved);
     window.addEventListener(MOVED, moved);

@@ -16,9 +16,14 @@ const keyOf = (place: string): string => `${(history.state as { entry?: number }
 export const keepPosition = (place: string, top: number): unknown => positions.set(keyOf(place), top);
 export const keptPosition = (place: string): number => positions.get(keyOf(place)) ?? 0;
 
+/** Remember where the page itself is; the browser tells of a scroll only with the next frame. */
+export function keepPageNow(): void {
+  if (!restoring) keepPosition("", scrollY);
+}
+
 /** Follow the page itself, from the beginning on. */
 export function keepPagePosition(): void {
-  addEventListener("scroll", () => restoring || keepPosition("", scrollY), { passive: true });
+  addEventListener("scroll", keepPageNow, { passive: true });
   addEventListener("popstate", () => restore(keptPosition(""), FRAMES));
   for (const name of ["wheel", "touchstart", "keydown"]) addEventListener(name, stop, { passive: true });
 }

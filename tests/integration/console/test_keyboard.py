@@ -20,6 +20,12 @@ pytestmark = pytest.mark.timeout(SECONDS + 20)
 GO = "path => { history.pushState({}, '', path); dispatchEvent(new PopStateEvent('popstate')); }"
 ZOOMED: ViewportSize = {"width": 640, "height": 360}
 """A window of 1,280 by 720 pixels at 200 %."""
+SEARCH_AT_ONCE = """new MutationObserver((_, observer) => {
+  if (!document.querySelector('#content h1')) return;
+  observer.disconnect();
+  window.dispatchEvent(new KeyboardEvent('keydown', {key: 'k', ctrlKey: true}));
+}).observe(document, {childList: true, subtree: true});"""
+"""A key that is pressed as soon as there is a page, before it has been painted."""
 IN_VIEW = """element => {
   const {top, bottom} = element.getBoundingClientRect();
   return top >= 0 && bottom <= innerHeight;
@@ -27,13 +33,19 @@ IN_VIEW = """element => {
 
 
 @asynccontextmanager
-async def signed_in(nodes: int = 5) -> AsyncGenerator[Page]:
+async def signed_in(nodes: int = 5, *, first: str = "") -> AsyncGenerator[Page]:
+    """A page of the console.
+
+    Args:
+        first: a script that runs in it before its own.
+    """
     cluster = MadeUpCluster(nodes=nodes, tasks=60, services=6, changes=0, calm=True)
     own = {"CreateSecret": FileView(), "CreateConfig": FileView()}
     async with made_up_console(cluster, own_answers=own) as (console, address), async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = await browser.new_page(viewport={"width": 1280, "height": 720})
         page.set_default_timeout(TIMEOUT_MS)
+        await page.add_init_script(first)
         await page.goto(f"{address}#token={console.one_time_token()}")
         await page.locator("#content h1").wait_for()
         yield page
@@ -46,6 +58,14 @@ def run(scenario: Awaitable[None]) -> None:
             await scenario
 
     asyncio.run(bounded())
+
+
+def test_a_page_that_is_seen_knows_its_keys() -> None:
+    async def scenario() -> None:
+        async with signed_in(first=SEARCH_AT_ONCE) as page:
+            await expect(page.get_by_role("combobox", name="Search everything")).to_be_focused()
+
+    run(scenario())
 
 
 def test_another_page_begins_at_its_top_and_has_the_focus() -> None:

@@ -1,5 +1,5 @@
 import type { ComponentChildren, RefObject } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Look, Task } from "../feed/rows";
 import { lookOf, stateText } from "../feed/rows";
 import { textOf } from "../api";
@@ -75,13 +75,14 @@ export function Action(props: {
 
 /** A modal dialog of the browser's own: it keeps the focus and ends with Escape. What had the focus gets it back. */
 export function useModal(): RefObject<HTMLDialogElement | null> {
-  const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    const before = document.activeElement;
+  const element = useRef<HTMLDialogElement>(null), before = useRef<Element>(null);
+  // With the dialog and not after it: what is typed meanwhile is for it.
+  useLayoutEffect(() => {
+    before.current = document.activeElement;
     element.current?.showModal();
-    // One that leaves the document without being closed leaves the focus nowhere.
-    return () => before instanceof HTMLElement && before.focus();
   }, []);
+  // One that leaves the document without being closed leaves the focus nowhere. As long as it is there, nothing else takes it.
+  useEffect(() => () => before.current instanceof HTMLElement && before.current.focus(), []);
   return element;
 }
 

@@ -1,6 +1,6 @@
 // The command line of the change that was made last, at the foot of the page, to copy: changes by one click have no room for it.
 
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { CommandLine } from "./basics";
 
 const EVENT = "shoal-command";
@@ -11,7 +11,7 @@ export function showCommand(line: string): void {
 
 export function LastCommand() {
   const [line, setLine] = useState("");
-  useEffect(() => {
+  useLayoutEffect(() => {
     const show = (event: Event): void => setLine((event as CustomEvent<string>).detail);
     window.addEventListener(EVENT, show);
     return () => window.removeEventListener(EVENT, show);

@@ -1,7 +1,7 @@
 // A table of any number of rows, of which the document has those that are seen.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { keepPosition, keptPosition } from "../scrolling";
 
 const MARGIN_ROWS = 10;
@@ -39,7 +39,7 @@ export function VirtualTable<Row>(props: {
   const rowHeight = props.rowHeight ?? 36;
   const scroller = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 800, width: Infinity });
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = scroller.current;
     if (!element) return;
     const measure = (): void => setView({ top: element.scrollTop, height: element.clientHeight, width: remsOf(element.parentElement) });
