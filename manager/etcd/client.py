@@ -49,10 +49,10 @@ from shoal.errors import Unavailable
 from shoal.rpc.stream_opening import opened
 
 WRITE_SECONDS = 3.5
-"""For a transaction, all waiting included. Who waits for it has an answer within 5 s: made, not made, or unknown, which
-takes a read."""
-ANSWER_SECONDS = 1.0
-"""Of these, at least, for etcd to answer: what cannot be sent before is not sent."""
+"""For a transaction, all waiting included. Within 5 s it is known to be made, or not made, or unknown after a read."""
+ANSWER_SECONDS = 0.5
+"""Of these, at least, for etcd to answer: what cannot be sent before is not sent. An etcd that is started again takes
+connections once it answers."""
 KEEP_ALIVE_SECONDS = 1.0
 """For one renewal of a lease, of which several have to fit in its TTL: a member that hangs is left for another one."""
 REVOKE_SECONDS = 0.75

@@ -47,6 +47,7 @@ def test_kills_in_the_midst_of_writes_and_watches(tmp_path: Path) -> None:
                 for writer in writers:
                     group.create_task(writer.run(store, stop))
                 await kill_in_the_midst(server, writers)
+                await every_writer_gets_on(writers)
                 stop.set()
             last = await store.commit([put(TASK, "end", Task(id="end"))])
             await asyncio.gather(store.reached(last), reader.reached(last))
