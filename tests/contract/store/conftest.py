@@ -49,7 +49,7 @@ async def etcd_rig(directory: Path) -> AsyncGenerator[Rig]:
 
         async def compact(revision: int) -> None:
             (member,) = members
-            await member.kv.Compact(rpc.CompactionRequest(revision=revision, physical=True), timeout=5)
+            await member.kv.Compact(rpc.CompactionRequest(revision=revision, physical=True), timeout=60)
 
         yield Rig(client, compact)
 

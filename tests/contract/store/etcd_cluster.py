@@ -2,13 +2,16 @@
 
 import datetime
 import ipaddress
+import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -17,6 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from manager.etcd.members import TlsFiles
 from tests.ports import free_port
+
+HEALTHY_SECONDS = 60.0
 
 
 class Authority:
@@ -91,7 +96,7 @@ def etcd_cluster(
     """
     peers = ",".join(f"m{number}=unix://p{number}:0" for number in range(len(hosts)))
     with ExitStack() as stack:
-        members = []
+        members, metrics = list[Member](), list[str]()
         for number, host in enumerate(hosts):
             listening = "[::1]" if ":" in host else "127.0.0.1"
             port = free_port("::1" if ":" in host else "127.0.0.1")
@@ -104,7 +109,31 @@ def etcd_cluster(
                 files = authority.issue(f"m{number}", named or host)
                 command += ["--client-cert-auth", f"--trusted-ca-file={files.ca}"]
                 command += [f"--cert-file={files.certificate}", f"--key-file={files.key}"]
+            metrics.append(f"http://127.0.0.1:{free_port()}")
+            command += [f"--listen-metrics-urls={metrics[-1]}"]
             process = stack.enter_context(subprocess.Popen([*command, *flags], cwd=directory))
             stack.callback(process.kill)
             members.append(Member(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", process))
+        for where in metrics:
+            wait_until_healthy(where)
         yield members
+
+
+def wait_until_healthy(where: str) -> None:
+    """Wait until a member knows a leader: a client that comes before waits for a few seconds only.
+
+    Args:
+        where: URL at which it serves its health (https://etcd.io/docs/v3.4/op-guide/monitoring/).
+    """
+    deadline = time.monotonic() + HEALTHY_SECONDS
+    while not _is_healthy(where):
+        assert time.monotonic() < deadline, f"etcd is not healthy at {where}"
+        time.sleep(0.02)
+
+
+def _is_healthy(where: str) -> bool:
+    try:
+        with urlopen(f"{where}/health", timeout=1) as answer:
+            return bool(json.load(answer)["health"] == "true")
+    except OSError:
+        return False

@@ -14,6 +14,8 @@ from shoal.api.v1.cluster_pb2 import ManagerMembership
 from shoal.identity.roles import CertificateSubject, Role
 from tests.contract.store.own_etcds import AUTHORITY, Cluster, cluster, write_certificate
 
+SECONDS = 60.0
+
 
 def test_three_managers_and_one_is_replaced(tmp_path: Path) -> None:
     async def scenario() -> None:
@@ -37,7 +39,7 @@ async def removed_manager_says_so(managers: Cluster, name: str) -> None:
     manager = managers.others[name]
     await managers.set_state(name, ManagerMembership.REMOVING)
     await managers.state(name, "")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS):
         await manager.removed.wait()
     assert (manager.server.directory / "data.removed.1").is_dir()
 
@@ -69,7 +71,7 @@ def members_read_with(directory: Path, address: str, *, role: Role = Role.AGENT,
     context.check_hostname = False
     context.load_cert_chain(files / "cert.pem", files / "key.pem")
     host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=10) as plain, context.wrap_socket(plain) as secured:
+    with socket.create_connection((host, int(port)), timeout=SECONDS) as plain, context.wrap_socket(plain) as secured:
         secured.sendall(b"GET /members HTTP/1.1\r\nHost: etcd\r\nConnection: close\r\n\r\n")
         answer = secured.recv(64)
         if not answer:

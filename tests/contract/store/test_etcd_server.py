@@ -176,6 +176,7 @@ DEAF = """\
 #!/bin/sh
 test "$1" = --version && { echo "etcd Version: 3.5.16"; exit; }
 trap '' TERM
+: > "$0.has-its-trap"
 while :; do sleep 0.1; done
 """
 
@@ -190,7 +191,7 @@ def test_one_that_does_not_end_is_killed_however_often_its_manager_is_told_to_en
         running = asyncio.create_task(server.run())
         await until(lambda: server.pid is not None)
         pid = server.pid or 0
-        await asyncio.sleep(0.3)  # until it has its trap
+        await until(program.with_name("deaf-etcd.has-its-trap").exists)
         for _ in range(3):
             running.cancel()
             await asyncio.sleep(0.05)

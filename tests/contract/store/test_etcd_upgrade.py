@@ -69,6 +69,7 @@ def files_of(directory: Path) -> dict[str, tuple[int, int]]:
     return {str(each): (each.stat().st_size, each.stat().st_mtime_ns) for each in directory.rglob("*")}
 
 
+@pytest.mark.timeout(390)
 def test_etcd_is_upgraded_one_by_one_and_no_downgrade_touches_the_data(tmp_path: Path) -> None:
     (tmp_path / "etcd").symlink_to(OLD)
 

@@ -40,7 +40,7 @@ def test_no_write_is_refused_that_was_made(tmp_path: Path) -> None:
             assert {TASK.identifier(record.key) for record in listed} == acknowledged
 
     async def limited() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             await scenario()
 
     asyncio.run(limited())

@@ -146,7 +146,7 @@ def test_lost_lease_ends_the_term_and_another_begins(run: Run) -> None:
             await until(lambda: term.leading)
             held = (await rig.backend.read([LEADER.key("")])).records[LEADER.key("")]
             await rig.backend.revoke(held.lease)
-            await until(lambda: len(term.fences) == 2 and term.leading)
+            await until(lambda: len(term.fences) >= 2 and term.leading)
             assert term.fences[1] > term.fences[0]
             leading.cancel()
 
@@ -179,7 +179,7 @@ def test_deposed_leader_stands_again(run: Run) -> None:
 
         async with running_store(rig.backend) as store, TaskGroup() as group:
             leading = group.create_task(Leadership(store, rig.backend, "one").run(lost_once))
-            await until(lambda: len(fences) == 2)
+            await until(lambda: len(fences) >= 2)
             leading.cancel()
 
     run(scenario)
@@ -219,7 +219,7 @@ def test_a_manager_knows_that_its_registration_has_expired_and_is_not_renewed(ru
             assert is_registered(leadership)
             backend.leases_live = False
             await until(lambda: not is_registered(leadership))
-            assert not store.tables.managers
+            await until(lambda: not store.tables.managers)
             backend.leases_live = True
             await until(lambda: is_registered(leadership))
             await until(lambda: "one" in store.tables.managers)

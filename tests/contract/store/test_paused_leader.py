@@ -79,7 +79,7 @@ def test_a_paused_leader_writes_nothing_when_it_goes_on(tmp_path: Path) -> None:
             await asyncio.Event().wait()
 
         async with (
-            asyncio.timeout(60),
+            asyncio.timeout(150),
             etcd_server(server) as client,
             running_store(client) as store,
             Collecting(store) as collected,
@@ -91,12 +91,14 @@ def test_a_paused_leader_writes_nothing_when_it_goes_on(tmp_path: Path) -> None:
                     assert await line(paused) == "leads"
                     paused.send_signal(signal.SIGSTOP)
                     leading = group.create_task(Leadership(store, client, "other", ttl_seconds=TTL_SECONDS).run(lead))
-                    await until(lambda: fences, seconds=30)
-                    await store.reached(fences[0])
+                    await until(lambda: fences)
+                    await store.commit([put(TASK, "begin", Task(id="begin"))], fence=fences[0])
+                    await collected.has("begin")
                     before = list(collected["t"])
                     paused.send_signal(signal.SIGCONT)
                     assert await line(paused) == "deposed"
                     await store.reached(await store.commit([put(TASK, "end", Task(id="end"))], fence=fences[0]))
+                    await collected.has("end")
                     assert collected["t"] == before
                     assert attempts(before) == list(range(1, len(before) + 1))
                 finally:

@@ -80,7 +80,7 @@ def test_a_store_follows_what_another_one_writes_in_a_later_epoch(run: Run) -> N
         file, versions = await backup_and_versions(source)
         await restored_into(rig.backend, file)
         async with running_store(rig.backend) as one, running_store(rig.backend) as other:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await other.reached(versions[-1])  # as for a client that has seen this one and asks for no older view
             revision = await one.commit([put(SERVICE, "s", service("again"))])
             await other.reached(revision)

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -40,8 +41,15 @@ async def every_writer_gets_on(writers: Sequence[Writer], *, by: int = 20) -> No
     """Wait until each of them has so many more acknowledged."""
     goals = [len(writer.acknowledged) + by for writer in writers]
     await until(
-        lambda: all(len(writer.acknowledged) >= goal for writer, goal in zip(writers, goals, strict=True)), seconds=30
+        lambda: all(len(writer.acknowledged) >= goal for writer, goal in zip(writers, goals, strict=True)), seconds=60
     )
+
+
+async def commit_at_the_end(store: Store) -> int:
+    """Commit the task "end", again while a member that is lost is still tried; the revision."""
+    while True:
+        with suppress(Timeout, Unavailable):
+            return await store.commit([put(TASK, "end", Task(id="end"))])
 
 
 def check(writer: Writer, changes: list[Change]) -> None:

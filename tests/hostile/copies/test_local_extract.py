@@ -4,7 +4,6 @@ import io
 import os
 import stat
 import tarfile
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -130,10 +129,8 @@ def test_a_truncated_archive_is_an_error(target: Path) -> None:
 
 
 def test_headers_have_a_bound(target: Path) -> None:
-    began = time.monotonic()
     with pytest.raises(InvalidInput, match="too large"):
         extract(target, archive_of(regular("d" + "x" * 3_000_000)))
-    assert time.monotonic() - began < 5
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -18,7 +18,7 @@ from shoal.errors import Unavailable
 from tests.hostile.layers.attempt import ANY
 from tests.hostile.layers.making import END, header, pax, squeezed
 
-_SECONDS = 30.0
+_SECONDS = 60.0
 
 
 def sandboxed(directory: Path, what: str) -> subprocess.CompletedProcess[str]:

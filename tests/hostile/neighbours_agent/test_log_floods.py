@@ -20,7 +20,7 @@ from tests.fakes.containers import Ends, build_image, new_cgroup, open_test_runt
 MIB = 1 << 20
 COUNTS = "while :; do echo $i; i=$((i+1)); done"
 FLOODS = {"lines": "yes 0123456789012345678901234567890123456789", "no end of line": "cat /dev/zero"}
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def disk_bytes(directory: Path) -> int:

@@ -17,7 +17,7 @@ from shoal.rpc.join import JoinedIdentity, join
 from tests.integration.manager.manager_process import ManagerProcess, join_token_of, running_manager
 from tests.integration.manager.scripted_agents import scripted_agents
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
 
 
 @dataclass
@@ -64,6 +64,8 @@ async def answered(stream: Any) -> ManagerMessage:
 
 LOST_STATUS = "Internal error from Core"
 """Said by gRPC's client where it has lost the status with which a stream was ended."""
+ATTEMPTS = 10
+"""Of a test whose client has lost it."""
 
 
 async def ending(stream: Any, seconds: float = ANSWER_SECONDS) -> tuple[str, str]:

@@ -84,7 +84,7 @@ class Laboratory:
             made = socket.socket(self.family, socket.SOCK_DGRAM)
         with made:
             made.bind(("", port))
-            made.settimeout(3)
+            made.settimeout(30)
             yield made
 
 

@@ -15,7 +15,7 @@ from agent.network.netlink.connection import Connection
 from tests.integration.network.netns_hosts import inside
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("forged", [bytes(16), b"\xff" * 16, b"\x10\0\0\0\3\0\0\0" + bytes(8), b"\1"])
 def test_what_others_send_is_passed_over(forged: bytes) -> None:
     descriptor, connection = create_namespace()

@@ -39,7 +39,7 @@ def test_a_container_sends_from_its_own_addresses_alone(lab: Laboratory, forged:
         receiver = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     with receiver, wire(lab.hosts.switch, "u1") as sniffed:
         receiver.bind(("", 6000))
-        receiver.settimeout(3)
+        receiver.settimeout(30)
         for target in (neighbour, lab.client) if source.version == 4 else (neighbour,):
             with suppress(OSError):  # the container's own kernel may refuse it
                 send(
@@ -124,7 +124,7 @@ def test_what_is_sent_to_all_reaches_no_program_of_the_host(lab: Laboratory) -> 
         receiver.bind(("", 5353))
         joined = socket.inet_aton("224.0.0.251") + struct.pack("=4si", bytes(4), index)
         receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
-        receiver.settimeout(3)
+        receiver.settimeout(30)
         own, host = IPv4Address("10.99.1.1"), lab.underlay(lab.hosts.one)
         for target in (IPv4Address("224.0.0.251"), IPv4Address("255.255.255.255"), host):
             packet = ip(own, target, UDP, udp(own, target, (1, 5353), label(f"to {target}")))
@@ -159,5 +159,5 @@ def _connected(descriptor: int, address: str, port: int) -> int:
     with inside(descriptor):
         client = socket.socket()
     with client:
-        client.settimeout(3)
+        client.settimeout(30)
         return client.connect_ex((address, port))

@@ -1,7 +1,6 @@
 """A real manager with its own etcd in a subprocess, and an etcd of nobody's own."""
 
 import asyncio
-import json
 import signal
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from grpc import aio
 
@@ -19,6 +17,7 @@ from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, GetClusterRequest, 
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.identity.identity import Identity
 from shoal.rpc.channel import connect_aio
+from tests.contract.store.etcd_cluster import wait_until_healthy
 from tests.ports import free_port
 
 START_SECONDS = 90.0
@@ -141,19 +140,7 @@ class EtcdProcess:
 
     def wait_until_healthy(self) -> None:
         """A manager that is started before waits for a few seconds only."""
-        deadline = time.monotonic() + START_SECONDS
-        while not self._is_healthy():
-            assert self.process is not None and self.process.poll() is None, "etcd has ended"
-            assert time.monotonic() < deadline, "etcd is not healthy"
-            time.sleep(0.02)
-
-    def _is_healthy(self) -> bool:
-        """Whether it has elected itself (https://etcd.io/docs/v3.4/op-guide/monitoring/)."""
-        try:
-            with urlopen(f"http://{self.endpoint}/health", timeout=1) as answer:
-                return bool(json.load(answer)["health"] == "true")
-        except OSError:
-            return False
+        wait_until_healthy(f"http://{self.endpoint}")
 
     def kill(self) -> None:
         if self.process is not None:
