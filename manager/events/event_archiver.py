@@ -26,7 +26,8 @@ MAX_EVENT_BYTES = 32 << 10
 """Of an event that is larger the attributes are not archived: labels of a container may have many times that."""
 GAP_ATTEMPTS = 3
 """How often other managers are asked for events of a gap, once an interval."""
-_FLUSH_SECONDS = 0.5
+FLUSH_SECONDS = 2.0
+"""For the last events of a term, as long as etcd has to end its lease: on a slow disk a write takes a second."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class EventArchiver:
         self._recovered: list[Event] = []
 
     async def run(self, fence: int) -> None:
-        """Until cancelled; then the remaining events are archived, if etcd responds at once.
+        """Until cancelled; then the remaining events are archived, if etcd responds soon.
 
         Raises:
             LeadershipLost: the term is over.
@@ -85,7 +86,7 @@ class EventArchiver:
                     position = await self._archive_next(position, fence)
         except asyncio.CancelledError:
             with suppress(ShoalError, OutcomeUnknown, TimeoutError):
-                async with asyncio.timeout(_FLUSH_SECONDS):
+                async with asyncio.timeout(FLUSH_SECONDS):
                     await self._archive_next(position, fence)
             raise
 

@@ -76,7 +76,7 @@ def s3_service(directory: Path) -> Generator[S3Service]:
         yield service
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _wait(service: S3Service, log: Path) -> None:

@@ -39,7 +39,7 @@ def engine(tmp_path: Path) -> Iterator[Served]:
 def _over_tls(engine: Served) -> http.client.HTTPSConnection:
     context = ssl.create_default_context(cafile=str(engine.certificates / "ca.pem"))
     context.load_cert_chain(engine.certificates / "cert.pem", engine.certificates / "key.pem")
-    return http.client.HTTPSConnection("127.0.0.1", engine.port, timeout=10, context=context)
+    return http.client.HTTPSConnection("127.0.0.1", engine.port, timeout=60, context=context)
 
 
 def test_users_of_tcp_are_named_and_local_ones_are_not(engine: Served) -> None:

@@ -19,7 +19,7 @@ from tests.contract.engine.rig.manager_rig import rig_routes
 from tests.contract.engine.rig.raw_http import message_of, request
 from tests.contract.engine.rig.served import served
 
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.contract.engine.rig.stand_in import StandIn
 
 CASES = int(os.environ.get("HOSTILE_REQUESTS", "400"))
 SEED = int(os.environ.get("HOSTILE_SEED", "12"))
-SECONDS = 3.0
+SECONDS = 60.0
 SECRET = "hunter2-hunter2"
 
 PING = b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n"

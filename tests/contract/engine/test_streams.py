@@ -19,7 +19,7 @@ from tests.contract.engine.rig.served import Served, constant, served
 from tests.contract.engine.rig.stand_in import StandIn
 from tests.contract.engine.rig.tls_client import TlsClient
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @pytest.fixture

@@ -28,12 +28,14 @@ Promise = Callable[[MountCalls, Callable[[], MountCalls]], Awaitable[None]]
 
 
 @asynccontextmanager
-async def real_driver(directory: Path, *more: str) -> AsyncGenerator[tuple[DriverRegistry, Pool]]:
+async def real_driver(
+    directory: Path, *more: str, call_seconds: float = 30.0
+) -> AsyncGenerator[tuple[DriverRegistry, Pool]]:
     """A driver of node h1 on a pool of its own, and the agent's view of it."""
     pool, socket = Pool(directory / "pool"), directory / "csi.sock"
     command = [sys.executable, "-m", "tests.csi_driver.driver", "--node", "h1", "--socket", str(socket), *more]
     process = await asyncio.create_subprocess_exec(*command, "--pool", str(pool.directory), cwd=ROOT)
-    drivers = DriverRegistry(directory=directory / "none", configured=[DriverSocket(socket)], call_seconds=2.0)
+    drivers = DriverRegistry(directory=directory / "none", configured=[DriverSocket(socket)], call_seconds=call_seconds)
     try:
         async with asyncio.timeout(60):
             while not drivers.descriptions():
@@ -154,7 +156,7 @@ def test_the_driver_is_asked_what_it_is_and_missed_when_it_is_away(tmp_path: Pat
 
 def test_a_driver_that_says_nothing_is_given_up_after_the_time_for_a_call(tmp_path: Path) -> None:
     async def run() -> None:
-        async with real_driver(tmp_path) as (drivers, pool):
+        async with real_driver(tmp_path, call_seconds=2.0) as (drivers, pool):
             pool.make("vol-v1", {})
             pool.attach("vol-v1", "node-h1")
             pool.break_calls(NodeStageVolume={"seconds": 3.0, "times": 1})

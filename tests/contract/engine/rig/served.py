@@ -87,11 +87,11 @@ def served(
     port = tcp.getsockname()[1]
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         yield Served(directory / "engine.sock", port, certificates)
     finally:
         loop.call_soon_threadsafe(end.set)
-        thread.join(30)
+        thread.join(60)
         loop.close()
 
 

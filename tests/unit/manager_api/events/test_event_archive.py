@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from manager.events.event_archiver import GAP_ATTEMPTS, INTERVAL_SECONDS, EventArchiver, ReadFromPeers
+from manager.events.event_archiver import FLUSH_SECONDS, GAP_ATTEMPTS, INTERVAL_SECONDS, EventArchiver, ReadFromPeers
 from manager.events.event_log import EventLog
 from manager.events.recent_changes import RecentChanges
 from manager.store import kinds
@@ -189,6 +189,24 @@ def test_of_a_large_event_the_attributes_are_left_out() -> None:
             await asyncio.sleep(2 * INTERVAL_SECONDS)
             found = [event async for chunk in EventArchive(etcd).read(0) for event in chunk.events]
             assert [dict(each.attributes) for each in found] == [{"l": "a" * 9}, {}]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(0.9 * FLUSH_SECONDS, ["a"]), (1.1 * FLUSH_SECONDS, [])])
+def test_who_ends_waits_for_an_etcd_that_is_slow_but_not_for_long(seconds: float, kept: list[str]) -> None:
+    async def scenario(etcd: MemoryEtcd) -> None:
+        await asyncio.sleep(1)
+        async with manager(etcd) as first:
+            leading = await first.lead()
+            await first.create("a")
+            etcd.slow = PREFIX.encode()
+            leading.cancel()
+            await asyncio.sleep(seconds)
+            etcd.release()
+            await asyncio.wait([leading])
+        async with manager(etcd) as again:
+            assert (await again.reported())[0] == kept
 
     play(scenario)
 
