@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.engine.rig import raw_http
 from tests.contract.engine.rig.described_api import DescribedApi
+from tests.contract.engine.rig.docker_cli import wait_until
 from tests.contract.engine.rig.manager_rig import rig_routes
 from tests.contract.engine.rig.served import served
 
@@ -233,6 +234,7 @@ def test_the_swarm_side(client: Client) -> None:
         ("DELETE", "/configs/nosuch"),
     ):
         client.send(method, path)
+    wait_until(lambda: bool(client.send("GET", "/tasks")))
     (task, *_) = client.send("GET", "/tasks")
     client.send("GET", f"/tasks/{task['ID']}")
     version = client.send("GET", "/services/api")["Version"]["Index"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.contract.engine.rig import raw_http
+from tests.contract.engine.rig.docker_cli import wait_until
 from tests.contract.engine.rig.manager_rig import rig_routes
 from tests.contract.engine.rig.recorded_calls import RecordedCall, differences, recorded
 from tests.contract.engine.rig.served import served
@@ -146,6 +147,13 @@ def test_commands_files_and_ends_are_as_recorded(socket: Path) -> None:
     assert not player.found, "\n".join(player.found)
 
 
+def tasks_run(socket: Path) -> bool:
+    """Whether the planner has made tasks, and nodes run them."""
+    _, headers, answer = raw_http.request(socket, "GET", "/v1.50/tasks")
+    found = raw_http.document(headers, answer)
+    return bool(found) and all(each["Status"]["State"] == "running" for each in found)
+
+
 def test_the_swarm_side_is_as_recorded(socket: Path) -> None:
     player = Player(socket)
     (node, *_) = player.play(recorded("60-node-ls", "/nodes"))
@@ -165,6 +173,7 @@ def test_the_swarm_side_is_as_recorded(socket: Path) -> None:
     player.play(create)
     player.play(recorded("71-service-ls", "/services"))
     player.play(recorded("73-service-inspect", "/services/web"))
+    wait_until(lambda: tasks_run(socket))
     player.play(recorded("63-node-ps", "/tasks"), "/v1.50/tasks")
     player.play(recorded("80-service-rm", "/services/web"), "/v1.50/services/web")
     assert not player.found, "\n".join(player.found)
