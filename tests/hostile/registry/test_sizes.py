@@ -39,6 +39,7 @@ from tests.hostile.registry.hostile_server import (
 from tests.hostile.registry.rig import LAYER, ONCE, known, outcome
 from tests.hostile.registry.test_slow_answers import WORK, lying_about, store, under_way, until
 from tests.integration.images.rig import AMD64, QUICK, entry, ignore, image_of, layer_of
+from tests.ports import free_port
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 MEGABYTE = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
@@ -260,7 +261,7 @@ def test_only_the_range_that_was_asked_for_is_taken(said: str) -> None:
 def test_connections_of_a_few_registries_are_kept() -> None:
     async def run() -> None:
         addresses = [f"127.0.0.{number}" for number in range(10, 90)]
-        async with server(lambda _: answer(b"{}"), addresses=addresses, port=await free_port(addresses)) as own:
+        async with server(lambda _: answer(b"{}"), addresses=addresses, port=free_port(addresses[0])) as own:
             port = own.where.rpartition(":")[2]
             async with Distribution(Registries(), policy=ONCE) as distribution:
                 for address in addresses:
@@ -269,12 +270,6 @@ def test_connections_of_a_few_registries_are_kept() -> None:
                 assert own.connections == len(addresses)
 
     asyncio.run(run())
-
-
-async def free_port(addresses: list[str]) -> int:
-    """A port that none of them uses."""
-    async with server(lambda _: b"", addresses=addresses[:1]) as probe:
-        return int(probe.where.rpartition(":")[2])
 
 
 def test_a_registry_of_which_the_connections_went_is_asked_again() -> None:
