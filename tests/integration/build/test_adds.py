@@ -3,8 +3,10 @@
 import gzip
 import hashlib
 import http.server
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -74,6 +76,18 @@ def test_files_of_the_web(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def _await_listener(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 10).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        else:
+            return
+
+
 @contextmanager
 def git_daemon(directory: Path) -> Iterator[tuple[str, str]]:
     """The address of a repository with a directory `sub`, a tag `v1` and a link out of it; and its commit."""
@@ -101,6 +115,7 @@ def git_daemon(directory: Path) -> Iterator[tuple[str, str]]:
     command = ["git", "daemon", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}", f"--base-path={directory}"]
     process = subprocess.Popen([*command, "--export-all"], env=environment, stderr=subprocess.DEVNULL)
     try:
+        _await_listener(port)
         yield f"git://127.0.0.1:{port}/repo", commit
     finally:
         process.terminate()

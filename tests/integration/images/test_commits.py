@@ -100,11 +100,16 @@ def play(path: Path, scenario: Callable[[Rig], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-async def counts(found: Rig, request: ContainerRequest) -> bool:
-    """Whether it goes on."""
-    before = (await found.runtime.stats([request.task_id]))[request.task_id].cpu_ns
-    await asyncio.sleep(0.3)
-    return (await found.runtime.stats([request.task_id]))[request.task_id].cpu_ns > before
+async def await_progress(found: Rig, request: ContainerRequest) -> None:
+    """Until it has gone on."""
+
+    async def cpu_ns() -> int:
+        return (await found.runtime.stats([request.task_id]))[request.task_id].cpu_ns
+
+    before = await cpu_ns()
+    async with asyncio.timeout(60):
+        while await cpu_ns() <= before:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def published(found: Rig, answer: CommitLayerResponse, name: str) -> str:
@@ -127,7 +132,7 @@ def test_a_running_container_becomes_an_image_that_another_node_runs(tmp_path: P
     async def scenario(found: Rig) -> None:
         request = await found.kept(COUNT)
         answer = await found.commit(found.request(request.container_id))
-        assert await counts(found, request), "it goes on"
+        await await_progress(found, request)
         digest = await published(found, answer, "docker.io/library/mine:1")
         assert not list((tmp_path / "images/temporary").iterdir())
         other = store_in(tmp_path / "other", Registries())
@@ -186,14 +191,14 @@ def test_a_commit_that_fails_or_is_cancelled_leaves_it_running(tmp_path: Path) -
         lost.image_repository = "127.0.0.1:1/none"
         with pytest.raises(Unavailable):
             await found.commit(lost)
-        assert await counts(found, request)
+        await await_progress(found, request)
         for delay in (0.0, 0.002, 0.005, 0.01, 0.02, 0.05):
             running = asyncio.create_task(found.commit(found.request(request.container_id)))
             await asyncio.sleep(delay)
             running.cancel()
             await asyncio.wait([running])
             assert not await found.runtime.is_paused(request.task_id)
-        assert await counts(found, request)
+        await await_progress(found, request)
         assert not list((tmp_path / "images/temporary").iterdir())
 
     play(tmp_path, scenario)

@@ -40,7 +40,7 @@ def running_hello(root: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def fetch(port: int) -> str:
     """The page, once the server listens."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as response:

@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from cli.playground.layout import PlaygroundHost
+from tests.integration.cluster.agents import restart_agent
 from tests.integration.cluster.harness import Cluster
 
 STACK = """
@@ -40,18 +40,6 @@ def pairs(cluster: Cluster) -> dict[int, tuple[str, str, str]]:
 
 def namespace(cluster: Cluster, task: str) -> str:
     return str(Path(f"/proc/{cluster.inspect(task)['status']['pid']}/ns/net").readlink())
-
-
-def restart_agent(cluster: Cluster, host: PlaygroundHost) -> None:
-    """While no manager could take its node for lost, however long it takes."""
-    log = cluster.layout.state / "logs" / f"{host.name}.log"
-    cluster.playground.stop_manager(kill=True)
-    cluster.playground.stop_agent(host, kill=True)
-    before = log.read_text().count("is running at")
-    cluster.playground.start_agent(host)
-    cluster.until(lambda: log.read_text().count("is running at") > before, "the agent")
-    cluster.playground.start_manager()
-    cluster.playground.wait_for_nodes(len(cluster.layout.all_hosts()))
 
 
 def test_they_share_a_network_and_stay_together(clean: Cluster, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from cli.playground import virtual_network
+from tests.integration.cluster.agents import restart_agent, start_agent
 from tests.integration.cluster.harness import Cluster
 
 HELLO = "registry:5000/hello"
@@ -15,10 +17,7 @@ HELLO = "registry:5000/hello"
 def test_containers_outlive_the_agent(clean: Cluster) -> None:
     clean.shoal("service", "create", "--name", "web", "--mode", "global", f"{HELLO}:1")
     before = clean.pids("web")
-    host = clean.layout.host(1)
-    clean.playground.stop_agent(host, kill=True)
-    clean.playground.start_agent(host)
-    clean.playground.wait_for_nodes(3)
+    restart_agent(clean, clean.layout.host(1))
     clean.shoal("service", "update", "--label-add", "a=b", "web")
     assert clean.pids("web") == before
     clean.shoal("service", "rm", "web")
@@ -91,7 +90,7 @@ def test_what_a_full_disk_refused_starts_by_itself_once_there_is_room(clean: Clu
     clean.playground.stop_agent(host, kill=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", images], check=True)
     try:
-        clean.playground.start_agent(host)
+        start_agent(clean, host)
         clean.playground.wait_for_nodes(3)
         create = ["service", "create", "--detach", "--name", "web", "--constraint", "node.hostname == h1"]
         clean.shoal(*create, "--restart-max-attempts", "1", f"{HELLO}:1")
@@ -102,8 +101,7 @@ def test_what_a_full_disk_refused_starts_by_itself_once_there_is_room(clean: Clu
             return "free disk space on the file system of" in f"{node}{output.stderr}"
 
         clean.until(warned, "the node to report its disk")
-        (task,) = clean.tasks("web")
-        assert task["state"] == "preparing" and task["reason"].startswith("waiting for disk space: ")
+        task = await_lack_of_space(clean, "preparing")
         subprocess.run(["mount", "-o", "remount,size=1g", images], check=True)
         clean.until(lambda: [row for row in clean.tasks("web") if row["state"] == "running"], "the task to run")
         assert clean.tasks("web")[0]["id"] == task["id"]
@@ -112,8 +110,20 @@ def test_what_a_full_disk_refused_starts_by_itself_once_there_is_room(clean: Clu
         clean.shoal("service", "rm", "web")
         clean.playground.stop_agent(host, kill=True)
         subprocess.run(["umount", "-l", images], check=True)
-        clean.playground.start_agent(host)
+        start_agent(clean, host)
         clean.playground.wait_for_nodes(3)
+
+
+def await_lack_of_space(cluster: Cluster, state: str) -> dict[str, Any]:
+    """The one task, once it waits in this state for its node's disk."""
+
+    def waits() -> dict[str, Any] | None:
+        (task,) = cluster.tasks("web")
+        says = task["reason"].startswith("waiting for disk space: ")
+        return task if says and task["state"] == state else None
+
+    found: dict[str, Any] = cluster.until(waits, "the task to wait for disk space")
+    return found
 
 
 def fill(directory: str) -> list[Path]:
@@ -139,9 +149,8 @@ def test_a_container_that_a_full_disk_refuses_starts_by_itself_and_uses_up_no_at
     runtime = str(host.state / "runtime")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=400", "tmpfs", runtime], check=True)
     try:
-        clean.playground.start_agent(host)
+        start_agent(clean, host)
         clean.playground.wait_for_nodes(3)
-        clean.until((host.state / "runtime" / "seccomp").is_dir, "the agent to have its directories")
         filler = fill(runtime)
         clean.shoal(*create, "--name", "web", f"{HELLO}:1")
 
@@ -150,8 +159,7 @@ def test_a_container_that_a_full_disk_refuses_starts_by_itself_and_uses_up_no_at
             return f"{node}{clean.run('node', 'ls').stderr}"
 
         clean.until(lambda: "free disk space on the file system of" in output(), "the node to report its disk")
-        (task,) = clean.tasks("web")
-        assert task["state"] == "starting" and task["reason"].startswith("waiting for disk space: ")
+        task = await_lack_of_space(clean, "starting")
         for path in filler:
             path.unlink()
         clean.until(lambda: [row for row in clean.tasks("web") if row["state"] == "running"], "the task to run")
@@ -161,7 +169,7 @@ def test_a_container_that_a_full_disk_refuses_starts_by_itself_and_uses_up_no_at
         clean.shoal("service", "rm", "web", "warm")
         clean.playground.stop_agent(host, kill=True)
         subprocess.run(["umount", "-l", runtime], check=True)
-        clean.playground.start_agent(host)
+        start_agent(clean, host)
         clean.playground.wait_for_nodes(3)
 
 

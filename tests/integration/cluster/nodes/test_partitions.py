@@ -6,7 +6,6 @@ from cli.playground import virtual_network
 from tests.integration.cluster.harness import Cluster, inside
 
 HELLO = "registry:5000/hello:1"
-RETURN_SECONDS = 5.0
 
 
 def client_on(cluster: Cluster, hostname: str) -> int | None:
@@ -45,4 +44,4 @@ def test_tables_are_right_again_soon_after_a_partition(clean: Cluster) -> None:
     assert sees(clean, "h1", addresses)
     assert Path(f"/proc/{before}").exists(), "what runs on the lost host goes on"
     virtual_network.set_link_state(clean.layout, away, connected=True)
-    clean.until(lambda: sees(clean, "h3", addresses), "the tables of the returned host", seconds=RETURN_SECONDS)
+    clean.until(lambda: sees(clean, "h3", addresses), "the tables of the returned host")

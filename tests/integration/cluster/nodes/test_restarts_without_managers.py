@@ -16,7 +16,6 @@ from tests.integration.cluster.harness import RUN_ROOT, Cluster, container_proce
 from tests.integration.cluster.subnets import free_subnet
 
 HELLO = "registry:5000/hello:1"
-ACT_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +78,19 @@ def await_restarts(cluster: Cluster, tasks: dict[str, tuple[str, int]], restarte
         pids = {task: process(cluster, task, tasks[task][0]) for task in restarted}
         return pids if all(pid not in (0, tasks[task][1]) for task, pid in pids.items()) else None
 
-    found: dict[str, int] = cluster.until(again, "the nodes to restart what ended", seconds=ACT_SECONDS)
+    found: dict[str, int] = cluster.until(again, "the nodes to restart what ended")
     return found
+
+
+def await_reports(cluster: Cluster, count: int) -> None:
+    """Until managers know of so many restarts of each of them."""
+
+    def are_known() -> bool:
+        rows = cluster.tasks("web")
+        own = cluster.json("inspect", "own")[0]
+        return all(row["node_restarts"] == count for row in rows) and own.get("restart_count") == count
+
+    cluster.until(are_known, "the reports")
 
 
 def check_records(cluster: Cluster, tasks: dict[str, tuple[str, int]], pids: dict[str, int], count: int) -> None:
@@ -94,6 +104,10 @@ def check_records(cluster: Cluster, tasks: dict[str, tuple[str, int]], pids: dic
     own = cluster.json("inspect", "own")[0]
     assert own["task"]["id"] in pids and own["task_status"]["pid"] == pids[own["task"]["id"]]
     assert own["restart_count"] == count
+
+
+def container_states(cluster: Cluster) -> list[str]:
+    return cluster.quick("ps", "--all", "--format", "{{.Names}} {{.State}}").splitlines()
 
 
 def web_and_own(cluster: Cluster) -> list[str]:
@@ -120,7 +134,7 @@ def await_loss(cluster: Cluster, before: list[int]) -> None:
     def have_noticed() -> bool:
         return all(now > then for now, then in zip(failed_sessions(cluster), before, strict=True))
 
-    cluster.until(have_noticed, "both nodes to notice that managers are away", seconds=ACT_SECONDS)
+    cluster.until(have_noticed, "both nodes to notice that managers are away")
 
 
 def answers(cluster: Cluster) -> bool:
@@ -149,24 +163,24 @@ def test_what_ends_without_a_majority_runs_again_and_nothing_is_double(two_manag
     (failed,) = cluster.pids("done")
     before = failed_sessions(cluster)
     kill_manager(cluster, "m2")
-    cluster.until(
-        lambda: "disconnected from etcd since" in cluster.run("service", "ls").stderr, "the loss", seconds=ACT_SECONDS
-    )
+    cluster.until(lambda: "disconnected from etcd since" in cluster.run("service", "ls").stderr, "the loss")
     await_loss(cluster, before)
     kill_all(tasks)
     pids = await_restarts(cluster, tasks, restarted)
-    cluster.until(partial(answers, cluster), "the service to answer without a majority", seconds=30)
+    cluster.until(partial(answers, cluster), "the service to answer without a majority")
     for task in (ended, failed):
         what = f"what its policy starts no more to be away: {task}, {tasks[task]}"
-        cluster.until(lambda task=task: not process(cluster, task, tasks[task][0]), what, seconds=30)  # type: ignore[misc]
+        cluster.until(lambda task=task: not process(cluster, task, tasks[task][0]), what)  # type: ignore[misc]
     # The agent that starts again meanwhile has one container each, and no further restart.
     restart_agent(cluster, cluster.layout.host(1))
     bring_back(cluster)
-    cluster.until(lambda: all(row["node_restarts"] for row in cluster.tasks("web")), "the reports", seconds=30)
+    await_reports(cluster, 1)
     check_records(cluster, tasks, pids, 1)
-    states = cluster.quick("ps", "--all", "--format", "{{.Names}} {{.State}}").splitlines()
-    assert "plain exited" in states and "own running" in states
-    assert [row["state"] for row in cluster.json("service", "ps", "done")] == ["failed"]
+    cluster.until(lambda: "plain exited" in container_states(cluster), "the end of what is not restarted")
+    assert "own running" in container_states(cluster)
+    cluster.until(
+        lambda: [row["state"] for row in cluster.json("service", "ps", "done")] == ["failed"], "the end of the task"
+    )
     lines = cluster.quick("logs", "own").splitlines()
     assert lines == ["run", "run"], "the log has both runs"
 
@@ -186,5 +200,5 @@ def test_what_ends_while_no_manager_runs_is_restarted_also_by_an_agent_that_star
     pids = await_restarts(cluster, tasks, list(tasks))
     cluster.playground.start_manager()
     bring_back(cluster)
-    cluster.until(lambda: all(row["node_restarts"] == 2 for row in cluster.tasks("web")), "the reports", seconds=30)
+    await_reports(cluster, 2)
     check_records(cluster, tasks, pids, 2)

@@ -39,8 +39,9 @@ def test_name_hooks_log_and_gateway(clean: Cluster, tmp_path: Path) -> None:
     assert clean.shoal("exec", "main_db", "cat", "/tmp/started") == "bar /tmp\n"
     (task,) = clean.tasks("one_db")
     (pid,) = clean.pids("one_other").values()
-    assert inside(pid, "/bin/nslookup", "main_db").returncode == 0
-    assert f"Address: {task['addresses'][0]}\n" in inside(pid, "/bin/nslookup", "tasks.main_db").stdout
+    clean.until(lambda: inside(pid, "/bin/nslookup", "main_db").returncode == 0, "the container's name")
+    address = f"Address: {task['addresses'][0]}\n"
+    clean.until(lambda: address in inside(pid, "/bin/nslookup", "tasks.main_db").stdout, "the container's address")
     assert str(clean.host_of(task["node"]).address) in clean.shoal("exec", "main_db", "grep", "node", "/etc/hosts")
     assert clean.shoal("exec", "main_db", "ping", "-c1", "-W3", "node")
     refused = clean.run("service", "logs", "main_db")

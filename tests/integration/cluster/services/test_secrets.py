@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.cluster.agents import restart_agent
 from tests.integration.cluster.harness import Cluster, inside
 
 HELLO = "registry:5000/hello"
@@ -129,10 +130,7 @@ def test_containers_keep_their_secret_when_the_agent_starts_again(files: Cluster
     create(files, "secret", "pw", WORD)
     files.shoal("service", "create", "--name", "web", "--mode", "global", "--secret", "pw", f"{HELLO}:1")
     before = files.pids("web")
-    host = files.layout.host(1)
-    files.playground.stop_agent(host, kill=True)
-    files.playground.start_agent(host)
-    files.playground.wait_for_nodes(3)
+    restart_agent(files, files.layout.host(1))
     assert files.pids("web") == before
     assert all(inside(pid, "/bin/cat", "/run/secrets/pw").stdout == WORD for pid in before.values())
 

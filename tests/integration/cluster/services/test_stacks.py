@@ -139,9 +139,12 @@ def test_logs_are_partial_with_a_warning_when_a_node_is_away(clean: Cluster) -> 
         *("service", "create", "--name", "talk", "--mode", "global", "--entrypoint", "/bin/sh"),
         *("registry:5000/hello:1", "-c", "for i in 1 2 3; do echo line $i; done; exec sleep 1000"),
     )
-    whole = clean.shoal("service", "logs", "-n", "1", "-t", "--since", "5m", "talk").splitlines()
-    assert len(whole) == 3
-    assert all(line.endswith("line 3") for line in whole)
+
+    def has_last_lines() -> bool:  # a task runs before it has written
+        whole = clean.shoal("service", "logs", "-n", "1", "-t", "--since", "5m", "talk").splitlines()
+        return len(whole) == 3 and all(line.endswith("line 3") for line in whole)
+
+    clean.until(has_last_lines, "the last line of each task")
     virtual_network.set_link_state(clean.layout, clean.host_of("h3"), connected=False)
     done = clean.run("service", "logs", "--raw", "talk")
     assert done.stdout.count("line 3") == 2

@@ -1,21 +1,41 @@
 """Commands that wait go on watching after "running": what ends in that time is reported, and counts."""
 
+import os
+import subprocess
 from pathlib import Path
 
-from tests.integration.cluster.harness import Cluster
+from tests.integration.cluster.harness import SHOAL, Cluster
 
 HELLO = "registry:5000/hello:1"
-SLOW_CRASH = ("sh", "-c", "sleep 1; exit 3")
+CRASHES = "until test -e /crash; do sleep 0.1; done; exit 3"
+"""Once it is told to."""
+
+
+def crash_when_verified(cluster: Cluster, service: str, *arguments: str) -> tuple[int, str]:
+    """Run `shoal …`, and end the service's tasks when it says that it verifies them; its exit code and what it said."""
+    environment = {**os.environ, "SHOAL_CONFIG": str(cluster.config)}
+    said = ""
+    with subprocess.Popen(
+        [SHOAL, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if ", verifying" in line and ", verifying" not in said:
+                for pid in cluster.pids(service).values():
+                    Path(f"/proc/{pid}/root/crash").touch()
+            said += line
+    return process.returncode, said
 
 
 def test_a_service_that_crashes_ends_with_1(clean: Cluster) -> None:
     done = clean.run("service", "create", "--name", "x", "--verify", "5", HELLO, "false")
     assert done.returncode == 1, done.stderr
     assert "task x.1." in done.stderr and "exit code 1" in done.stderr
-    done = clean.run("service", "create", "--name", "y", "--verify", "30", HELLO, *SLOW_CRASH)
-    assert done.returncode == 1, done.stderr
-    assert "y: 1/1 running, verifying" in done.stderr, "said at once"
-    assert "exit code 3" in done.stderr
+    create = ("service", "create", "--name", "y", "--verify", "60", HELLO, "sh", "-c", CRASHES)
+    code, said = crash_when_verified(clean, "y", *create)
+    assert code == 1, said
+    assert "y: 1/1 running, verifying" in said, "said at once"
+    assert "exit code 3" in said
 
 
 def test_what_is_not_started_again_ends_the_wait_with_1(clean: Cluster) -> None:
@@ -37,11 +57,12 @@ def test_an_update_and_a_rollback_to_what_crashes_end_with_1(clean: Cluster) -> 
     """Their monitor has ended by then, so that the update itself went well."""
     quick = ("--update-monitor", "100ms", "--update-failure-action", "continue")
     clean.shoal("service", "create", "--name", "x", *quick, HELLO, "sleep", "1000")
-    done = clean.run("service", "update", "--args", "sh -c 'sleep 1; exit 3'", "--verify", "30", "x")
-    assert done.returncode == 1 and "exit code 3" in done.stderr, done.stderr
+    update = ("service", "update", "--args", f"sh -c '{CRASHES}'", "--verify", "60", "x")
+    code, said = crash_when_verified(clean, "x", *update)
+    assert code == 1 and "exit code 3" in said, said
     clean.shoal("service", "update", "--args", "sleep 1000", "x")
-    done = clean.run("service", "rollback", "--verify", "30", "x")
-    assert done.returncode == 1 and "exit code 3" in done.stderr, done.stderr
+    code, said = crash_when_verified(clean, "x", "service", "rollback", "--verify", "60", "x")
+    assert code == 1 and "exit code 3" in said, said
 
 
 def test_scaling_what_runs_ends_when_it_runs(clean: Cluster) -> None:

@@ -54,6 +54,9 @@ def test_what_is_refused_says_how_to_copy_the_data(volumes: Cluster) -> None:
         *("--mount", f"source=data-{SLOT},target=/from,readonly", "--mount", "source=new,target=/to"),
         *(f"{HELLO}:1", "cp", "-a", "/from/.", "/to"),
     )
+    volumes.until(
+        lambda: [row for row in volumes.json("service", "ps", "copy") if row["state"] == "complete"], "the copy"
+    )
     volumes.shoal("service", "create", "--name", "plain", "--mount", "source=new,target=/data", f"{HELLO}:1")
     ((node, pid),) = slots(volumes, "plain").values()
     assert (node, read(pid, "/data/row")) == (split["db.1"][0], "db.1")
