@@ -1,14 +1,24 @@
-"""/api/nodes/ID: one node, and what is done to it."""
+"""/api/nodes/ID: one node, and what is done to it; how a task on it is reached."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from aiohttp import web
 
 from console.json_text import message_document
 from console.server.json_answers import answer, body_of, text_of
-from shoal.api.v1.control_pb2 import GetNodeRequest, ListNodesRequest, NodeView, UpdateNodeRequest
+from shoal.api.v1.control_pb2 import (
+    GetNodeRequest,
+    ListNetworksRequest,
+    ListNodesRequest,
+    ListTasksRequest,
+    NodeView,
+    UpdateNodeRequest,
+)
 from shoal.api.v1.node_pb2 import NodeSpec
-from shoal.errors import InvalidInput
+from shoal.api.v1.service_pb2 import PublishedPort
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import InvalidInput, NotFound
 from shoal.manager_calls.managers import Managers
 
 _AVAILABILITIES = {"active": NodeSpec.ACTIVE, "pause": NodeSpec.PAUSE, "drain": NodeSpec.DRAIN}
@@ -25,6 +35,7 @@ class NodeHandlers:
         """Under `/api`."""
         yield web.get("/api/node-warnings", self.warnings)
         yield web.get("/api/nodes/{node}", self.show)
+        yield web.get("/api/nodes/{node}/tasks/{task}", self.show_endpoints)
         yield web.post("/api/nodes/{node}/availability", self.set_availability)
         yield web.post("/api/nodes/{node}/labels", self.set_labels)
 
@@ -35,6 +46,16 @@ class NodeHandlers:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         return answer(message_document(await self._node(request)))
+
+    async def show_endpoints(self, request: web.Request) -> web.StreamResponse:
+        """Of a task on the node: its addresses on networks, and the ports that this node alone publishes for it."""
+        identifier, call = request.match_info["task"], ListTasksRequest(node=request.match_info["node"])
+        views = (await self._managers.call(self._control.ListTasks, call)).tasks
+        task = next((each.task for each in views if each.task.id == identifier), None)
+        if task is None:
+            raise NotFound(f'task "{identifier}" is not on this node')
+        networks = (await self._managers.call(self._control.ListNetworks, ListNetworksRequest())).networks
+        return answer(_endpoints(task, {each.network.meta.id: each.network.spec.name for each in networks}))
 
     async def set_availability(self, request: web.Request) -> web.StreamResponse:
         chosen = _AVAILABILITIES.get(text_of(await body_of(request), "availability"))
@@ -61,3 +82,25 @@ class NodeHandlers:
         call = UpdateNodeRequest(node=view.node.meta.id, version=view.node.meta.version, spec=view.node.spec)
         await self._managers.call(self._control.UpdateNode, call)
         return answer({})
+
+
+def _endpoints(task: Task, networks: dict[str, str]) -> dict[str, Any]:
+    return {
+        "addresses": [
+            {"network": networks.get(each.network_id, each.network_id), "address": address}
+            for each in task.addresses
+            for address in (each.address, each.address6)
+            if address
+        ],
+        "ports": [_port(each) for each in task.ports],
+    }
+
+
+def _port(port: Any) -> dict[str, Any]:
+    return {
+        "published": port.published,
+        "target": port.target,
+        "protocol": PublishedPort.Protocol.Name(port.protocol or PublishedPort.TCP).lower(),
+        "mode": "host",
+        "host": port.host_address,
+    }

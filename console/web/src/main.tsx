@@ -29,10 +29,10 @@ function showSignIn(problem: string): void {
 
 /** What has come by the stream so far is in the first picture. */
 function showPages(session: Session, stream: FirstStream | null): void {
-  const ended = (): void => {
+  const leave = (why: string): void => {
     disconnect();
-    showSignIn("");
+    showSignIn(why);
   };
-  const disconnect = connect(store, ended, stream);
-  render(<App session={session} ended={ended} />, root);
+  const disconnect = connect(store, () => leave("The session has ended: sign in again."), stream);
+  render(<App session={session} ended={() => leave("")} />, root);
 }

@@ -13,6 +13,7 @@ from shoal.api.v1.control_pb2 import (
     ListNetworksResponse,
     ListNodesResponse,
     ListRevisionsResponse,
+    ListTasksResponse,
     ListVolumesResponse,
     LogsResponse,
     NetworkView,
@@ -41,6 +42,7 @@ def answers(mark: str = "") -> dict[str, Message | Exception]:
     return {
         **made_up_objects.answers(),
         "ListNodes": ListNodesResponse(),
+        "ListTasks": _tasks(),
         "ListManagers": _managers(),
         "GetStore": _store(),
         "ListContainers": _containers(mark),
@@ -168,6 +170,16 @@ def _network(mark: str) -> NetworkView:
             address=f"10.0.0.{number + 10}",
         )
     return view
+
+
+def _tasks() -> ListTasksResponse:
+    """One, with a port of its own on its node."""
+    found = ListTasksResponse()
+    task = found.tasks.add().task
+    task.id = "task000000004"
+    task.addresses.add(network_id="network0", address="10.0.0.14")
+    task.ports.add(target=80, published=30004)
+    return found
 
 
 def _volumes(mark: str) -> ListVolumesResponse:
