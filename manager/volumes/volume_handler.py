@@ -119,31 +119,51 @@ class VolumeHandler:
         return RemoveVolumesResponse(names=sorted(each.spec.name for each in volumes), warnings=dict.fromkeys(waiting))
 
 
+_OTHER_WRITES = 3
+"""Of a deletion, beside those of the volume's homes."""
+
+
 def removal(store: RecordStore, volume: Volume, *, forced: bool = False) -> WriteGroup:
-    """Deletes the volume, or marks it while nodes or its driver hold its data.
+    """Deletes the volume, or marks it while nodes or its driver hold its data, and where it has more homes than one
+    transaction takes: then the leader deletes it.
 
     Both only if no service started using it meanwhile.
 
     Args:
         forced: it is removed even if its driver does not delete it.
     """
-    name = f"volume/{volume.spec.name}"
-    expects: list[Expect] = [
-        expect(VOLUME, volume.meta.id, volume.meta.version),
-        expect(NAME, name, store.version_of(NAME, name)),
-    ]
-    if _has_data(store, volume):
-        marked = Volume()
-        marked.CopyFrom(volume)
-        marked.removing, marked.forced = True, volume.forced or forced
-        return WriteGroup([put(VOLUME, volume.meta.id, marked)], expects)
-    below = f"{volume.meta.id}/"
-    slots = [key for key in store.tables.volume_homes if key.startswith(below)]
-    writes: list[Write] = [delete(VOLUME, volume.meta.id), delete(NAME, name)]
+    homes = _home_keys(store, volume)
+    if not _has_data(store, volume) and len(homes) <= store.max_operations - _OTHER_WRITES:
+        return _deletion(store, volume, homes)
+    marked = Volume()
+    marked.CopyFrom(volume)
+    marked.removing, marked.forced = True, volume.forced or forced
+    return WriteGroup([put(VOLUME, volume.meta.id, marked)], _unused(store, volume))
+
+
+def _deletion(store: RecordStore, volume: Volume, homes: Sequence[str]) -> WriteGroup:
+    """Deletes the volume with these of its homes."""
+    writes: list[Write] = [delete(VOLUME, volume.meta.id), delete(NAME, _name_key(volume))]
+    expects = _unused(store, volume)
     if volume.meta.id in store.tables.volume_status:
         writes.append(delete(VOLUME_STATUS, volume.meta.id))
         expects.append(expect(VOLUME_STATUS, volume.meta.id, store.version_of(VOLUME_STATUS, volume.meta.id)))
-    return WriteGroup([*writes, *(delete(VOLUME_HOME, key) for key in slots)], expects)
+    return WriteGroup([*writes, *(delete(VOLUME_HOME, key) for key in homes)], expects)
+
+
+def _unused(store: RecordStore, volume: Volume) -> list[Expect]:
+    """That no service started using it: one that does touches its name."""
+    name = _name_key(volume)
+    return [expect(VOLUME, volume.meta.id, volume.meta.version), expect(NAME, name, store.version_of(NAME, name))]
+
+
+def _name_key(volume: Volume) -> str:
+    return f"volume/{volume.spec.name}"
+
+
+def _home_keys(store: RecordStore, volume: Volume) -> list[str]:
+    below = f"{volume.meta.id}/"
+    return [key for key in store.tables.volume_homes if key.startswith(below)]
 
 
 def _has_data(store: RecordStore, volume: Volume) -> bool:
@@ -155,10 +175,15 @@ def _has_data(store: RecordStore, volume: Volume) -> bool:
 
 
 def removable_volumes(store: RecordStore) -> Iterator[WriteGroup]:
-    """Volumes being removed whose data has been deleted."""
+    """Volumes being removed whose data has been deleted; the homes beyond what one transaction takes go before."""
+    most = store.max_operations - _OTHER_WRITES
     for volume in [volume for volume in store.tables.volumes.values() if volume.removing]:
         if not _has_data(store, volume):
-            yield removal(store, volume)
+            homes = _home_keys(store, volume)
+            while len(homes) > most:
+                first, homes = homes[:most], homes[most:]
+                yield WriteGroup([delete(VOLUME_HOME, key) for key in first], _unused(store, volume))
+            yield _deletion(store, volume, homes)
 
 
 def nodes_with_data(view: View) -> Mapping[str, Sequence[str]]:

@@ -10,15 +10,18 @@ from manager.certificate_authority.cluster_record import new_cluster
 from manager.controllers.cluster_key_rotation import ClusterKeyRotation, reencrypted_records
 from manager.controllers.garbage_collector import GarbageCollector
 from manager.store.changes import put
-from manager.store.kinds import CLUSTER, LEADER, NETWORK
+from manager.store.kinds import CLUSTER, LEADER, NAME, NETWORK, VOLUME, VOLUME_HOME
 from manager.store.store import Store
+from manager.volumes.volume_handler import removal
 from shoal.api.v1.cluster_pb2 import Leader
-from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
+from shoal.api.v1.volume_pb2 import Volume, VolumeHome, VolumeSpec
 from shoal.identity.authority import Authority
 from shoal.identity.keyring import Keyring
 from tests.contract.store.rig import running_store
 from tests.fakes.faulty_backend import FaultyBackend
+from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 from tests.fakes.virtual_time import run_virtual
 from tests.polling import until
@@ -53,6 +56,26 @@ def test_a_write_whose_answer_is_lost_is_made_again(made: Callable[[Store], Call
             backend.lose_answer(made=False)
             running = asyncio.ensure_future(made(store)(fence))
             await until(lambda: not has_work(store))
+            running.cancel()
+
+    run_virtual(scenario())
+
+
+def test_a_volume_with_more_slots_than_one_transaction_takes_is_deleted() -> None:
+    async def scenario() -> None:
+        async with loaded_store(MemoryEtcd()) as store:
+            fence = await store.commit([put(LEADER, "", Leader(manager_id="one"))])
+            homes = [VolumeHome(volume_id="v1", slot=slot, node_id="n1") for slot in range(1, 2_500)]
+            await store.commit_in_batches([put(VOLUME_HOME, f"v1/{home.slot}", home) for home in homes])
+            volume = Volume(meta=Meta(id="v1"), spec=VolumeSpec(name="data", driver="local"))
+            await store.commit([put(VOLUME, "v1", volume), put(NAME, "volume/data", Name(meta=Meta(id="v1")))])
+            removed = removal(store, store.tables.volumes["v1"])
+            await store.commit(removed.writes, expects=removed.expects)
+            assert store.tables.volumes["v1"].removing, "the leader deletes it"
+            running = asyncio.ensure_future(GarbageCollector(store=store).run(fence))
+            await until(lambda: running.done() or not store.tables.volumes)
+            assert not running.done()
+            assert not store.tables.volume_homes and not store.tables.names
             running.cancel()
 
     run_virtual(scenario())
