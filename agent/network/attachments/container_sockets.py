@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 from agent.network.attachments.namespaces import connect_inside
 from agent.network.netlink import sock_diag
 from agent.worker.interfaces import Sockets
+from shoal.errors import Unavailable
 
 
 def inspect(pid: int) -> Sockets:
@@ -15,8 +16,10 @@ def inspect(pid: int) -> Sockets:
     """
     try:
         connection = connect_inside(pid, sock_diag.SOCK_DIAG)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError, ProcessLookupError):  # which one depends on how far its end has come
         return Sockets()
+    except OSError as error:
+        raise Unavailable(f"the sockets of process {pid} cannot be read: {error.strerror}") from error
     try:
         return classify(sock_diag.listening_sockets(connection), sock_diag.connected_sockets(connection))
     finally:

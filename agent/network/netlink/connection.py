@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -45,6 +46,8 @@ class Connection:
 
     Args:
         family: NETLINK_ROUTE, or another family of netlink(7) whose messages have this form.
+    Raises:
+        OSError: the kernel lacks the family, or has no socket left.
     """
 
     def __init__(self, family: int = socket.NETLINK_ROUTE) -> None:
@@ -85,7 +88,7 @@ class Connection:
             flags = message.flags | REQUEST | (ACK if sequence == self._sequence else 0)
             packet += _HEADER.pack(16 + len(message.body), message.kind, flags, sequence, 0) + message.body
             packet += b"\0" * (-len(packet) % 4)
-        self._socket.send(packet)
+        self._transmit(packet)
         for reply in self._replies(first, self._sequence):
             number = -struct.unpack_from("=i", reply.body)[0]
             message = batch[reply.sequence - first]
@@ -99,7 +102,7 @@ class Connection:
             Unavailable: the kernel refused.
         """
         self._sequence += 1
-        self._socket.send(_HEADER.pack(16 + len(body), kind, REQUEST | ACK, self._sequence, 0) + body)
+        self._transmit(_HEADER.pack(16 + len(body), kind, REQUEST | ACK, self._sequence, 0) + body)
         *answers, verdict = self._replies(self._sequence, self._sequence)
         error = -struct.unpack_from("=i", verdict.body)[0]
         if error and error not in NOT_FOUND:
@@ -114,7 +117,7 @@ class Connection:
         for _ in range(5):
             self._sequence += 1
             header = _HEADER.pack(16 + len(body), kind, REQUEST | DUMP, self._sequence, 0)
-            self._socket.send(header + body)
+            self._transmit(header + body)
             replies = list(self._replies(self._sequence, self._sequence))
             if replies and replies[-1].type == _ERROR:
                 number = -struct.unpack_from("=i", replies[-1].body)[0]
@@ -123,11 +126,27 @@ class Connection:
                 return replies
         raise Unavailable("the kernel's tables change faster than they can be listed")
 
+    def _transmit(self, packet: bytes | bytearray) -> None:
+        try:
+            self._socket.send(packet)
+        except OSError as error:
+            raise _out_of_memory(error) from error
+
+    def _drain(self) -> None:
+        """Read what is left after replies were lost: until then the kernel drops those to later requests too."""
+        with suppress(OSError):
+            while True:
+                self._socket.recv(1 << 18, socket.MSG_DONTWAIT)
+
     def _replies(self, first: int, last: int) -> Iterator[Reply]:
         """Replies up to the one that ends the request `last`. Replies to requests before `first` are skipped."""
         self._interrupted = False
         while True:
-            data, (sender, _) = self._socket.recvfrom(1 << 18)
+            try:
+                data, (sender, _) = self._socket.recvfrom(1 << 18)
+            except OSError as error:
+                self._drain()
+                raise _out_of_memory(error) from error
             if sender != _KERNEL:  # a process with CAP_NET_ADMIN in a container's namespace may send to our socket too
                 continue
             for reply, flags in parse_messages(data):
@@ -138,6 +157,11 @@ class Connection:
                     yield reply
                 if reply.type in (_DONE, _ERROR) and reply.sequence == last:
                     return
+
+
+def _out_of_memory(error: OSError) -> Unavailable:
+    """ENOBUFS, ENOMEM. What was requested may have been done."""
+    return Unavailable(f"the kernel has no memory for a netlink request: {error.strerror}")
 
 
 def parse_messages(data: bytes) -> Iterator[tuple[Reply, int]]:
