@@ -98,9 +98,16 @@ def test_hostile_names_labels_and_logs_are_text_on_every_page() -> None:
     assert not wrong
 
 
-def test_nothing_keeps_a_person_from_any_page_light_dark_or_on_a_phone() -> None:
-    """Rules of accessibility (WCAG 2.2 AA), by axe; no page is wider than a phone."""
-    axe = (files("axe_playwright_python") / "axe.min.js").read_text()
+async def violations_on_every_page(check: Check, *, phone: bool = False) -> None:
+    """By axe's rules of accessibility (WCAG 2.2 AA), which `check` collects."""
+    async with signed_in() as page:
+        await page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
+        if phone:
+            await page.set_viewport_size(PHONE)
+        await on_every_page(page, check)
+
+
+def test_nothing_keeps_a_person_from_any_page_light_or_dark() -> None:
     found: list[tuple[str, ...]] = []
 
     async def check(name: str, page: Page) -> None:
@@ -110,19 +117,20 @@ def test_nothing_keeps_a_person_from_any_page_light_dark_or_on_a_phone() -> None
         found.extend((name, "dark", each) for each in await page.evaluate(FOUND, contrast))
         await page.emulate_media(color_scheme="light")
 
-    async def on_a_phone(name: str, page: Page) -> None:
+    run(violations_on_every_page(check))
+    assert not found
+
+
+def test_nothing_keeps_a_person_from_any_page_on_a_phone() -> None:
+    """No page is wider than it is."""
+    found: list[tuple[str, ...]] = []
+
+    async def check(name: str, page: Page) -> None:
         if (width := await page.evaluate("document.documentElement.scrollWidth")) > PHONE["width"]:
-            found.append((name, "phone", f"{width} pixels wide"))
-        found.extend((name, "phone", each) for each in await page.evaluate(FOUND, {}))
+            found.append((name, f"{width} pixels wide"))
+        found.extend((name, each) for each in await page.evaluate(FOUND, {}))
 
-    async def scenario() -> None:
-        async with signed_in() as page:
-            await page.evaluate(axe)
-            await on_every_page(page, check)
-            await page.set_viewport_size(PHONE)
-            await on_every_page(page, on_a_phone)
-
-    run(scenario())
+    run(violations_on_every_page(check, phone=True))
     assert not found
 
 
