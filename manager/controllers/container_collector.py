@@ -18,7 +18,7 @@ from shoal.api.v1.node_pb2 import Node
 from shoal.api.v1.service_pb2 import ServiceStatus
 from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.task_pb2 import Task, TaskStatus
-from shoal.errors import Conflict, Timeout, Unavailable
+from shoal.errors import Conflict, Exhausted, InvalidInput, Timeout, Unavailable
 from shoal.fault_points.injection import fault
 from shoal.task_states import is_live
 
@@ -51,6 +51,8 @@ class ContainerCollector:
             except (Conflict, Unavailable, Timeout) as error:
                 _log.info("the deletion of container %s is postponed: %s", container.name, error)
                 failed.append(identifier)
+            except (Exhausted, InvalidInput) as error:  # more than etcd accepts: it says what to do
+                _log.error("cannot delete container %s: %s", container.name, error)
         return failed
 
     async def _delete(self, container: Container, fence: int) -> None:

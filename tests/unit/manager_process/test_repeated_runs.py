@@ -7,15 +7,19 @@ from datetime import UTC, datetime
 import pytest
 
 from manager.certificate_authority.cluster_record import new_cluster
+from manager.containers.container_volumes import ANONYMOUS_LABEL
 from manager.controllers.cluster_key_rotation import ClusterKeyRotation, reencrypted_records
+from manager.controllers.container_collector import ContainerCollector
 from manager.controllers.garbage_collector import GarbageCollector
 from manager.store.changes import put
-from manager.store.kinds import CLUSTER, LEADER, NAME, NETWORK, VOLUME, VOLUME_HOME
+from manager.store.kinds import CLUSTER, CONTAINER, LEADER, NAME, NETWORK, VOLUME, VOLUME_HOME
 from manager.store.store import Store
 from manager.volumes.volume_handler import removal
 from shoal.api.v1.cluster_pb2 import Leader
+from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
+from shoal.api.v1.standalone_pb2 import Container
 from shoal.api.v1.volume_pb2 import Volume, VolumeHome, VolumeSpec
 from shoal.identity.authority import Authority
 from shoal.identity.keyring import Keyring
@@ -56,6 +60,36 @@ def test_a_write_whose_answer_is_lost_is_made_again(made: Callable[[Store], Call
             backend.lose_answer(made=False)
             running = asyncio.ensure_future(made(store)(fence))
             await until(lambda: not has_work(store))
+            running.cancel()
+
+    run_virtual(scenario())
+
+
+def test_a_container_that_etcd_cannot_delete_in_one_transaction_ends_no_leader(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As an external etcd with a small --max-txn-ops."""
+
+    async def scenario() -> None:
+        etcd = MemoryEtcd()
+        etcd.max_operations = 8
+        async with loaded_store(etcd) as store:
+            fence = await store.commit([put(LEADER, "", Leader(manager_id="one"))])
+            mounts = []
+            for number in range(4):
+                spec = VolumeSpec(name=f"a{number}", driver="local", labels={ANONYMOUS_LABEL: ""})
+                await store.commit([put(VOLUME, f"v{number}", Volume(meta=Meta(id=f"v{number}"), spec=spec))])
+                mounts.append(Mount(type=Mount.VOLUME, source=f"v{number}", target=f"/{number}"))
+            for name, mounted in (("large", mounts), ("small", mounts[:0])):
+                container = Container(meta=Meta(id=name), name=name, removing=True, remove_volumes=True)
+                container.definition.task.container.mounts.extend(mounted)
+                await store.commit([put(CONTAINER, name, container)])
+            running = asyncio.ensure_future(ContainerCollector(store=store).run(fence))
+            await until(lambda: running.done() or "small" not in store.tables.containers)
+            assert not running.done()
+            assert [*store.tables.containers] == ["large"]
+            assert "cannot delete container large: transaction too large" in caplog.text
+            assert "start etcd with --max-txn-ops=1024" in caplog.text
             running.cancel()
 
     run_virtual(scenario())
