@@ -1,6 +1,7 @@
 """One build of a client that does what buildx does."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from tests.contract.engine.builds.session_services import (
 )
 from tests.contract.engine.rig.served import Served
 
-SESSION = "s1"
+_NUMBERS = itertools.count()
+"""Of sessions: the engine knows one for a moment after its client has closed it."""
 
 
 def context_of(directory: Path, *steps: str) -> Path:
@@ -38,14 +40,14 @@ def run(
     """One build of a client with a session."""
 
     async def build() -> Solved:
-        client = BuildkitClient(engine.socket)
+        client, session = BuildkitClient(engine.socket), f"s{next(_NUMBERS)}"
         synced = SyncedDirectory(directories, send)
         async with (
             asyncio.timeout(60),
             client.connection() as channel,
-            client.session(SESSION, *serving(synced), *services),
+            client.session(session, *serving(synced), *services),
         ):
-            return await solve(channel, SESSION, options or {}, **more)
+            return await solve(channel, session, options or {}, **more)
 
     return asyncio.run(build())
 

@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,10 @@ def _program(cluster: Cluster, directory: Path, name: str, *options: str) -> Ite
             program.terminate()
 
 
+def _is(address: str, query: str, expected: dict[str, int]) -> bool:
+    return _query(address, query) == expected
+
+
 def _ready(url: str) -> bool:
     try:
         return bool(json.loads(_read(url))["status"] == "ok")
@@ -153,11 +158,15 @@ def test_prometheus_scrapes_the_cluster_and_finds_all_that_alerts_and_panels_are
         clean.until(lambda: _query(prometheus, 'up{job=~"shoal-(manager|agent)"}') == up, "all to be scraped")
         running = 'shoal_agent_tasks{state="running"}'
         clean.until(lambda: sum(_query(prometheus, running).values()) == 3, "three running tasks")
-        assert _query(prometheus, 'shoal_manager_tasks{state="running"}') == {manager: 3}
-        assert _query(prometheus, 'shoal_manager_nodes{state="ready"}') == {manager: 3}
-        assert _query(prometheus, "shoal_manager_sessions") == {manager: 3}
-        assert _query(prometheus, "shoal_manager_is_leader") == {manager: 1}
-        assert _query(prometheus, "shoal_etcd_quota_bytes") == {manager: 8 << 30}
+        of_manager = {
+            'shoal_manager_tasks{state="running"}': 3,
+            'shoal_manager_nodes{state="ready"}': 3,
+            "shoal_manager_sessions": 3,
+            "shoal_manager_is_leader": 1,
+            "shoal_etcd_quota_bytes": 8 << 30,
+        }
+        for metric, value in of_manager.items():  # as they are at the next time that the manager is asked
+            clean.until(partial(_is, prometheus, metric, {manager: value}), f"{metric} to be {value}")
         clean.until(lambda: _ready(f"http://{engine}/readyz"), "the engine to be ready")
         clean.until(lambda: _ready(f"http://{console}/readyz"), "the console to be ready")
         pages = [_read(f"https://{each}/metrics", clean) for each in (manager, agents[0])]
