@@ -4,6 +4,7 @@ import { connect } from "./feed/connection";
 import type { FirstStream } from "./feed/first-stream";
 import { store } from "./feed/store";
 import { SignIn } from "./pages/sign-in";
+import { palette } from "./picture/palette";
 import { keepPagePosition } from "./scrolling";
 import type { Begun, Session } from "./session";
 
@@ -18,6 +19,7 @@ const root = document.getElementById("app")!;
  */
 export async function start({ session, problem, stream }: Begun & { stream: FirstStream | null }): Promise<void> {
   keepPagePosition();
+  palette(); // the browser works out styles for it, which is quick while the document is empty
   await stream?.wholeWithin(SNAPSHOT_MS);
   if (session) showPages(session, stream);
   else showSignIn(problem);
