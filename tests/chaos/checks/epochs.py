@@ -7,15 +7,13 @@ happened later has not happened. The checker judges each epoch's history for its
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from shoal.api.v1.cluster_pb2 import Epoch
 from shoal.api.v1.file_pb2 import File
-from tests.chaos.checks.key_history import CLUSTER, ONCE, ROOT, KeyEvent
+from tests.chaos.checks.key_history import CLUSTER, ONCE, ROOT, KeyEvent, revision_offset
 from tests.chaos.history import FAIL, INVOKE, Operation
 from tests.chaos.violation import Violation
 from tests.chaos.workload.writer import LABEL, LEDGER, WRITER, written_number
 
 _CONFIGS = f"{ROOT}configs/"
-EPOCHS = f"{ROOT}epochs/"
 _IDS = tuple(each for each in ONCE if each != f"{ROOT}revisions/")
 """A service's revisions are numbered, from the newest that is there."""
 Effect = tuple[str, int]
@@ -107,9 +105,3 @@ def check_versions(epochs: Sequence[FormerEpoch], now: Sequence[KeyEvent]) -> It
             what = f"versions begin anew above {offset} in an epoch, after one that had version {former}"
             yield Violation(1, what, events[-1].at if events else 0.0)
         former = max([former, *(each.revision + offset for each in events)])
-
-
-def revision_offset(events: Sequence[KeyEvent]) -> int:
-    """What is added to etcd's revisions to make versions of them, by an epoch's newest record."""
-    found = [each.value for each in events if each.key.startswith(EPOCHS) and each.value is not None]
-    return Epoch.FromString(found[-1]).revision_offset if found else 0

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from shoal.api.v1.cluster_pb2 import PlanSequence
+from shoal.api.v1.cluster_pb2 import Epoch, PlanSequence
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from tests.chaos.violation import Violation
 
 ROOT = "/shoal/v1/"
 TASKS, STATUSES = f"{ROOT}tasks/", f"{ROOT}status/"
 LEADER, SEQUENCE, CLUSTER = f"{ROOT}leader", f"{ROOT}plan-sequence", f"{ROOT}cluster"
+EPOCHS = f"{ROOT}epochs/"
 _IDS = ("services", "revisions", "containers", "volumes", "networks")
 ONCE = (TASKS, STATUSES, *(f"{ROOT}{each}/" for each in _IDS))
 """Keys that hold an id: one that was deleted never returns."""
@@ -48,7 +49,7 @@ def check_history(events: Sequence[KeyEvent], restored: int = 0) -> Iterator[Vio
     yield from _check_returns(events)
     yield from _check_tasks(events)
     yield from _check_statuses(events)
-    yield from _check_terms([each for each in events if each.revision > restored])
+    yield from _check_terms(events, restored)
 
 
 def _check_order(events: Iterable[KeyEvent]) -> Iterator[Violation]:
@@ -116,17 +117,24 @@ def _check_statuses(events: Iterable[KeyEvent]) -> Iterator[Violation]:
             yield Violation(2, f"task {new.task_id}: {what}", event.at)
 
 
-def _check_terms(events: Iterable[KeyEvent]) -> Iterator[Violation]:
-    """Each write of the planner is in the term whose number it has, and numbered in it."""
-    term, last = 0, (0, 0)
-    for _, together in groupby(events, key=lambda event: event.revision):
+def _check_terms(events: Iterable[KeyEvent], restored: int) -> Iterator[Violation]:
+    """Each write of the planner is in the term whose number it has, and numbered in it.
+
+    A term's number is the revision at which it began, and what the epoch adds to etcd's revisions.
+    """
+    term, last, offset = 0, (0, 0), 0
+    for revision, together in groupby(events, key=lambda event: event.revision):
         found = list(together)
+        offset = revision_offset(found, offset)
+        if revision <= restored:
+            continue
         by_key = {event.key: event for event in found}
         leader = by_key.get(LEADER)
         if leader is not None:
-            if leader.value is not None and leader.create_revision < term:
-                yield Violation(2, f"term {leader.create_revision} after {term}", leader.at)
-            term = leader.create_revision if leader.value is not None else -term
+            begun = leader.create_revision + offset
+            if leader.value is not None and begun < term:
+                yield Violation(2, f"term {begun} after {term}", leader.at)
+            term = begun if leader.value is not None else -term
         sequence = by_key.get(SEQUENCE)
         if sequence is not None and sequence.value is not None:
             plan = PlanSequence.FromString(sequence.value)
@@ -141,6 +149,16 @@ def _check_terms(events: Iterable[KeyEvent]) -> Iterator[Violation]:
         elif any(event.key.startswith(TASKS) for event in found):
             keys = ", ".join(sorted(key for key in by_key if key.startswith(TASKS)))
             yield Violation(2, f"{keys} written outside a plan, revision {found[0].revision}", found[0].at)
+
+
+def revision_offset(events: Sequence[KeyEvent], before: int = 0) -> int:
+    """What is added to etcd's revisions to make versions and terms of them, by an epoch's newest record.
+
+    Args:
+        before: what it was before these events.
+    """
+    found = [each.value for each in events if each.key.startswith(EPOCHS) and each.value is not None]
+    return Epoch.FromString(found[-1]).revision_offset if found else before
 
 
 def _state(number: int) -> str:

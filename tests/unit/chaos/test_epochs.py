@@ -10,7 +10,6 @@ from shoal.api.v1.cluster_pb2 import Cluster, Epoch
 from shoal.api.v1.file_pb2 import File, FileSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
 from tests.chaos.checks.epochs import (
-    EPOCHS,
     FormerEpoch,
     as_if_never_made,
     check_epochs,
@@ -18,7 +17,7 @@ from tests.chaos.checks.epochs import (
     restored,
     undone_writes,
 )
-from tests.chaos.checks.key_history import CLUSTER, ROOT, TASKS, KeyEvent, check_history
+from tests.chaos.checks.key_history import CLUSTER, EPOCHS, ROOT, TASKS, KeyEvent, check_history
 from tests.chaos.checks.writes import check_writes
 from tests.chaos.history import INVOKE, OK, Operation
 from tests.chaos.workload.writer import LABEL, LEDGER, WRITER, config_name, written_number

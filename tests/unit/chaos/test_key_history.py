@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from shoal.api.v1.cluster_pb2 import Leader, PlanSequence
+from shoal.api.v1.cluster_pb2 import Epoch, Leader, PlanSequence
 from shoal.api.v1.task_pb2 import NodeRestarts, Task, TaskState, TaskStatus
-from tests.chaos.checks.key_history import LEADER, SEQUENCE, STATUSES, TASKS, KeyEvent, check_history
+from tests.chaos.checks.key_history import EPOCHS, LEADER, SEQUENCE, STATUSES, TASKS, KeyEvent, check_history
 
 TERM = 2
 
@@ -115,6 +115,15 @@ def test_a_late_plan_of_an_earlier_term_is_found(timeline: Timeline) -> None:
     timeline.leader(9)
     timeline.plan(10, task(reason="later"))
     assert timeline.found()[1:] == [f"a plan of term {TERM} in term 9"]
+
+
+def test_terms_are_counted_as_the_epoch_says(timeline: Timeline) -> None:
+    timeline.put(7, f"{EPOCHS}e", Epoch(revision_offset=100).SerializeToString())
+    timeline.leader(8)
+    timeline.plan(9, task(reason="new"), term=108)
+    assert timeline.found() == []
+    timeline.plan(10, task(reason="newer"), term=8)
+    assert timeline.found() == ["plan 4 of term 8 after 3 of 108", "a plan of term 8 in term 108"]
 
 
 def test_a_plan_that_is_made_twice_is_found(timeline: Timeline) -> None:
