@@ -196,8 +196,10 @@ def test_a_compose_file_is_planned_and_deployed(clean: Cluster, open_page: OpenP
 
 def test_a_manager_that_is_restarted_under_an_open_page(clean: Cluster, open_page: OpenPage) -> None:
     create(clean)
-    page = open_page("/services/web")
+    page, events = open_page("/services/web"), open_page("/events")
     running(page, "3/3")
+    happened = events.get_by_role("table", name="Events")
+    expect(happened).to_contain_text("web.3")
     clean.playground.stop_manager()
     try:
         expect(page.get_by_role("alert")).to_contain_text("What is shown may be old")
@@ -207,6 +209,7 @@ def test_a_manager_that_is_restarted_under_an_open_page(clean: Cluster, open_pag
     expect(page.get_by_role("alert")).to_have_count(0)
     clean.shoal("service", "scale", "web=5")
     running(page, "5/5")
+    expect(happened).to_contain_text("web.5")
 
 
 def test_by_keyboard_alone(clean: Cluster, open_page: OpenPage) -> None:
