@@ -85,8 +85,8 @@ def test_a_volumes_data_moves_to_another_node(clean: Cluster, open_page: OpenPag
 
 
 def test_a_move_that_waits_is_cancelled(clean: Cluster, open_page: OpenPage) -> None:
-    """It waits for a task that does not end when it is asked to."""
-    forever = "trap '' TERM; until test -e /tmp/go; do sleep 0.1; done"
+    """It waits for a task that does not end when it is asked to, until a file is there; nor would one after it."""
+    forever = "trap '' TERM; until test -e /data/go; do sleep 0.1; done"
     mount, grace = ("--mount", "source=records,target=/data"), ("--stop-grace-period", "150s")
     clean.shoal("service", "create", "--name", "db", *mount, *grace, HELLO, "sh", "-c", forever)
     (task,) = clean.tasks("db")
@@ -103,7 +103,7 @@ def test_a_move_that_waits_is_cancelled(clean: Cluster, open_page: OpenPage) -> 
         last = page.get_by_role("status").filter(has_text="Last move")
         expect(last).to_contain_text(f"from {task['node']} to {to}: cancelled")
     finally:
-        clean.shoal("exec", task["id"], "touch", "/tmp/go")
+        clean.run("exec", task["id"], "touch", "/data/go")  # its own end may be that of the container
 
 
 def test_a_config_that_is_no_text_is_shown_as_bytes(clean: Cluster, open_page: OpenPage, tmp_path: Path) -> None:
