@@ -137,11 +137,12 @@ class MoveRunner:
         try:
             work.result()
             self._backoff.succeeded()
-        except (Refused, InvalidInput, NotFound, Exhausted) as error:
-            await self._fail(move, one_line(str(error)))
+        except Conflict:
+            raise
         except ShoalError as error:
-            if isinstance(error, Conflict):
-                raise
+            if _is_final(error):
+                await self._fail(move, one_line(str(error)))
+                return
             self._backoff.failed()
             _log.warning("cannot move volume %s yet; retrying: %s", volume.spec.name, error)
             why = f"{one_line(str(error))}; retrying"
@@ -273,6 +274,12 @@ class MoveRunner:
             expects=[expect(kinds.VOLUME, self._id, PRESENT)],
             fence=self._fence,
         )
+
+
+def _is_final(error: ShoalError) -> bool:
+    """Whether another attempt would fail too. A full etcd (`NoSpace`) is an unavailable one."""
+    refused = isinstance(error, (Refused, InvalidInput, NotFound, Exhausted))
+    return refused and not isinstance(error, Unavailable)
 
 
 class _Backoff:

@@ -7,6 +7,7 @@ from manager.agents.agent_address import AgentAddress
 from manager.controllers.volume_mover.move_runner import MoveRunner
 from manager.controllers.volume_mover.volume_mover import VolumeMover
 from manager.store import kinds
+from manager.store.backend import NoSpace
 from manager.store.changes import Write, delete, put
 from manager.store.store import Store
 from manager.volumes.volume_homes import end_move, home_of
@@ -141,6 +142,17 @@ def test_the_home_changes_and_then_the_old_copy_goes() -> None:
         assert agents.dropped == [("n1", OLD_MS)]
         assert agents.fetches[0].token == agents.grants[0] and len(agents.grants[0]) == 32
         assert len(agents.requests) == 2 and len(set(agents.requests) - {None}) == 1, "both nodes log the same request"
+
+    with_mover(scenario)
+
+
+def test_a_move_during_which_etcd_is_full_goes_on_afterwards() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.errors = [NoSpace("etcd has exceeded its space quota")]
+        await begin(store)
+        await until(lambda: state(store) in (VolumeMoveStatus.DONE, VolumeMoveStatus.FAILED))
+        assert state(store) == VolumeMoveStatus.DONE
+        assert home_of(store.tables, store.tables.volumes["v"], 0) == "n2"
 
     with_mover(scenario)
 
