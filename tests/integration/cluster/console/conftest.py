@@ -68,6 +68,7 @@ def open_page(window: BrowserContext, served: Cluster, clean: Cluster) -> OpenPa
 
     def open_(path: str = "/", *, context: BrowserContext = window) -> Page:
         page = context.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
         page.goto(path)
         field = page.get_by_label("Token")
         page.locator("main h1").wait_for()

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from cli.playground import console_server
+from tests.bench.rig.chromium import TIMEOUT_MS
 from tests.integration.cluster.console.conftest import HELLO, OpenPage
 from tests.integration.cluster.harness import Cluster
 
@@ -40,6 +41,8 @@ def test_the_printed_address_signs_in_once(served: Cluster, chromium: Browser) -
     served.playground.restart_console()
     address = console_server.address_of(served.layout)
     with chromium.new_context() as first, chromium.new_context() as second:
+        for each in (first, second):
+            each.set_default_timeout(TIMEOUT_MS)
         page = first.new_page()
         page.goto(address)
         expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
