@@ -301,7 +301,19 @@ def _requests(situation: Situation) -> Iterator[MembershipChange]:
                 yield Postponed(request, problem)
             elif not manager.etcd_peers_open or not _has_address(voter, situation):
                 yield OpenPeers(voter)
+        if (foreign := _foreign_learner(situation)) is not None:
+            problem = (
+                f"etcd has a learner that is of no manager, and takes no other one: remove it with "
+                f"`etcdctl member remove {foreign.id:x}`"
+            )
+            yield Postponed(request, problem)
         yield AddLearner(request)
+
+
+def _foreign_learner(situation: Situation) -> EtcdMember | None:
+    """One that somebody has added by hand. Those that managers have added are recorded, or found by their URL."""
+    recorded = {each.member_id for each in situation.memberships.values()}
+    return next((each for each in situation.members if each.is_learner and each.id not in recorded), None)
 
 
 def _has_address(voter: ManagerMembership, situation: Situation) -> bool:

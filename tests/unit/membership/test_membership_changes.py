@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from manager.membership.member_api import EtcdMember
 from manager.membership.membership_plan import CATCH_UP_MS, START_MS
 from shoal.api.v1.cluster_pb2 import ManagerMembership
 from tests.unit.membership.membership_world import World, urls, world
@@ -111,6 +112,21 @@ def test_a_removal_that_is_requested_while_a_manager_is_given_its_vote_is_carrie
         assert cluster.state("m3") == ""
         assert "m3" in cluster.store.tables.removed_managers
         assert [each.name for each in cluster.etcd.members.values()] == ["m1", "m2"]
+
+    run(scenario)
+
+
+def test_a_learner_that_somebody_has_added_by_hand_is_named_to_who_waits_for_it() -> None:
+    async def scenario(cluster: World) -> None:
+        await cluster.settle()
+        cluster.etcd.members[0xABC] = EtcdMember(0xABC, "", ("https://192.0.2.9:7443",), is_learner=True)
+        await cluster.request("m2")
+        await cluster.settle()
+        assert cluster.state("m2") == "REQUESTED"
+        assert "`etcdctl member remove abc`" in cluster.membership("m2").problem
+        await cluster.etcd.remove(0xABC)
+        await cluster.join("m2")
+        assert cluster.state("m2") == "VOTER"
 
     run(scenario)
 
