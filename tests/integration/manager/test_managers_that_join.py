@@ -124,6 +124,7 @@ async def one_manager(tmp_path: Path) -> AsyncGenerator[Managers]:
             process.end()
 
 
+@pytest.mark.timeout(390)
 def test_three_managers_lose_one_and_replace_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with one_manager(tmp_path) as managers:
@@ -211,6 +212,7 @@ def test_tokens_are_for_one_role(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.timeout(390)
 def test_the_last_of_two_managers_is_recovered(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with one_manager(tmp_path) as managers:
@@ -232,6 +234,7 @@ def test_the_last_of_two_managers_is_recovered(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.timeout(390)
 def test_a_copied_state_directory_is_refused(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with one_manager(tmp_path) as managers:
