@@ -44,7 +44,8 @@ from shoal.utc_text import utc_text
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-CHECK_SECONDS = 3.0
+CHECK_SECONDS = 10.0
+"""For the other managers to say where this one runs; one that is busy may be slow."""
 LEASE_SECONDS = 25.0
 """Longer than the lease of a manager that has ended."""
 START_TIMEOUT_USEC = 60_000_000
@@ -117,24 +118,37 @@ async def _check_unique(settings: Settings, files: JoinFiles) -> None:
     if address.endswith(":0"):
         return  # It takes a free port, so it cannot be told from another one.
     deadline = time.monotonic() + LEASE_SECONDS
-    for managers in _ways_to_ask(settings):
-        while (answer := await _membership(managers, own, manager_id, CHECK_SECONDS)) is not None:
-            other = answer.running.api_address
-            if other in ("", address):
-                return
-            if time.monotonic() > deadline:
-                raise Refused(
-                    f"manager {manager_id} already runs at {other}: the state directory of one of the two is a copy; "
-                    "delete this one, and join the cluster with `shoal-manager run --join`"
-                )
-            await asyncio.sleep(POLL_SECONDS)  # It may have been this one, at its former address.
+    while (answer := await _first_membership(_others(settings), own, manager_id)) is not None:
+        other = answer.running.api_address
+        if other in ("", address):
+            return
+        if time.monotonic() > deadline:
+            raise Refused(
+                f"manager {manager_id} already runs at {other}: the state directory of one of the two is a copy; "
+                "delete this one, and join the cluster with `shoal-manager run --join`"
+            )
+        await asyncio.sleep(POLL_SECONDS)  # It may have been this one, at its former address.
 
 
-def _ways_to_ask(settings: Settings) -> Iterable[list[str]]:
+def _others(settings: Settings) -> Iterable[str]:
     try:
-        return [[each] for each in known_managers(settings.state_directory).values()]
+        return known_managers(settings.state_directory).values()
     except Refused:
-        return []
+        return ()
+
+
+async def _first_membership(managers: Iterable[str], own: Identity, manager_id: str) -> GetMembershipResponse | None:
+    """Of all of these, the first answer; None: none responds. Raises RemovedFromCluster."""
+    asked = [asyncio.ensure_future(_membership([each], own, manager_id, CHECK_SECONDS)) for each in managers]
+    try:
+        for answered in asyncio.as_completed(asked):
+            if (answer := await answered) is not None:
+                return answer
+        return None
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
 
 
 def _api_address(settings: Settings) -> str:
