@@ -1,6 +1,5 @@
 """Secret and config calls. One class serves both kinds."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from manager.file_contents.content_codec import ContentCodec
@@ -8,6 +7,7 @@ from manager.file_contents.file_kinds import FileKind
 from manager.files import file_changes
 from manager.interfaces import NowMs
 from manager.records import name_records
+from manager.records.concurrent_changes import retried
 from manager.records.in_use import in_use
 from manager.records.object_lookup import find_file
 from manager.records.write_groups import WriteGroup, commit_all
@@ -30,14 +30,9 @@ from shoal.api.v1.control_pb2 import (
     UpdateFileResponse,
 )
 from shoal.api.v1.file_pb2 import File, FileSpec, FileVersion
-from shoal.errors import AlreadyExists, Conflict, InvalidInput, Refused
+from shoal.errors import AlreadyExists, InvalidInput, Refused
 from shoal.ids import NewId
 from shoal.rpc.caller import Caller
-
-_ATTEMPTS = 5
-"""An update that conflicts with a change of a service is retried; this many attempts in all."""
-_PAUSE_SECONDS = 0.05
-"""Before each retry, so that the conflicting change arrives."""
 
 
 class FileHandler:
@@ -87,12 +82,7 @@ class FileHandler:
         Raises:
             InvalidInput: with all faults. Conflict: services change faster than this can retry.
         """
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return await self._update(request)
-            except Conflict:
-                await asyncio.sleep(_PAUSE_SECONDS)
-        return await self._update(request)
+        return await retried(lambda: self._update(request))
 
     async def get(self, request: GetFileRequest, caller: Caller) -> FileView:
         return self._view(find_file(self._store.tables, self._kind, request.file), with_content=self._readable)

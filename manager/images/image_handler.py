@@ -1,9 +1,8 @@
 """Image calls: set, get, list, remove, prune."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TypeVar
 
 from manager.images import image_records
 from manager.images.container_conflicts import check_containers
@@ -15,6 +14,7 @@ from manager.images.image_removal import Removal, naming, parts_of, removal, unt
 from manager.images.image_repository_client import StoredImages
 from manager.images.image_users import names_of_services, services_by_digest
 from manager.interfaces import NowMs
+from manager.records.concurrent_changes import retried
 from manager.records.in_use import in_use
 from manager.store.changes import ABSENT, delete, expect, put
 from manager.store.kinds import NAME
@@ -38,10 +38,6 @@ from shoal.filters.image_filters import image_filters, is_dangling, matching_nam
 from shoal.image_reference import parse
 from shoal.rpc.caller import Caller
 
-T = TypeVar("T")
-
-_ATTEMPTS = 5
-_PAUSE_SECONDS = 0.05
 _POLL_SECONDS = 0.1
 
 REMOVAL_SECONDS = 21.0
@@ -82,7 +78,7 @@ class ImageHandler:
         if faults:
             raise InvalidInput(faults)
         await self._until_removed(request.image)
-        return await _retried(lambda: self._set(request.image))
+        return await retried(lambda: self._set(request.image))
 
     async def get(self, request: GetImageRequest, caller: Caller) -> ImageView:
         """Raises NotFound; InvalidInput when an ID prefix is ambiguous."""
@@ -103,7 +99,7 @@ class ImageHandler:
         Raises:
             NotFound; Refused: a service uses it, or an ID that has several names is given without `force`.
         """
-        return await _retried(lambda: self._remove_one(request))
+        return await retried(lambda: self._remove_one(request))
 
     async def prune(self, request: PruneImagesRequest, caller: Caller) -> RemoveImagesResponse:
         """Remove what nothing uses. Raises InvalidInput: an unknown filter."""
@@ -219,16 +215,6 @@ class ImageHandler:
 
     def _moment(self, text: str) -> int:
         return moment_ms(text, self._now_ms())
-
-
-async def _retried(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Try again where another manager was faster: it is in the tables a moment later."""
-    for number in range(1, _ATTEMPTS):
-        try:
-            return await attempt()
-        except Conflict:
-            await asyncio.sleep(_PAUSE_SECONDS * number)
-    return await attempt()
 
 
 def _by_key(filters: Iterable[Filter]) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from manager.interfaces import NowMs
 from manager.networks import routing_mesh
 from manager.networks.network_nodes import NetworkNodes
 from manager.records import name_records
+from manager.records.concurrent_changes import retried
 from manager.records.in_use import in_use
 from manager.records.object_lookup import find_network, hostname_of
 from manager.records.write_groups import WriteGroup
@@ -93,6 +94,9 @@ class NetworkHandler:
 
     async def remove(self, request: RemoveNetworkRequest, caller: Caller) -> RemoveNetworkResponse:
         """Raises Refused while a service uses it. If tasks on it are still stopping, it is removed after them."""
+        return await retried(lambda: self._remove(request))
+
+    async def _remove(self, request: RemoveNetworkRequest) -> RemoveNetworkResponse:
         view = self._store.tables
         network = find_network(view, request.network)
         users = services_on(view, network.meta.id)

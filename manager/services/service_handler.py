@@ -8,6 +8,7 @@ from manager.networks import routing_mesh
 from manager.planner.spec.effective_spec import spec_in_force
 from manager.planner.spec.service_modes import is_job
 from manager.records import name_records
+from manager.records.concurrent_changes import retried
 from manager.records.object_lookup import find_service
 from manager.records.versions import check_version
 from manager.records.write_groups import WriteGroup
@@ -155,6 +156,9 @@ class ServiceHandler:
         Raises:
             Refused: another service shares the network of its tasks.
         """
+        return await retried(lambda: self._remove(request))
+
+    async def _remove(self, request: RemoveServiceRequest) -> RemoveServiceResponse:
         view = self._store.tables
         service = find_service(view, request.service)
         check_not_shared(view, [service.spec.name], set(name_records.known_services(view, request.removed_with)))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from manager.interfaces import NowMs
 from manager.records import name_records
+from manager.records.concurrent_changes import retried
 from manager.records.in_use import in_use
 from manager.records.object_lookup import find_volume, hostname_of, is_down, volume_named
 from manager.records.write_groups import WriteGroup, commit_all
@@ -79,6 +80,9 @@ class VolumeHandler:
 
     async def remove(self, request: RemoveVolumeRequest, caller: Caller) -> RemoveVolumesResponse:
         """Raises Refused while a service uses it. Force has no effect on a local one: its nodes delete it."""
+        return await retried(lambda: self._remove(request))
+
+    async def _remove(self, request: RemoveVolumeRequest) -> RemoveVolumesResponse:
         view = self._store.tables
         volume = find_volume(view, request.volume)
         if users := volume_references.users(view).get(volume.meta.id):
@@ -97,6 +101,9 @@ class VolumeHandler:
 
     async def prune(self, request: PruneVolumesRequest, caller: Caller) -> RemoveVolumesResponse:
         """Only volumes that neither a service nor a live task uses."""
+        return await retried(lambda: self._prune(request))
+
+    async def _prune(self, request: PruneVolumesRequest) -> RemoveVolumesResponse:
         view = self._store.tables
         used = volume_references.users(view).keys() | volume_references.used_by_live_tasks(view)
         unused = [
