@@ -3,7 +3,7 @@
 from collections.abc import Container, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
-from shoal.telemetry.request_context import new_request, serve
+from shoal.telemetry.request_context import current_request, new_request, serve
 
 _SWITCH = "OTEL_EXPORTER_OTLP_"
 """How the names of the variables begin that switch tracing on: without any, its modules are not loaded."""
@@ -22,7 +22,17 @@ def command_request(
     Args:
         commands: names of the root command's.
     """
+    former = current_request()
     serve(new_request())
+    try:
+        with _traced(arguments, environment, commands):
+            yield
+    finally:
+        serve(former)
+
+
+@contextmanager
+def _traced(arguments: Sequence[str], environment: Mapping[str, str], commands: Container[str]) -> Generator[None]:
     if not any(name.startswith(_SWITCH) for name in environment):
         yield
         return

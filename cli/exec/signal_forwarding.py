@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Never
 
+from cli.exec.waking_signals import waking_main_thread
+
 HANDLED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -70,7 +72,8 @@ class SignalForwarder:
         try:
             for number in taken:
                 signal.signal(number, self._resize if number == signal.SIGWINCH else self._handle)
-            yield
+            with waking_main_thread(taken):
+                yield
         finally:
             for number, handler in taken.items():
                 signal.signal(number, handler)

@@ -98,6 +98,9 @@ class FileHandler:
 
     async def remove(self, request: RemoveFileRequest, caller: Caller) -> RemoveFileResponse:
         """Raises Refused while a service, or a volume for its driver, uses it."""
+        return await retried(lambda: self._remove(request))
+
+    async def _remove(self, request: RemoveFileRequest) -> RemoveFileResponse:
         view = self._store.tables
         file = find_file(view, self._kind, request.file)
         volumes = [f"volume {name}" for name in volume_users(view, self._kind).get(file.meta.id, ())]

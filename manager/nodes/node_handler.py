@@ -4,6 +4,7 @@ from manager import node_identity
 from manager.interfaces import NowMs
 from manager.nodes.node_warnings import NodeWarnings
 from manager.planner.index.generic_resources import GenericResourcePool
+from manager.records.concurrent_changes import retried
 from manager.records.object_lookup import find_node, hostname_of
 from manager.records.versions import check_version
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
@@ -74,6 +75,9 @@ class NodeHandler:
         Raises:
             Refused: it is ready, and `force` is not set.
         """
+        return await retried(lambda: self._remove(request))
+
+    async def _remove(self, request: RemoveNodeRequest) -> RemoveNodeResponse:
         view = self._store.tables
         node = find_node(view, request.node)
         identifier = node.meta.id

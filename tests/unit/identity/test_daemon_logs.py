@@ -9,6 +9,7 @@ from collections.abc import Generator
 import pytest
 
 from shoal.telemetry import log_formatters
+from shoal.telemetry.request_context import serve
 
 TOKEN = f"SHOAL-1-{'a' * 52}-{'0' * 25}"
 
@@ -25,7 +26,9 @@ def restored_logging() -> Generator[None]:
 
 
 def _logged(*, as_json: bool, message: str, failure: Exception | None = None) -> str:
+    """Of no request."""
     stream = io.StringIO()
+    serve(None)
     log_formatters.configure("info", json=as_json, stream=stream)
     logging.getLogger("manager.planner").debug("not seen")
     logging.getLogger("manager.planner").warning("%s", message, exc_info=failure)

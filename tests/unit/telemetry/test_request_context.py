@@ -9,7 +9,7 @@ from contextvars import copy_context
 
 import pytest
 
-from cli.traced_command import span_name
+from cli.traced_command import command_request, span_name
 from shoal.telemetry import log_formatters
 from shoal.telemetry.request_context import (
     REQUEST_KEY,
@@ -125,6 +125,14 @@ def test_tasks_that_are_begun_belong_to_the_request_and_others_do_not() -> None:
         return inside, current_request()
 
     assert copy_context().run(asyncio.run, run()) == (RequestContext(ID), None)
+
+
+def test_a_command_is_a_request_until_it_ends() -> None:
+    serve(RequestContext(ID))
+    with pytest.raises(KeyError), command_request(["ps"], {}, {"ps"}):
+        assert current_request() not in (None, RequestContext(ID))
+        raise KeyError
+    assert current_request() == RequestContext(ID)
 
 
 @pytest.mark.parametrize(
