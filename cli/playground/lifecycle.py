@@ -37,7 +37,7 @@ from shoal.identity.identity import Identity
 from shoal.tree_removal import delete_trees
 
 PROGRAMS = ("ip", "nsenter", "etcd", "docker-registry", "crun", "conmon")
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 GRACE_SECONDS = 10.0
 _HOSTS_AT_ONCE = 8
 """Hosts that are removed at the same time: each waits for its containers and its agent."""
