@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,10 @@ def data(directory: Path) -> Path:
 
 def tcp_listeners(pid: int) -> list[str]:
     """Addresses on which a process listens for TCP, as /proc has them: its sockets that are in state LISTEN (0A)."""
-    sockets = {str(entry.readlink()) for entry in (PROC / str(pid) / "fd").iterdir()}
+    sockets = set()
+    for entry in (PROC / str(pid) / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            sockets.add(str(entry.readlink()))
     lines = [line.split() for name in ("tcp", "tcp6") for line in (PROC / "net" / name).read_text().splitlines()[1:]]
     return [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
 
