@@ -15,12 +15,13 @@ from cli.exec.signal_forwarding import SignalForwarder
 
 threading.Thread(target=threading.Event().wait, daemon=True).start()  # as those of gRPC
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # so it is the other one that the kernel chooses
-forwarder = SignalForwarder(forward=lambda name: print(name, flush=True), resized=int, cleanup=lambda: None)
+say = lambda text: os.write(1, f"{text}\\n".encode())  # unlike print, also in a handler that comes amid another one
+forwarder = SignalForwarder(forward=say, resized=int, cleanup=lambda: None)
 forwarder.forwarding = True
 for number in (signal.SIGINT, signal.SIGQUIT):
     signal.signal(number, signal.default_int_handler)
 with forwarder.installed():
-    print("waits", flush=True)
+    say("waits")
     os.read(os.pipe()[0], 1)
 """
 
