@@ -98,11 +98,14 @@ class FileHandler:
 
     async def remove(self, request: RemoveFileRequest, caller: Caller) -> RemoveFileResponse:
         """Raises Refused while a service, or a volume for its driver, uses it."""
-        return await retried(lambda: self._remove(request))
+        identifier = find_file(
+            self._store.tables, self._kind, request.file
+        ).meta.id  # not another one that has the name by then
+        return await retried(lambda: self._remove(identifier))
 
-    async def _remove(self, request: RemoveFileRequest) -> RemoveFileResponse:
+    async def _remove(self, identifier: str) -> RemoveFileResponse:
         view = self._store.tables
-        file = find_file(view, self._kind, request.file)
+        file = find_file(view, self._kind, identifier)
         volumes = [f"volume {name}" for name in volume_users(view, self._kind).get(file.meta.id, ())]
         if users := [*file_references.users(view, self._kind).get(file.meta.id, ()), *volumes]:
             raise Refused(in_use(self._kind.name, file.spec.name, users))

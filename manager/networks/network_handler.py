@@ -94,11 +94,14 @@ class NetworkHandler:
 
     async def remove(self, request: RemoveNetworkRequest, caller: Caller) -> RemoveNetworkResponse:
         """Raises Refused while a service uses it. If tasks on it are still stopping, it is removed after them."""
-        return await retried(lambda: self._remove(request))
+        identifier = find_network(
+            self._store.tables, request.network
+        ).meta.id  # not another one that has the name by then
+        return await retried(lambda: self._remove(identifier))
 
-    async def _remove(self, request: RemoveNetworkRequest) -> RemoveNetworkResponse:
+    async def _remove(self, identifier: str) -> RemoveNetworkResponse:
         view = self._store.tables
-        network = find_network(view, request.network)
+        network = find_network(view, identifier)
         users = services_on(view, network.meta.id)
         if users:
             raise Refused(in_use("network", network.spec.name, users))

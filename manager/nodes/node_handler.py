@@ -75,12 +75,12 @@ class NodeHandler:
         Raises:
             Refused: it is ready, and `force` is not set.
         """
-        return await retried(lambda: self._remove(request))
+        identifier = find_node(self._store.tables, request.node).meta.id  # not another one that has the name by then
+        return await retried(lambda: self._remove(identifier, request))
 
-    async def _remove(self, request: RemoveNodeRequest) -> RemoveNodeResponse:
+    async def _remove(self, identifier: str, request: RemoveNodeRequest) -> RemoveNodeResponse:
         view = self._store.tables
-        node = find_node(view, request.node)
-        identifier = node.meta.id
+        node = find_node(view, identifier)
         status = view.node_status.get(identifier)
         if status is not None and status.state == NodeStatus.READY and not request.force:
             name = hostname_of(view, identifier)

@@ -156,11 +156,14 @@ class ServiceHandler:
         Raises:
             Refused: another service shares the network of its tasks.
         """
-        return await retried(lambda: self._remove(request))
+        identifier = find_service(
+            self._store.tables, request.service
+        ).meta.id  # not another one that has the name by then
+        return await retried(lambda: self._remove(identifier, request))
 
-    async def _remove(self, request: RemoveServiceRequest) -> RemoveServiceResponse:
+    async def _remove(self, identifier: str, request: RemoveServiceRequest) -> RemoveServiceResponse:
         view = self._store.tables
-        service = find_service(view, request.service)
+        service = find_service(view, identifier)
         check_not_shared(view, [service.spec.name], set(name_records.known_services(view, request.removed_with)))
         await self._store.commit(removal(service), expects=[service_revisions.unchanged_since(service)])
         return RemoveServiceResponse(id=service.meta.id)

@@ -80,11 +80,14 @@ class VolumeHandler:
 
     async def remove(self, request: RemoveVolumeRequest, caller: Caller) -> RemoveVolumesResponse:
         """Raises Refused while a service uses it. Force has no effect on a local one: its nodes delete it."""
-        return await retried(lambda: self._remove(request))
+        identifier = find_volume(
+            self._store.tables, request.volume
+        ).meta.id  # not another one that has the name by then
+        return await retried(lambda: self._remove(identifier, request))
 
-    async def _remove(self, request: RemoveVolumeRequest) -> RemoveVolumesResponse:
+    async def _remove(self, identifier: str, request: RemoveVolumeRequest) -> RemoveVolumesResponse:
         view = self._store.tables
-        volume = find_volume(view, request.volume)
+        volume = find_volume(view, identifier)
         if users := volume_references.users(view).get(volume.meta.id):
             raise Refused(in_use("volume", volume.spec.name, users))
         if volume.moves:

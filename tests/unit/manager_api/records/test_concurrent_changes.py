@@ -20,7 +20,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.volume_pb2 import VolumeSpec
-from shoal.errors import Conflict
+from shoal.errors import Conflict, NotFound
 from tests.unit.manager_api.control_rig import ADMIN, Api, spec_of, two_managers
 from tests.unit.manager_api.volumes.test_volume_handler import Disks
 
@@ -42,6 +42,20 @@ def test_a_volume_is_removed(call: str) -> None:
             else:
                 await volumes_of(one).prune(PruneVolumesRequest(), ADMIN)
             assert not one.store.tables.volumes
+
+    asyncio.run(scenario())
+
+
+def test_another_one_that_has_its_name_by_then_stays() -> None:
+    async def scenario() -> None:
+        async with two_managers() as (one, other):
+            await volumes_of(one).create(CreateVolumeRequest(spec=VolumeSpec(name="data")), ADMIN)
+            await other.store.reached(one.store.tables.revision)
+            await volumes_of(other).remove(RemoveVolumeRequest(volume="data"), ADMIN)
+            made = await volumes_of(other).create(CreateVolumeRequest(spec=VolumeSpec(name="data")), ADMIN)
+            with pytest.raises(NotFound):
+                await volumes_of(one).remove(RemoveVolumeRequest(volume="data"), ADMIN)
+            assert list(other.store.tables.volumes) == [made.volume.meta.id]
 
     asyncio.run(scenario())
 
