@@ -25,7 +25,6 @@ from agent.build.cache_records import (
 )
 from agent.build.frames import NewLayer
 from agent.build.kept_contexts import ContextRow, list_contexts, remove_context
-from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import (
     BuildCacheRow,
     ListBuildCacheRequest,
@@ -34,6 +33,7 @@ from shoal.api.v1.builds_pb2 import (
     PruneBuildCacheResponse,
 )
 from shoal.fault_points.injection import fault
+from shoal.threaded_call import in_thread
 
 MAX_RECORDS = 10_000
 _log = logging.getLogger(__name__)

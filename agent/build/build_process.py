@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from agent.build.frames import frame, read_frame
-from agent.images.threaded_call import in_thread
 from shoal.errors import Unavailable
+from shoal.threaded_call import in_thread
 
 _PROGRAM = "import sys; sys.path += sys.argv[4:]; from agent.build.program.main import main; main(sys.argv[1:4])"
 """As for the unpack program: neither site nor runpy."""

@@ -32,12 +32,12 @@ from agent.build.frames import (
     encode_error,
 )
 from agent.build.spare_program import SparePrograms
-from agent.images.threaded_call import in_thread
 from agent.worker.error_handling import describe_error
 from agent.worker.sandbox import ORDINARY
 from shoal.api.v1.builds_pb2 import AgentBuildInput, AgentBuildOutput, AgentBuildStart, BuildInput, BuildOutput
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import InvalidInput, NotFound, ShoalError, Unavailable
+from shoal.threaded_call import in_thread
 
 BEHIND_SECONDS = 600.0
 """For the cluster's cache, once the image has been published."""

@@ -9,7 +9,6 @@ from typing import BinaryIO
 
 from agent.images.disk_guard import disk_error
 from agent.images.disk_reservations import DiskReservations, Reservation
-from agent.images.threaded_call import in_thread
 from agent.images.transfer_rate import TransferRate
 from shoal.distribution.digests import DigestCheck
 from shoal.distribution.manifests import Descriptor
@@ -17,6 +16,7 @@ from shoal.distribution.registry_client import Repository
 from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Exhausted, InvalidInput, Unavailable
 from shoal.fault_points.injection import fault
+from shoal.threaded_call import in_thread
 
 _log = logging.getLogger(__name__)
 _WRITE_BYTES = 1 << 20

@@ -16,7 +16,6 @@ from agent.images.content_store import ContentStore
 from agent.images.garbage_collection import GcCandidate, ImageGcPolicy, collectable, is_low_on_space
 from agent.images.image_index import ImageIndex, LocalImage, pinned_digest
 from agent.images.single_flight import SingleFlight
-from agent.images.threaded_call import in_thread
 from agent.images.unpacker import Unpacker
 from agent.worker.interfaces import Image, Report
 from shoal.api.v1.dispatcher_pb2 import ImageReport
@@ -26,6 +25,7 @@ from shoal.distribution.retry_policy import RetryPolicy
 from shoal.errors import Refused, Unavailable
 from shoal.fault_points.injection import fault
 from shoal.notifier import Notifier
+from shoal.threaded_call import in_thread
 
 MAX_REPORTED = 10_000
 """Digests; managers take no more of a node."""

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.images.layers.unpack_messages import MAX_BYTES, ProcessExit, UnpackRequest, UnpackResult, parse_reply
-from agent.images.threaded_call import in_thread
 from shoal.errors import InvalidInput, Unavailable
+from shoal.threaded_call import in_thread
 
 _PROGRAM = (
     "import sys; sys.path += sys.argv[3:]; from agent.images.layers.unpack_program import main; main(sys.argv[1:3])"

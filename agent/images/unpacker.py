@@ -5,10 +5,10 @@ from pathlib import Path
 
 from agent.images.content_store import ContentStore
 from agent.images.layers.unpack_messages import UnpackRequest
-from agent.images.threaded_call import in_thread
 from agent.images.unpack_process import UnpackProcess
 from shoal.errors import InvalidInput
 from shoal.fault_points.injection import fault
+from shoal.threaded_call import in_thread
 
 
 class Unpacker:

@@ -18,6 +18,7 @@ from manager.etcd.server import EtcdServer, etcd_server
 from manager.store.backend import KeyValue, prefix_end
 from manager.store.kinds import ROOT
 from shoal.errors import Unavailable
+from shoal.threaded_call import in_thread
 
 _log = logging.getLogger(__name__)
 
@@ -73,13 +74,7 @@ class _NotNeeded(Exception):
 async def _copied(data: Path, directory: Path) -> None:
     """Copy in a thread, which has ended afterwards, also when this is cancelled: it would go on after the deletion."""
     ended = threading.Event()
-    copying = asyncio.ensure_future(asyncio.to_thread(_copy, data, directory, ended))
-    try:
-        await asyncio.shield(copying)
-    except asyncio.CancelledError:
-        ended.set()
-        await asyncio.gather(copying, return_exceptions=True)
-        raise
+    await in_thread(partial(_copy, data, directory, ended), on_cancel=ended.set)
 
 
 def _copy(data: Path, directory: Path, ended: threading.Event) -> None:

@@ -27,7 +27,6 @@ from agent.build.program.running.ssh_forwarding import SshForwarding
 from agent.build.program.sources.context_input import ContextInput
 from agent.build.program.sources.remote_files import RemoteSources
 from agent.build.program.workspace import Workspace
-from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import BuildOutput, VertexLog
 from shoal.dockerfile.graph.vertices import (
     ConfigVertex,
@@ -41,6 +40,7 @@ from shoal.dockerfile.graph.vertices import (
     ScratchVertex,
     Vertex,
 )
+from shoal.threaded_call import in_thread
 
 
 @dataclass(frozen=True)

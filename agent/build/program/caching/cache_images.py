@@ -15,12 +15,12 @@ from agent.build.program.caching.cache_layout import CacheLayout
 from agent.build.program.caching.cached_steps import CachedStep, read_cache_field
 from agent.build.program.caching.registry_cache import RegistryCache
 from agent.build.program.results import Layer, Layers, Tree
-from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import BuildOutput, BuildWarning
 from shoal.distribution.image_config import layers_by_diff_id
 from shoal.distribution.manifests import Descriptor, Manifest
 from shoal.errors import InvalidInput, NotFound, ShoalError
 from shoal.spec_parsers.builds.build_caches import CacheSpec
+from shoal.threaded_call import in_thread
 
 if TYPE_CHECKING:
     from agent.build.program.publication.user_registries import UserRegistries

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from agent.images.threaded_call import in_thread
 from agent.safe_paths.regular_files import read_regular
 from agent.safe_paths.system_calls import open_beneath
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor, Manifest, parse_manifest
 from shoal.distribution.untrusted_json import parse_object, text_of
 from shoal.errors import InvalidInput, NotFound
+from shoal.threaded_call import in_thread
 
 MAX_DOCUMENT_BYTES = 4 << 20
 _PIECE = 1 << 20

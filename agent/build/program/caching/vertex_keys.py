@@ -8,11 +8,11 @@ from agent.build.program.copying.copy_step import CopyFiles
 from agent.build.program.results import Layers, Result, known_of
 from agent.build.program.root_mount import mounted_for_reading, opened
 from agent.build.program.workspace import Workspace
-from agent.images.threaded_call import in_thread
 from shoal.dockerfile.graph.cache_keys import KeyInputs, cache_key
 from shoal.dockerfile.graph.vertices import CopyVertex, KeyedVertex, RunVertex
 from shoal.dockerfile.run_mounts import BindMount, CacheMount
 from shoal.errors import NotFound
+from shoal.threaded_call import in_thread
 
 
 async def vertex_key(

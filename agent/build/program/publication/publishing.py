@@ -15,7 +15,6 @@ from agent.build.program.publication.image_documents import ImageDocuments, imag
 from agent.build.program.publication.layer_blob import BlobWriter, Compression, LayerBlob, write_blob
 from agent.build.program.results import Layer, Layers, Result
 from agent.build.program.workspace import Workspace
-from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import BuildStart
 from shoal.distribution.image_config import layers_by_diff_id
 from shoal.distribution.manifests import Descriptor, Manifest, parse_manifest
@@ -24,6 +23,7 @@ from shoal.dockerfile.evaluation.evaluate import Evaluation, image_config
 from shoal.errors import InvalidInput
 from shoal.images.committed_image import EMPTY_DIFF_ID
 from shoal.images.json_bytes import to_bytes
+from shoal.threaded_call import in_thread
 
 _READ = 256 << 10
 

@@ -13,7 +13,6 @@ from agent.build.program.results import Layers, Result
 from agent.build.program.root_mount import mounted_for_reading, opened
 from agent.build.program.running.ssh_forwarding import SOCKET_VARIABLE, SshForwarding, default_target
 from agent.build.program.workspace import Workspace
-from agent.images.threaded_call import in_thread
 from agent.runtime.kernel.linux import MS_BIND, MS_NODEV, MS_NOSUID, mount, unmount
 from agent.runtime.rootfs.overlay_mount import mount_overlay
 from agent.safe_paths.system_calls import open_in_root
@@ -21,6 +20,7 @@ from agent.safe_paths.tree_copy import copy_tree
 from shoal.dockerfile.evaluation.build_steps import SCRIPT_DIRECTORY, RunAction
 from shoal.dockerfile.run_mounts import BindMount, CacheMount, RunMount, SecretMount, SshMount, TmpfsMount
 from shoal.errors import NotFound
+from shoal.threaded_call import in_thread
 
 _SECRETS_BYTES = 64 << 20
 

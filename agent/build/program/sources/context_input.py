@@ -15,7 +15,6 @@ from agent.archives.tar_extract import ExtractOptions, extract
 from agent.build.program.results import Tree
 from agent.build.program.sources.listed_context import ListedContext
 from agent.build.program.workspace import Workspace
-from agent.images.threaded_call import in_thread
 from shoal.api.v1.builds_pb2 import (
     BuildInput,
     ContextContents,
@@ -27,6 +26,7 @@ from shoal.api.v1.builds_pb2 import (
 from shoal.errors import Exhausted, InvalidInput, NotFound
 from shoal.images.spool import pieces
 from shoal.tar.piece_reader import PieceReader
+from shoal.threaded_call import in_thread
 
 MAX_CONTEXT_BYTES = 64 << 30
 MAX_SECRET_BYTES = 500 << 10

@@ -12,10 +12,10 @@ from agent.build.program.root_mount import opened
 from agent.build.program.sources.git_source import checkout, parse_address
 from agent.build.program.sources.url_source import download
 from agent.build.program.workspace import Workspace
-from agent.images.threaded_call import in_thread
 from shoal.dockerfile.evaluation.add_sources import is_git
 from shoal.dockerfile.instructions import CopyFlags
 from shoal.errors import NotFound
+from shoal.threaded_call import in_thread
 
 
 @dataclass(frozen=True)
